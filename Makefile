@@ -1,0 +1,53 @@
+# Each target sets up what it needs: a virtual environment in .venv with the
+# pinned packages of requirements.txt and this package. Once it is there, that
+# takes no time. Another interpreter is chosen with `make test PYTHON=...`.
+
+PYTHON ?= $(shell python3.11 -c '' 2>/dev/null && echo python3.11 || echo python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+DEMO := results/demo
+DEMO_FILES := tests/samples/demo/noisy_*.flac
+DEMO_BLOCKS := 1 2 3
+
+.PHONY: help demo test lint clean distclean
+
+help:
+	@echo "make demo       trains a small model and enhances two files with it, into $(DEMO)"
+	@echo "make test       runs the tests and the examples in the docstrings"
+	@echo "make lint       checks the style of the code"
+	@echo "make clean      removes caches, builds and the demo's results"
+	@echo "make distclean  removes the virtual environment as well"
+
+demo: $(STAMP)
+	$(BIN)/python recipes/ConvTasNet/train.py recipes/ConvTasNet/hparams/mini.yaml \
+		--data_folder tests/samples --output_folder $(DEMO)
+	@set -e; for blocks in $(DEMO_BLOCKS); do \
+		mkdir -p $(DEMO)/enhanced/blocks_$$blocks; \
+		$(BIN)/bloomnet enhance $(DEMO_FILES) $(DEMO)/enhanced/blocks_$$blocks \
+			--blocks $$blocks --source $(DEMO)/pretrained; \
+	done
+
+test: $(STAMP)
+	$(BIN)/python -m pytest --doctest-modules tests bloomnet_sb
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+clean:
+	rm -rf $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv
+
+$(STAMP): requirements.txt setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "The pinned packages need Python 3.11 or later; $(PYTHON) is older or does not run." >&2; \
+		echo "Name another one with PYTHON=, such as: make test PYTHON=python3.12" >&2; exit 1; }
+	@echo "Setting up .venv (a minute or more, the first time)"
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps -e .
+	@touch $@

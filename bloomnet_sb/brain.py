@@ -1,0 +1,231 @@
+"""BlockwiseBrain: runs a blockwise schedule, resumes it, scores every depth."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import speechbrain as sb
+import torch
+from speechbrain.utils.checkpoints import Checkpoint, torch_recovery
+from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.logger import get_logger
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import Dataset
+
+from bloomnet_sb.errors import InputError
+from bloomnet_sb.losses import negative_si_sdr, training_loss
+from bloomnet_sb.schedule import Stage
+from bloomnet_sb.scoring import DepthScores
+
+logger = get_logger(__name__)
+
+
+class BlockwiseBrain(sb.core.Brain):
+    """SpeechBrain's Brain for a `BloomNet` and a `BlockwiseSchedule`.
+
+    Takes the arguments of `speechbrain.core.Brain`; `modules` holds the network as "model", and
+    `hparams` the entries schedule, epoch_counter, train_logger, use_tensorboard, output_folder,
+    sample_rate, seed, level_weight and segments_per_epoch.
+
+    Example
+    -------
+    See `bloomnet_sb.experiment.main`, and recipes/ConvTasNet.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.model = self.modules["model"]
+        self.frozen = []
+        self.schedule = self.hparams.schedule
+        self.stage = self.schedule.stages[-1]
+        self.loggers = [self.hparams.train_logger]
+        if self.hparams.use_tensorboard and if_main_process():
+            from speechbrain.utils.train_logger import TensorboardLogger
+
+            self.loggers.append(TensorboardLogger(f"{self.hparams.output_folder}/tensorboard"))
+
+    def run(
+        self,
+        train_set: Callable[[Stage], Dataset],
+        sampler: Callable[[Dataset], torch.utils.data.Sampler],
+        valid_set: Dataset,
+        train_loader_kwargs: dict,
+        valid_loader_kwargs: dict,
+    ) -> None:
+        """Run the schedule, from the last checkpoint on where there is one.
+
+        Each stage starts from the weights with which the one before did best on `valid_set`, and
+        the run ends with the best of the last.
+
+        Arguments
+        ---------
+        train_set : callable
+            Gives the training set of a stage.
+        sampler : callable
+            Gives the sampler of a training set.
+        valid_set : Dataset
+            The validation set of all stages.
+        train_loader_kwargs, valid_loader_kwargs : dict
+            Options of the data loaders (batch_size, num_workers..).
+
+        Raises
+        ------
+        InputError
+            If the last checkpoint is of a stage or a network that this run does not have.
+        """
+        if self.test_only:
+            return
+        latest = self.checkpointer.find_checkpoint()
+        for stage in self.schedule.stages_from(latest and latest.meta["stage"]):
+            self._enter_stage(stage)
+            dataset = train_set(stage)
+            self.train_sampler = sampler(dataset)
+            loader = self.make_dataloader(
+                dataset, sb.Stage.TRAIN, sampler=self.train_sampler, **train_loader_kwargs
+            )
+            self.updates_in_stage = stage.settings.epochs * len(loader)
+            self.fit(
+                self.hparams.epoch_counter,
+                loader,
+                valid_set,
+                valid_loader_kwargs=valid_loader_kwargs,
+            )
+            self._load_best()
+
+    def _enter_stage(self, stage: Stage) -> None:
+        """Freeze all but the stage's parts."""
+        logger.info(f"Stage {stage.name}: estimates {stage.first} to {stage.blocks}")
+        self.stage = stage
+        self.hparams.epoch_counter.limit = self.schedule.last_epoch(stage)
+        trained = {p for name in stage.parts for p in self.model.part(name).parameters()}
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(parameter in trained)
+            parameter.grad = None
+        self.frozen = [
+            module
+            for module in self.model.modules()
+            if not any(parameter in trained for parameter in module.parameters())
+        ]
+
+    def on_fit_start(self) -> None:
+        """Wrap and optimise what the stage trains, and go on from the stage's own checkpoint."""
+        self.modules["model"] = self.model
+        self._compile()
+        self._wrap_distributed()
+        self.init_optimizers()
+        latest = self.checkpointer.find_checkpoint(ckpt_predicate=self._of_this_stage)
+        if latest is not None:
+            with _refuse_other_network(latest):
+                self.checkpointer.load_checkpoint(latest)
+
+    def init_optimizers(self) -> None:
+        """An optimizer of the trained parameters only, and the stage's learning rates."""
+        settings = self.stage.settings
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = self.opt_class(trained, lr=settings.lr)
+        self.optimizers_dict = {"opt_class": self.optimizer}
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda update: settings.lr_factor(update / self.updates_in_stage)
+        )
+        self.checkpointer.add_recoverable("optimizer", self.optimizer)
+        self.checkpointer.add_recoverable("lr_scheduler", self.lr_scheduler)
+
+    def on_fit_batch_start(self, batch, should_step: bool) -> None:
+        """Keep frozen norms from updating their running statistics."""
+        for module in self.frozen:
+            module.training = False
+
+    def compute_forward(self, batch, stage: sb.Stage) -> torch.Tensor:
+        """The estimates [blocks, batch, time, sources] that the stage of training is about."""
+        batch = batch.to(self.device)
+        return self.modules.model(batch.mix.data, self.stage.blocks, self.stage.first)
+
+    def compute_objectives(self, predictions: torch.Tensor, batch, stage: sb.Stage) -> torch.Tensor:
+        """The training loss; scores are gathered on the way in validation and test."""
+        target = batch.target.data
+        if stage == sb.Stage.VALID:
+            self.valid_si_sdr.append(-negative_si_sdr(predictions, target).mean((1, 2)).cpu())
+        if stage == sb.Stage.TEST:
+            self.scores.add(batch.id[0], batch.mix.data, target, predictions)
+        return training_loss(predictions, target, self.hparams.level_weight)
+
+    def on_fit_batch_end(self, batch, outputs, loss, should_step: bool) -> None:
+        """Step the learning rate with the optimizer."""
+        if should_step:
+            self.lr_scheduler.step()
+
+    def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
+        """Start the scores afresh."""
+        if stage == sb.Stage.VALID:
+            self.valid_si_sdr = []
+        if stage == sb.Stage.TEST:
+            depths = range(self.stage.first, self.stage.blocks + 1)
+            self.scores = DepthScores(depths, self.hparams.sample_rate)
+
+    def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
+        """Log an epoch and save its checkpoint."""
+        if stage == sb.Stage.TRAIN:
+            self.train_loss = stage_loss
+        if stage == sb.Stage.VALID:
+            si_sdr = torch.stack(self.valid_si_sdr).mean(0)
+            depths = range(self.stage.first, self.stage.blocks + 1)
+            for train_logger in self.loggers:
+                train_logger.log_stats(
+                    {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]},
+                    train_stats={"loss": self.train_loss},
+                    valid_stats={
+                        "loss": stage_loss,
+                        **{f"si_sdr_{d}": float(v) for d, v in zip(depths, si_sdr, strict=True)},
+                    },
+                )
+            self.checkpointer.save_and_keep_only(
+                meta={"stage": self.stage.name, "loss": stage_loss},
+                min_keys=["loss"],
+                importance_keys=[],
+                ckpt_predicate=self._of_this_stage,
+            )
+
+    def on_evaluate_start(self, max_key: str | None = None, min_key: str | None = None) -> None:
+        """Load the weights with which the last stage did best in validation."""
+        self.modules["model"] = self.model
+        self._load_best()
+
+    def _save_intra_epoch_ckpt(self) -> None:
+        self.checkpointer.save_and_keep_only(
+            meta={"stage": self.stage.name, sb.core.INTRA_EPOCH_CKPT_FLAG: True},
+            end_of_epoch=False,
+            importance_keys=[],
+            ckpt_predicate=lambda ckpt: sb.core.INTRA_EPOCH_CKPT_FLAG in ckpt.meta,
+        )
+
+    def _wrap_distributed(self) -> None:
+        # SpeechBrain's own turns batch norms into SyncBatchNorm, which refuses a CPU.
+        if self.distributed_launch and self.device == "cpu":
+            self.modules["model"] = DistributedDataParallel(self.model)
+        else:
+            super()._wrap_distributed()
+
+    def _of_this_stage(self, checkpoint: Checkpoint) -> bool:
+        return checkpoint.meta["stage"] == self.stage.name
+
+    def _load_best(self) -> None:
+        best = self.checkpointer.find_checkpoint(min_key="loss", ckpt_predicate=self._of_this_stage)
+        if best is None:
+            raise InputError(
+                f"{self.checkpointer.checkpoints_dir}: no checkpoint of stage {self.stage.name}"
+            )
+        logger.info(f"Stage {self.stage.name}: best checkpoint {best.path.name}")
+        with _refuse_other_network(best):
+            torch_recovery(self.model, best.paramfiles["model"], True)
+
+
+@contextmanager
+def _refuse_other_network(checkpoint: Checkpoint) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        # torch lists each name and shape that differs on lines of their own.
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{checkpoint.path}: a checkpoint of another network than this run's "
+            f"({reason[:200]})"
+        ) from error

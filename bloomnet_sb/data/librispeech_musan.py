@@ -1,0 +1,151 @@
+"""LibriSpeech speech and MUSAN noise to SpeechBrain manifests."""
+
+import csv
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from speechbrain.utils.logger import get_logger
+
+from bloomnet_sb.data.audio import AUDIO_SUFFIXES, audio_info
+from bloomnet_sb.errors import InputError
+
+logger = get_logger(__name__)
+
+SPEECH_SPLITS = {"train": "train-clean-100", "valid": "dev-clean", "test": "test-clean"}
+NOISE_FOLDER = "musan/noise/free-sound"
+NOISE_LIST = "noise_split.csv"
+SOURCES = {
+    "LibriSpeech": "LibriSpeech is at https://www.openslr.org/12",
+    "musan": "MUSAN is at https://www.openslr.org/17",
+}
+
+
+def prepare_librispeech_musan(
+    data_folder: str,
+    save_folder: str,
+    sample_rate: int = 16000,
+    noise_split: str | None = None,
+    skip_prep: bool = False,
+) -> None:
+    """Write the manifests speech_{train,valid,test}.json and noise_{train,valid,test}.json.
+
+    Speech is LibriSpeech's train-clean-100, dev-clean and test-clean; noise is MUSAN's free-sound
+    part, split by file: as a list says, or else by a hash of the file's name (80, 10 and 10 in a
+    hundred), so that adding files moves none. Paths in a manifest are relative to
+    {data_root}, which stands for `data_folder`.
+
+    Arguments
+    ---------
+    data_folder : str
+        The folder that holds LibriSpeech/ and musan/.
+    save_folder : str
+        Where the manifests go.
+    sample_rate : int
+        The rate that every file must have, in Hz.
+    noise_split : str, optional
+        A CSV file with the columns file (relative to `data_folder`) and split (train, valid or
+        test). Default: noise_split.csv in `data_folder` where there is one.
+    skip_prep : bool
+        Use the manifests that are there.
+
+    Raises
+    ------
+    InputError
+        Naming a folder that is missing or empty, a file that is no audio or has another rate, or
+        a fault in the list.
+
+    Example
+    -------
+    >>> tmpdir = getfixture("tmpdir")
+    >>> prepare_librispeech_musan("tests/samples", str(tmpdir))
+    >>> sorted(path.basename for path in tmpdir.listdir())[:3]
+    ['noise_test.json', 'noise_train.json', 'noise_valid.json']
+    """
+    if skip_prep:
+        return
+    root = Path(data_folder)
+    if not root.is_dir():
+        raise InputError(f"data_folder {data_folder}: no such folder")
+    noise = _split_noise(root, _find_audio(root, NOISE_FOLDER), noise_split)
+    os.makedirs(save_folder, exist_ok=True)
+    for split, part in SPEECH_SPLITS.items():
+        speech = _find_audio(root, f"LibriSpeech/{part}")
+        for kind, files in (("speech", speech), ("noise", noise[split])):
+            manifest = {file.stem: _entry(root, file, sample_rate) for file in files}
+            write_json(Path(save_folder) / f"{kind}_{split}.json", manifest)
+            seconds = sum(entry["frames"] for entry in manifest.values()) / sample_rate
+            logger.info(f"{kind}_{split}: {len(files)} files, {seconds / 60:.1f} minutes")
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write `content` as JSON to `path`, which appears complete or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def _find_audio(root: Path, folder: str) -> list[Path]:
+    corpus = SOURCES[folder.split("/")[0]]
+    if not (root / folder).is_dir():
+        raise InputError(f"data_folder {root} has no folder {folder} ({corpus})")
+    files = sorted(path for path in (root / folder).rglob("*") if path.suffix in AUDIO_SUFFIXES)
+    if not files:
+        accepted = ", ".join(AUDIO_SUFFIXES)
+        raise InputError(f"{root / folder} holds no {accepted} file ({corpus})")
+    return files
+
+
+def _entry(root: Path, file: Path, sample_rate: int) -> dict:
+    info = audio_info(file)
+    if (info.samplerate, info.channels) != (sample_rate, 1):
+        raise InputError(
+            f"{file}: {info.samplerate} Hz with {info.channels} channels, but {sample_rate} Hz "
+            "with 1 channel is needed"
+        )
+    return {"wav": f"{{data_root}}/{file.relative_to(root).as_posix()}", "frames": info.frames}
+
+
+def _split_noise(root: Path, files: list[Path], noise_split: str | None) -> dict[str, list[Path]]:
+    if noise_split is None and (root / NOISE_LIST).is_file():
+        noise_split = str(root / NOISE_LIST)
+    listed = None if noise_split is None else _read_noise_list(root, noise_split)
+    splits = {split: [] for split in SPEECH_SPLITS}
+    for file in files:
+        split = _hashed_split(file.name) if listed is None else listed.get(file)
+        if split is not None:
+            splits[split].append(file)
+    for split, chosen in splits.items():
+        if not chosen:
+            raise InputError(
+                f"no noise file of {root / NOISE_FOLDER} falls into the {split} split; name the "
+                "splits in a CSV file with --noise_split"
+            )
+    return splits
+
+
+def _hashed_split(name: str) -> str:
+    share = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 100
+    return "train" if share < 80 else "valid" if share < 90 else "test"
+
+
+def _read_noise_list(root: Path, noise_split: str) -> dict[Path, str]:
+    try:
+        with open(noise_split, encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError as error:
+        raise InputError(f"noise_split {noise_split}: {error.strerror}") from None
+    listed = {}
+    for number, row in enumerate(rows, 2):
+        if row.get("split") not in SPEECH_SPLITS or not row.get("file"):
+            raise InputError(
+                f"{noise_split}, line {number}: needs a file and a split of "
+                f"{', '.join(SPEECH_SPLITS)}, found {row}"
+            )
+        path = root / row["file"]
+        if not path.is_file():
+            raise InputError(f"{noise_split}, line {number}: no such file {path}")
+        if listed.setdefault(path, row["split"]) != row["split"]:
+            raise InputError(f"{noise_split}, line {number}: {row['file']} is in two splits")
+    return listed

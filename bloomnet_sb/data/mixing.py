@@ -1,0 +1,169 @@
+"""Mixing clean speech with noise, anew for training and always the same for evaluation."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from bloomnet_sb.data.audio import read_audio
+from bloomnet_sb.errors import InputError
+
+SILENCE_DB = -60.0
+MAX_REDRAWS = 20
+
+File = tuple[str, int]
+
+
+def mix_at_snr(
+    speech: np.ndarray, noise: np.ndarray, snr_db: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mix speech and noise and scale the mixture to unit variance.
+
+    Arguments
+    ---------
+    speech, noise : numpy.ndarray
+        Signals [time] of the same length, neither of them all zeros.
+    snr_db : float
+        Power of the speech over that of the noise, in dB.
+
+    Returns
+    -------
+    (numpy.ndarray, numpy.ndarray)
+        The mixture [time] of mean power 1, and the speech in it [time].
+
+    Example
+    -------
+    >>> mix, target = mix_at_snr(np.random.randn(8000), np.random.randn(8000), snr_db=5.0)
+    >>> float(np.mean(mix**2).round(6))
+    1.0
+    """
+    gain = np.sqrt(_power(speech) / _power(noise) * 10 ** (-snr_db / 10))
+    mix = speech + gain * noise
+    scale = 1 / np.sqrt(_power(mix))
+    return (scale * mix).astype(np.float32), (scale * speech).astype(np.float32)
+
+
+def draw_mixture(
+    speech: File,
+    noises: Sequence[File],
+    frames: int,
+    snr_db: tuple[float, float],
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a random segment of an utterance, a random stretch of a noise, and an SNR.
+
+    Segments below -60 dB of full scale are drawn again. Only the segments are read. An utterance
+    that is too short is padded with zeros, a noise that is too short is looped.
+
+    Arguments
+    ---------
+    speech : (str, int)
+        Path and length, in frames, of the utterance.
+    noises : sequence of (str, int)
+        Paths and lengths of the noises to choose from.
+    frames : int
+        Length of the mixture.
+    snr_db : (float, float)
+        Lowest and highest SNR, in dB.
+    rng : numpy.random.Generator
+        Where every draw comes from.
+
+    Returns
+    -------
+    (numpy.ndarray, numpy.ndarray)
+        Mixture and target, see `mix_at_snr`.
+
+    Raises
+    ------
+    InputError
+        Naming an utterance that is silent wherever it was listened to, or a file that cannot be
+        read.
+
+    Example
+    -------
+    >>> rng = np.random.default_rng(0)
+    >>> speech, noise = ("tests/samples/demo/clean_0dB.flac", 96000), None
+    >>> noise = ("tests/samples/musan/noise/free-sound/noise-free-sound-0000.flac", 64000)
+    >>> draw_mixture(speech, [noise], 16000, (-5, 10), rng)[0].shape
+    (16000,)
+    """
+    target = _draw_sounding([speech], frames, rng, loop=False)
+    noise = _draw_sounding(noises, frames, rng, loop=True)
+    return mix_at_snr(target, noise, rng.uniform(*snr_db))
+
+
+def fixed_mixture(
+    utterance_id: str,
+    speech: File,
+    noises: Sequence[File],
+    max_frames: int,
+    snr_db: tuple[float, float],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The one evaluation mixture of an utterance: its id decides every draw.
+
+    Arguments
+    ---------
+    utterance_id : str
+        The id.
+    speech, noises, snr_db
+        As `draw_mixture`.
+    max_frames : int
+        The mixture is as long as the utterance, or this long.
+
+    Returns
+    -------
+    (numpy.ndarray, numpy.ndarray)
+        Mixture and target, see `mix_at_snr`.
+
+    Example
+    -------
+    >>> speech = ("tests/samples/demo/clean_0dB.flac", 96000)
+    >>> noise = ("tests/samples/musan/noise/free-sound/noise-free-sound-0000.flac", 64000)
+    >>> one, two = (fixed_mixture("an-id", speech, [noise], 16000, (-5, 10)) for _ in range(2))
+    >>> np.array_equal(one[0], two[0])
+    True
+    """
+    seed = int.from_bytes(hashlib.sha256(utterance_id.encode()).digest()[:8], "big")
+    rng = np.random.default_rng(seed)
+    return draw_mixture(speech, noises, min(speech[1], max_frames), snr_db, rng)
+
+
+def _draw_sounding(
+    files: Sequence[File], frames: int, rng: np.random.Generator, loop: bool
+) -> np.ndarray:
+    """Draw a file and a segment of it until it is not silent; else the loudest one drawn."""
+    loudest, path = None, None
+    for _ in range(MAX_REDRAWS):
+        path, length = files[rng.integers(len(files))]
+        segment = _draw_segment(path, length, frames, rng, loop)
+        if loudest is None or _power(segment) > _power(loudest):
+            loudest = segment
+        if _power(loudest) > 10 ** (SILENCE_DB / 10):
+            return loudest
+    if not loudest.any():
+        raise InputError(f"{path}: silent wherever it was listened to, {MAX_REDRAWS} times")
+    return loudest
+
+
+def _draw_segment(
+    path: str, length: int, frames: int, rng: np.random.Generator, loop: bool
+) -> np.ndarray:
+    if not loop:
+        start = int(rng.integers(max(length - frames, 0) + 1))
+        segment = _read_mono(path, start, frames)
+        return np.pad(segment, (0, frames - len(segment)))
+    start = int(rng.integers(length))
+    pieces = [_read_mono(path, start, frames)]
+    missing = frames - len(pieces[0])
+    if missing > 0:
+        # From the file's beginning on, as often as it takes.
+        pieces.append(np.resize(_read_mono(path, 0, min(length, missing)), missing))
+    return np.concatenate(pieces)
+
+
+def _read_mono(path: str, start: int, frames: int) -> np.ndarray:
+    return read_audio(path, start, frames)[:, 0]
+
+
+def _power(signal: np.ndarray) -> float:
+    return float(np.mean(np.square(signal, dtype=np.float64)))

@@ -1,0 +1,156 @@
+"""The experiment that every recipe runs: prepare, train blockwise, score every depth, export."""
+
+import os
+import sys
+from pathlib import Path
+
+import speechbrain as sb
+import torch
+from hyperpyyaml import load_hyperpyyaml
+from speechbrain.utils.distributed import if_main_process, run_on_main
+from torch.utils.data import Dataset
+
+from bloomnet_sb.brain import BlockwiseBrain
+from bloomnet_sb.data import eval_dataset, train_dataset, train_sampler
+from bloomnet_sb.errors import InputError, exit_with_one_line
+from bloomnet_sb.profiling import profile_depths
+from bloomnet_sb.reports import (
+    draw_spectrograms,
+    export_pretrained,
+    make_results,
+    results_table,
+    write_results,
+)
+from bloomnet_sb.schedule import Stage
+
+
+def main(argv: list[str]) -> None:
+    """Run a recipe from its command line.
+
+    Arguments
+    ---------
+    argv : list of str
+        The YAML file, and SpeechBrain's options and overrides of the file's keys.
+
+    Example
+    -------
+    See recipes/ConvTasNet/train.py.
+    """
+    with exit_with_one_line():
+        hparams_file, run_opts, overrides = sb.parse_arguments(argv)
+        hparams = _load_hparams(hparams_file, overrides)
+        sb.utils.distributed.ddp_init_group(run_opts)
+        _create_output_folder(hparams_file, hparams, overrides)
+        _prepare(hparams)
+        brain = BlockwiseBrain(
+            modules={"model": hparams["model"]},
+            opt_class=hparams["opt_class"],
+            hparams=hparams,
+            run_opts=run_opts,
+            checkpointer=hparams["checkpointer"],
+        )
+        _train(brain, hparams)
+        if if_main_process():
+            _evaluate(brain, hparams, hparams_file, overrides)
+
+
+def _load_hparams(hparams_file: str, overrides: str) -> dict:
+    try:
+        with open(hparams_file, encoding="utf-8") as file:
+            return load_hyperpyyaml(file, overrides)
+    except OSError as error:
+        raise InputError(f"{error.filename}: {error.strerror}") from None
+
+
+def _create_output_folder(hparams_file: str, hparams: dict, overrides: str) -> None:
+    folder = hparams["output_folder"]
+    try:
+        os.makedirs(folder, exist_ok=True)
+        sb.create_experiment_directory(folder, hparams_file, overrides)
+    except OSError as error:
+        raise InputError(f"output_folder {folder}: cannot be written ({error})") from None
+
+
+def _prepare(hparams: dict) -> None:
+    run_on_main(
+        hparams["prepare"],
+        kwargs={
+            "data_folder": hparams["data_folder"],
+            "save_folder": hparams["manifest_folder"],
+            "sample_rate": hparams["sample_rate"],
+            "noise_split": hparams["noise_split"],
+            "skip_prep": hparams["skip_prep"],
+        },
+    )
+
+
+def _train(brain: BlockwiseBrain, hparams: dict) -> None:
+    def train_set(stage: Stage) -> Dataset:
+        return train_dataset(
+            segment_seconds=stage.settings.segment_seconds, seed=hparams["seed"], **_data(hparams)
+        )
+
+    brain.run(
+        train_set,
+        lambda dataset: train_sampler(dataset, hparams["seed"], hparams["segments_per_epoch"]),
+        _eval_set("valid", hparams),
+        train_loader_kwargs=hparams["train_dataloader_opts"],
+        valid_loader_kwargs=hparams["eval_dataloader_opts"],
+    )
+
+
+def _data(hparams: dict) -> dict:
+    keys = ("manifest_folder", "data_folder", "snr_db", "sample_rate")
+    return {key: hparams[key] for key in keys}
+
+
+def _eval_set(split: str, hparams: dict) -> Dataset:
+    return eval_dataset(split=split, max_seconds=hparams["eval_seconds"], **_data(hparams))
+
+
+def _evaluate(brain: BlockwiseBrain, hparams: dict, hparams_file: str, overrides: str) -> None:
+    test_set = _eval_set("test", hparams)
+    brain.evaluate(test_set, test_loader_kwargs=dict(hparams["eval_dataloader_opts"]))
+    model, folder = brain.model, Path(hparams["output_folder"])
+    profile = profile_depths(model, hparams["sample_rate"])
+    results = make_results(brain.scores, profile, model)
+    write_results(results, folder)
+    _draw_example(brain, test_set, folder / "spectrograms.png")
+    card = _model_card(hparams, hparams_file, results)
+    export_pretrained(model, hparams_file, overrides, folder / "pretrained", card)
+    print(results_table(results))
+
+
+def _draw_example(brain: BlockwiseBrain, test_set: Dataset, path: Path) -> None:
+    example = test_set[0]
+    mix = example["mix"].to(brain.device)
+    with torch.no_grad():
+        estimates = brain.model(mix[None])[:, 0, :, 0]
+    last = brain.stage.blocks
+    depths = sorted({brain.stage.first, (brain.stage.first + last) // 2, last})
+    signals = {"noisy": mix}
+    signals |= {f"{depth} of {last} blocks": estimates[depth - 1] for depth in depths}
+    signals["clean"] = example["target"][:, 0]
+    draw_spectrograms(signals, brain.hparams.sample_rate, path)
+
+
+def _model_card(hparams: dict, hparams_file: str, results: dict) -> str:
+    model = hparams["model"]
+    backbone = type(model.separator).__name__
+    command = " ".join(["python", "train.py", *sys.argv[1:]])
+    return (
+        f"# BLOOM-Net speech enhancement, {backbone}, {model.num_blocks} blocks\n\n"
+        f"Trained with bloomnet_sb, `{Path(hparams_file).name}`, schedule "
+        f"`{hparams['schedule'].kind}`, seed {hparams['seed']}:\n\n    {command}\n\n"
+        "## Data\n\n"
+        f"{hparams['data_description']}\n\n"
+        f"Mixtures at {hparams['snr_db'][0]} to {hparams['snr_db'][1]} dB SNR, "
+        f"{hparams['sample_rate']} Hz. Licence of the data and of these weights: "
+        f"{hparams['data_license']}\n\n"
+        f"## Results on {results['test_mixtures']} test mixtures\n\n"
+        f"{results_table(results)}\n"
+        "## Use\n\n"
+        "    from bloomnet_sb.inference import BloomEnhancer\n"
+        '    enhancer = BloomEnhancer.from_hparams(source="this folder")\n'
+        '    enhancer.enhance_file("noisy.wav", "enhanced.wav", blocks=1)\n'
+    )

@@ -1,0 +1,265 @@
+"""Layers that the separators share: normalisations, and two that torch runs slowly on a CPU."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from bloomnet_sb.errors import InputError
+
+
+class _PReLUFunction(torch.autograd.Function):
+    """PReLU with one slope, with a backward of three passes over the data."""
+
+    @staticmethod
+    def forward(ctx, x, slope):
+        ctx.save_for_backward(x, slope)
+        return F.leaky_relu(x, slope.item())
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, slope = ctx.saved_tensors
+        grad_x = torch.ops.aten.leaky_relu_backward(grad, x, slope.item(), False)
+        grad_slope = torch.dot(x.clamp(max=0).flatten(), grad.flatten())
+        return grad_x, grad_slope.to(slope.dtype).view_as(slope)
+
+
+class PReLU(nn.PReLU):
+    """Parametric ReLU with one learned slope for all channels.
+
+    The same function as `torch.nn.PReLU()`, whose backward reduces the slope's gradient slowly
+    on a CPU (six times this one's time at [8, 128, 1000], see benchmarks/training.py).
+
+    Example
+    -------
+    >>> PReLU()(torch.tensor([-4.0, 2.0]))
+    tensor([-1.,  2.], grad_fn=<_PReLUFunctionBackward>)
+    """
+
+    def __init__(self):
+        super().__init__(num_parameters=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply the activation to `x`, of any shape."""
+        if x.device.type != "cpu":
+            return super().forward(x)
+        return _PReLUFunction.apply(x, self.weight)
+
+
+class _ShiftedDepthwise(torch.autograd.Function):
+    """A dilated depthwise convolution of kernel P as P shifted multiply-adds."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, dilation, left):
+        ctx.save_for_backward(x, weight)
+        ctx.taps = taps = _tap_slices(weight.shape[1], dilation, left, x.shape[-1])
+        weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+        out = bias[:, None].expand_as(x).contiguous()
+        for tap, (source, target) in enumerate(taps):
+            out[..., target].addcmul_(x[..., source], weight[:, tap, None])
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        grad_x = torch.zeros_like(x)
+        grad_weight = torch.zeros_like(weight)
+        for tap, (source, target) in enumerate(ctx.taps):
+            grad_x[..., source].addcmul_(grad[..., target], weight[:, tap, None].to(grad.dtype))
+            grad_weight[:, tap] = (grad[..., target] * x[..., source]).sum((0, 2))
+        return grad_x, grad_weight, grad.sum((0, 2)).to(weight.dtype), None, None
+
+
+def _tap_slices(kernel: int, dilation: int, left: int, frames: int) -> list[tuple[slice, slice]]:
+    """For each tap, the input frames it reads and the output frames it adds to."""
+    slices = []
+    for tap in range(kernel):
+        shift = tap * dilation - left
+        source = slice(min(max(shift, 0), frames), max(min(frames + shift, frames), 0))
+        length = max(source.stop - source.start, 0)
+        start = min(max(-shift, 0), frames)
+        slices.append((slice(source.start, source.start + length), slice(start, start + length)))
+    return slices
+
+
+class DepthwiseConv1d(nn.Conv1d):
+    """Dilated depthwise convolution whose output has the input's length.
+
+    Arguments
+    ---------
+    channels : int
+        Number of channels, each with its own filter.
+    kernel_size : int
+        Taps of a filter <P>.
+    dilation : int
+        Frames between two taps.
+    causal : bool
+        Whether an output frame sees only its own and earlier input frames.
+
+    Example
+    -------
+    >>> layer = DepthwiseConv1d(8, kernel_size=3, dilation=4)
+    >>> layer(torch.rand(2, 8, 50)).shape
+    torch.Size([2, 8, 50])
+    """
+
+    def __init__(self, channels: int, kernel_size: int, dilation: int = 1, causal: bool = False):
+        super().__init__(channels, channels, kernel_size, dilation=dilation, groups=channels)
+        reach = (kernel_size - 1) * dilation
+        self.left = reach if causal else reach // 2
+        self.right = reach - self.left
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Filter `x` [batch, channels, frames]; the result has the same shape."""
+        if x.device.type != "cpu":
+            return super().forward(F.pad(x, (self.left, self.right)))
+        # torch's own CPU kernel for dilated depthwise convolution takes four times as long.
+        return _ShiftedDepthwise.apply(
+            x, self.weight.squeeze(1), self.bias, self.dilation[0], self.left
+        )
+
+
+class ChannelLayerNorm(nn.Module):
+    """cLN: each frame is normalised over its channels, so it is causal.
+
+    The channel-wise norm that Asteroid and SpeechBrain call cLN. The cumulative norm of the
+    Conv-TasNet paper (Luo and Mesgarani, 2019, eq. 9), also written cLN there, is
+    `CumulativeLayerNorm`.
+
+    Arguments
+    ---------
+    channels : int
+        Number of channels.
+    eps : float
+        Added to the variance.
+
+    Example
+    -------
+    >>> ChannelLayerNorm(8)(torch.rand(2, 8, 50)).mean(1).abs().max() < 1e-5
+    tensor(True)
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-8):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise `x` [batch, channels, frames]."""
+        variance, mean = torch.var_mean(x.float(), dim=1, keepdim=True, correction=0)
+        return _affine((x - mean) * (variance + self.eps).rsqrt(), self)
+
+
+class CumulativeLayerNorm(ChannelLayerNorm):
+    """cgLN: statistics over the channels of all frames so far (Luo and Mesgarani, 2019, eq. 9).
+
+    Arguments
+    ---------
+    channels : int
+        Number of channels.
+    eps : float
+        Added to the variance.
+
+    Example
+    -------
+    >>> norm, x = CumulativeLayerNorm(8), torch.rand(2, 8, 50)
+    >>> torch.allclose(norm(x)[..., :20], norm(x[..., :20]), atol=1e-6)
+    True
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise `x` [batch, channels, frames]."""
+        # Double: a running sum of squares over an hour of frames cancels in single precision.
+        mean = _running_mean(x.double().mean(1, keepdim=True))
+        power = _running_mean(x.double().square().mean(1, keepdim=True))
+        scale = ((power - mean.square()).clamp(min=0) + self.eps).rsqrt()
+        return _affine((x - mean.to(x.dtype)) * scale.to(x.dtype), self)
+
+
+def _running_mean(x: torch.Tensor) -> torch.Tensor:
+    frames = torch.arange(1, x.shape[-1] + 1, dtype=x.dtype, device=x.device)
+    return x.cumsum(-1) / frames
+
+
+def _affine(x: torch.Tensor, norm: nn.Module) -> torch.Tensor:
+    return x * norm.weight[:, None] + norm.bias[:, None]
+
+
+class LevelNorm(nn.Module):
+    """Divides features by their level, so that a mask does not depend on the input's gain.
+
+    Without it, batch normalisation knows the level of the training mixtures only, and the eps of
+    the other norms gains weight as the input gets quieter.
+
+    Arguments
+    ---------
+    causal : bool
+        Whether the level of a frame is that of the frames so far, or of all frames.
+
+    Example
+    -------
+    >>> features = torch.rand(2, 8, 50)
+    >>> norm = LevelNorm(causal=True)
+    >>> torch.allclose(norm(features), norm(1e-4 * features), rtol=1e-5)
+    True
+    """
+
+    def __init__(self, causal: bool = False):
+        super().__init__()
+        self.causal = causal
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Scale `features` [batch, filters, frames] to unit root mean square; silence stays."""
+        if self.causal:
+            power = _running_mean(features.double().square().mean(1, keepdim=True))
+        else:
+            # The norm of [batch, filters * frames] is one pass where a mean of squares is two.
+            norm = torch.linalg.vector_norm(features.float().flatten(1), dim=1)
+            power = (norm / (features[0].numel() ** 0.5)).square().double()[:, None, None]
+        level = power.sqrt().to(features.dtype).clamp(min=torch.finfo(torch.float32).tiny)
+        return features / level
+
+
+NORMS = {
+    "gLN": lambda channels, eps: nn.GroupNorm(1, channels, eps=eps),
+    "cLN": ChannelLayerNorm,
+    "cgLN": CumulativeLayerNorm,
+    "BN": lambda channels, eps: nn.BatchNorm1d(channels, eps=eps),
+}
+
+
+def make_norm(name: str, channels: int, eps: float = 1e-8, causal: bool = False) -> nn.Module:
+    """Build a normalisation of [batch, channels, frames] by its name.
+
+    Arguments
+    ---------
+    name : str
+        "gLN" (over channels and time), "cLN" (over the channels of each frame), "cgLN"
+        (over channels and all frames so far) or "BN" (batch normalisation).
+    channels : int
+        Number of channels.
+    eps : float
+        Added to the variance.
+    causal : bool
+        Whether the norm may look at the past only; "gLN" is refused then.
+
+    Returns
+    -------
+    torch.nn.Module
+        The norm.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, or the norm is not causal where it must be.
+
+    Example
+    -------
+    >>> make_norm("gLN", 8)(torch.rand(2, 8, 50)).shape
+    torch.Size([2, 8, 50])
+    """
+    if name not in NORMS:
+        raise InputError(f"norm is {name!r}, but must be one of {', '.join(NORMS)}")
+    if causal and name == "gLN":
+        raise InputError("norm is 'gLN', which looks ahead; causal networks take cLN, cgLN or BN")
+    return NORMS[name](channels, eps=eps)

@@ -1,0 +1,90 @@
+"""What an estimate is trained on: its SI-SDR, and its level, which SI-SDR leaves free."""
+
+import torch
+from speechbrain.nnet.losses import cal_si_snr
+
+
+def negative_si_sdr(estimates: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Negative scale-invariant signal-to-distortion ratio (Le Roux et al., 2019, eq. 2).
+
+    SpeechBrain's `cal_si_snr`, for every depth at once. Signals are made zero-mean first.
+
+    Arguments
+    ---------
+    estimates : torch.Tensor
+        Estimates [blocks, batch, time, sources].
+    target : torch.Tensor
+        The clean sources [batch, time, sources].
+
+    Returns
+    -------
+    torch.Tensor
+        [blocks, batch, sources], in dB; the lower the better.
+
+    Example
+    -------
+    >>> target = torch.randn(2, 8000, 1)
+    >>> negative_si_sdr(torch.stack([target + torch.randn(2, 8000, 1)] * 3), target).shape
+    torch.Size([3, 2, 1])
+    """
+    depths, batch, time, sources = estimates.shape
+    flat = estimates.float().permute(2, 0, 1, 3).reshape(time, depths * batch, sources)
+    targets = target.permute(1, 0, 2).repeat(1, depths, 1)
+    # A copy: cal_si_snr masks its argument in place.
+    return cal_si_snr(targets, flat.clone()).view(depths, batch, sources)
+
+
+def level_difference_db(estimates: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """How much louder an estimate is than the clean source.
+
+    Arguments
+    ---------
+    estimates : torch.Tensor
+        Estimates [blocks, batch, time, sources].
+    target : torch.Tensor
+        The clean sources [batch, time, sources].
+
+    Returns
+    -------
+    torch.Tensor
+        [blocks, batch, sources], in dB.
+
+    Example
+    -------
+    >>> target = torch.randn(2, 8000, 1)
+    >>> level_difference_db(torch.stack([10 * target]), target).round().flatten()
+    tensor([20., 20.])
+    """
+    floor = 1e-8
+    power = estimates.float().square().mean(-2) + floor
+    return 10 * torch.log10(power / (target.square().mean(-2) + floor))
+
+
+def training_loss(
+    estimates: torch.Tensor, target: torch.Tensor, level_weight: float
+) -> torch.Tensor:
+    """Mean over depths, mixtures and sources of the negative SI-SDR and a term for the level.
+
+    Arguments
+    ---------
+    estimates : torch.Tensor
+        Estimates [blocks, batch, time, sources].
+    target : torch.Tensor
+        The clean sources [batch, time, sources].
+    level_weight : float
+        Weight of the squared level difference, in 1/dB.
+
+    Returns
+    -------
+    torch.Tensor
+        The loss, a scalar in dB.
+
+    Example
+    -------
+    >>> target = torch.randn(2, 8000, 1)
+    >>> noisy = torch.stack([target + torch.randn(2, 8000, 1)])
+    >>> bool(training_loss(5 * noisy, target, 0.01) > training_loss(noisy, target, 0.01))
+    True
+    """
+    level = level_difference_db(estimates, target)
+    return (negative_si_sdr(estimates, target) + level_weight * level.square()).mean()

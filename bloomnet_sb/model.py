@@ -1,0 +1,272 @@
+"""BLOOM-Net: one masking network that runs with as many blocks as the moment affords."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from bloomnet_sb.errors import InputError, check_blocks
+from bloomnet_sb.layers import LevelNorm
+from bloomnet_sb.separators.base import Separator, check_positive
+
+ENCODER_ACTIVATIONS = {"relu": nn.ReLU, "linear": nn.Identity}
+
+
+class BloomNet(nn.Module):
+    """A masking network whose separator is cut into L blocks (Kim and Kim, ICASSP 2022).
+
+    With X the encoded mixture and z_0 the separator's entry of it, block l adds its residual to
+    z_{l-1}, and head l and decoder l make the l-th estimate: s_l = decoder_l(head_l(z_l) * X)
+    (arXiv 2111.09372, section 2). The masks do not depend on the level of the mixture, and the
+    encoder and decoders are linear up to a ReLU: a gain on the input is a gain on the output.
+
+    Arguments
+    ---------
+    separator : Separator
+        The backbone, see `bloomnet_sb.separators`.
+    num_filters : int
+        Filters of the encoder <N>.
+    kernel_size : int
+        Samples in a filter <L>.
+    stride : int, optional
+        Samples between two frames, at most `kernel_size`. Default: half of `kernel_size`.
+    encoder_activation : str
+        "relu" or "linear", what follows the encoder's filters.
+
+    Raises
+    ------
+    InputError
+        For a size that cannot be, or an unknown activation.
+
+    Example
+    -------
+    >>> from bloomnet_sb.separators import ConvTasNetSeparator
+    >>> separator = ConvTasNetSeparator(num_filters=16, num_blocks=3)
+    >>> model = BloomNet(separator, num_filters=16, kernel_size=16)
+    >>> mix = torch.randn(2, 1000)
+    >>> model(mix).shape
+    torch.Size([3, 2, 1000, 1])
+    >>> torch.equal(model.estimate(mix, blocks=2), model(mix)[1])
+    True
+    """
+
+    def __init__(
+        self,
+        separator: Separator,
+        num_filters: int = 512,
+        kernel_size: int = 16,
+        stride: int | None = None,
+        encoder_activation: str = "relu",
+    ):
+        super().__init__()
+        stride = stride or max(kernel_size // 2, 1)
+        check_positive(num_filters=num_filters, kernel_size=kernel_size, stride=stride)
+        if stride > kernel_size:
+            raise InputError(f"stride is {stride}, but may be at most kernel_size, {kernel_size}")
+        if separator.num_filters != num_filters:
+            raise InputError(
+                f"num_filters is {num_filters}, but the separator takes {separator.num_filters}"
+            )
+        self.encoder = Encoder(num_filters, kernel_size, stride, encoder_activation)
+        self.level_norm = LevelNorm(separator.causal)
+        self.separator = separator
+        self.decoders = nn.ModuleList(
+            Decoder(num_filters, kernel_size, stride) for _ in range(separator.num_blocks)
+        )
+
+    @property
+    def num_blocks(self) -> int:
+        """The number of blocks, L."""
+        return self.separator.num_blocks
+
+    @property
+    def num_sources(self) -> int:
+        """The number of sources in an estimate."""
+        return self.separator.num_sources
+
+    def forward(
+        self, mix: torch.Tensor, blocks: int | None = None, first: int = 1
+    ) -> torch.Tensor:
+        """Estimate the sources with each number of blocks.
+
+        Arguments
+        ---------
+        mix : torch.Tensor
+            Mixtures [batch, time], of one sample or more, at any level.
+        blocks : int, optional
+            How many blocks run. Default: all.
+        first : int
+            The lowest number of blocks whose estimate is made; the heads and decoders of those
+            below do not run.
+
+        Returns
+        -------
+        torch.Tensor
+            Estimates [blocks - first + 1, batch, time, sources]; the last is that of `blocks`.
+
+        Raises
+        ------
+        InputError
+            If `blocks` or `first` is no number of blocks of this network, or `mix` is not
+            [batch, time] with at least one sample.
+        """
+        blocks = check_blocks(self.num_blocks if blocks is None else blocks, self.num_blocks)
+        first = check_blocks(first, blocks)
+        if mix.dim() != 2 or mix.shape[-1] == 0:
+            raise InputError(
+                f"mix has shape {list(mix.shape)}, but must be [batch, time] with time >= 1"
+            )
+        features = self.encoder(mix)
+        state = self.separator.enter(self.level_norm(features))
+        estimates = []
+        for depth in range(1, blocks + 1):
+            state = self.separator.blocks[depth - 1](state)
+            if depth >= first:
+                masks = self.separator.heads[depth - 1](state)
+                masked = masks * features.unsqueeze(1)
+                estimates.append(self.decoders[depth - 1](masked, mix.shape[-1]))
+        return torch.stack(estimates)
+
+    def estimate(self, mix: torch.Tensor, blocks: int | None = None) -> torch.Tensor:
+        """Estimate the sources with one number of blocks, running only what it needs.
+
+        Arguments
+        ---------
+        mix : torch.Tensor
+            Mixtures [batch, time].
+        blocks : int, optional
+            How many blocks run. Default: all.
+
+        Returns
+        -------
+        torch.Tensor
+            The estimate [batch, time, sources].
+
+        Raises
+        ------
+        InputError
+            As `forward`.
+        """
+        blocks = self.num_blocks if blocks is None else blocks
+        return self(mix, blocks, first=blocks)[0]
+
+    def part(self, name: str) -> nn.Module:
+        """The modules that go by a name in a schedule.
+
+        Arguments
+        ---------
+        name : str
+            "encoder", "entry", or "block", "head" or "decoder" with a number from 1.
+
+        Returns
+        -------
+        torch.nn.Module
+            The part.
+
+        Raises
+        ------
+        InputError
+            If there is no such part.
+        """
+        parts = self._parts()
+        if name not in parts:
+            raise InputError(f"no part {name!r} in this network; it has {', '.join(parts)}")
+        return parts[name]
+
+    def parts_in_use(self, blocks: int) -> list[nn.Module]:
+        """The parts that `estimate(mix, blocks)` runs."""
+        check_blocks(blocks, self.num_blocks)
+        trunk = ["encoder", "entry", *(f"block{depth}" for depth in range(1, blocks + 1))]
+        return [self.part(name) for name in (*trunk, f"head{blocks}", f"decoder{blocks}")]
+
+    def num_parameters(self, blocks: int | None = None) -> int:
+        """The number of parameters that `estimate(mix, blocks)` uses; of all parts by default."""
+        parts = [self] if blocks is None else self.parts_in_use(blocks)
+        return sum(parameter.numel() for part in parts for parameter in part.parameters())
+
+    def _parts(self) -> dict[str, nn.Module]:
+        parts = {"encoder": self.encoder, "entry": self.separator.entry}
+        stacks = {
+            "block": self.separator.blocks,
+            "head": self.separator.heads,
+            "decoder": self.decoders,
+        }
+        for kind, modules in stacks.items():
+            parts |= {f"{kind}{depth}": module for depth, module in enumerate(modules, 1)}
+        return parts
+
+
+class Encoder(nn.Module):
+    """A learned filterbank: a strided convolution as one matrix product.
+
+    Arguments
+    ---------
+    num_filters : int
+        Filters <N>.
+    kernel_size : int
+        Samples in a filter <L>.
+    stride : int
+        Samples between two frames.
+    activation : str
+        "relu" or "linear".
+
+    Example
+    -------
+    >>> Encoder(16, kernel_size=16, stride=8)(torch.randn(2, 100)).shape
+    torch.Size([2, 16, 12])
+    """
+
+    def __init__(self, num_filters: int, kernel_size: int, stride: int, activation: str = "relu"):
+        super().__init__()
+        if activation not in ENCODER_ACTIVATIONS:
+            raise InputError(
+                f"encoder_activation is {activation!r}, but must be one of "
+                f"{', '.join(ENCODER_ACTIVATIONS)}"
+            )
+        self.kernel_size, self.stride = kernel_size, stride
+        self.weight = nn.Parameter(torch.empty(num_filters, kernel_size))
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+        self.activation = ENCODER_ACTIVATIONS[activation]()
+
+    def forward(self, mix: torch.Tensor) -> torch.Tensor:
+        """Features [batch, filters, frames] of `mix` [batch, time], padded to whole frames."""
+        beyond = mix.shape[-1] - self.kernel_size
+        padding = -beyond if beyond < 0 else -beyond % self.stride
+        frames = F.pad(mix, (0, padding)).unfold(-1, self.kernel_size, self.stride)
+        return self.activation(self.weight @ frames.transpose(1, 2))
+
+
+class Decoder(nn.Module):
+    """A learned synthesis filterbank: one matrix product and an overlap-add.
+
+    Arguments
+    ---------
+    num_filters : int
+        Filters <N>.
+    kernel_size : int
+        Samples in a filter <L>.
+    stride : int
+        Samples between two frames.
+
+    Example
+    -------
+    >>> Decoder(16, kernel_size=16, stride=8)(torch.rand(2, 1, 16, 12), length=100).shape
+    torch.Size([2, 100, 1])
+    """
+
+    def __init__(self, num_filters: int, kernel_size: int, stride: int):
+        super().__init__()
+        self.kernel_size, self.stride = kernel_size, stride
+        self.weight = nn.Parameter(torch.empty(num_filters, kernel_size))
+        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+
+    def forward(self, masked: torch.Tensor, length: int) -> torch.Tensor:
+        """Signals [batch, length, sources] of `masked` [batch, sources, filters, frames]."""
+        batch, sources, _, num_frames = masked.shape
+        frames = (self.weight.t() @ masked).flatten(0, 1)
+        signals = F.fold(
+            frames,
+            output_size=(1, (num_frames - 1) * self.stride + self.kernel_size),
+            kernel_size=(1, self.kernel_size),
+            stride=(1, self.stride),
+        )
+        return signals.view(batch, sources, -1)[..., :length].transpose(1, 2)

@@ -1,0 +1,117 @@
+"""What each depth of a network costs: parameters, multiply-accumulates, time."""
+
+import copy
+import time
+from dataclasses import dataclass
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bloomnet_sb.model import BloomNet
+
+
+@dataclass(frozen=True)
+class DepthProfile:
+    """The cost of running a number of blocks.
+
+    Arguments
+    ---------
+    blocks : int
+        How many blocks run.
+    parameters : int
+        Parameters in use.
+    macs_per_second : int
+        Multiply-accumulates for a second of audio.
+    real_time_factor : float
+        Measured seconds of compute for a second of audio.
+    """
+
+    blocks: int
+    parameters: int
+    macs_per_second: int
+    real_time_factor: float
+
+
+def profile_depths(model: BloomNet, sample_rate: int, seconds: float = 4.0) -> list[DepthProfile]:
+    """Profile a network at each depth, on the device that it is on.
+
+    Arguments
+    ---------
+    model : BloomNet
+        The network.
+    sample_rate : int
+        Its sample rate, in Hz.
+    seconds : float
+        Length of the audio whose processing is timed, one mixture at a time; the best of 3 runs
+        counts.
+
+    Returns
+    -------
+    list of DepthProfile
+        One entry for each number of blocks.
+
+    Example
+    -------
+    >>> from bloomnet_sb.separators import ConvTasNetSeparator
+    >>> model = BloomNet(ConvTasNetSeparator(num_filters=16, num_blocks=2), num_filters=16)
+    >>> [depth.blocks for depth in profile_depths(model, sample_rate=16000, seconds=0.1)]
+    [1, 2]
+    """
+    return [
+        DepthProfile(
+            blocks=blocks,
+            parameters=model.num_parameters(blocks),
+            macs_per_second=count_macs(model, sample_rate, blocks),
+            real_time_factor=_time_estimate(model, round(seconds * sample_rate), blocks) / seconds,
+        )
+        for blocks in range(1, model.num_blocks + 1)
+    ]
+
+
+def count_macs(model: BloomNet, num_samples: int, blocks: int) -> int:
+    """Multiply-accumulates of `estimate` for one mixture, of matrix products and convolutions.
+
+    Arguments
+    ---------
+    model : BloomNet
+        The network.
+    num_samples : int
+        Length of the mixture.
+    blocks : int
+        How many blocks run.
+
+    Returns
+    -------
+    int
+        The number, without that of element-wise operations.
+
+    Example
+    -------
+    >>> from bloomnet_sb.separators import ConvTasNetSeparator
+    >>> model = BloomNet(ConvTasNetSeparator(dilation_cycle=6))
+    >>> round(count_macs(model, 16000, blocks=6) / 1e6)
+    1883
+    """
+    # On the meta device nothing is computed, and the depthwise layers are torch's convolutions.
+    model = copy.deepcopy(model).to("meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.estimate(torch.empty(1, num_samples, device="meta"), blocks)
+    return counter.get_total_flops() // 2
+
+
+def _time_estimate(model: BloomNet, num_samples: int, blocks: int) -> float:
+    mix = torch.randn(1, num_samples, device=next(model.parameters()).device)
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        seconds = min(_seconds(model, mix, blocks) for _ in range(3))
+    model.train(was_training)
+    return seconds
+
+
+def _seconds(model: BloomNet, mix: torch.Tensor, blocks: int) -> float:
+    start = time.perf_counter()
+    model.estimate(mix, blocks)
+    if mix.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - start

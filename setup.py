@@ -1,0 +1,51 @@
+"""Installs bloomnet_sb."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+README = Path(__file__).parent / "README.md"
+
+TENSORBOARD = ["tensorboard>=2.16"]
+
+setup(
+    name="bloomnet_sb",
+    version="0.1.0",
+    description="SpeechBrain recipes for BLOOM-Net speech enhancement",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Multimedia :: Sound/Audio :: Speech",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    packages=find_packages(include=["bloomnet_sb", "bloomnet_sb.*"]),
+    python_requires=">=3.10",
+    install_requires=[
+        "hyperpyyaml>=1.2.3",
+        "matplotlib>=3.8",
+        "numpy>=1.26",
+        "pesq>=0.0.4",
+        "pystoi>=0.4.1",
+        "rich>=13.8",
+        "safetensors>=0.4",
+        "scipy>=1.11",
+        "soundfile>=0.12.1",
+        "speechbrain>=1.1,<1.2",
+        "torch>=2.7.1",  # as SpeechBrain 1.1 asks for
+        "torchaudio>=2.7.1",
+        "typer>=0.12.4",
+    ],
+    extras_require={
+        # Training curves for TensorBoard
+        "tensorboard": TENSORBOARD,
+        # Asteroid's models, to compare with
+        "benchmark": ["asteroid>=0.7", "asteroid-filterbanks>=0.4"],
+        # Tests and linting
+        "test": ["pytest>=8", "pytest-timeout>=2.3", "ruff>=0.12", *TENSORBOARD],
+    },
+    entry_points={"console_scripts": ["bloomnet = bloomnet_sb.cli:main"]},
+)
