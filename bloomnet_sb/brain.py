@@ -226,6 +226,5 @@ def _refuse_other_network(checkpoint: Checkpoint) -> Iterator[None]:
         # torch lists each name and shape that differs on lines of their own.
         reason = " ".join(str(error).split())
         raise InputError(
-            f"{checkpoint.path}: a checkpoint of another network than this run's "
-            f"({reason[:200]})"
+            f"{checkpoint.path}: a checkpoint of another network than this run's ({reason[:200]})"
         ) from error

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from speechbrain.utils.checkpoints import CKPT_PREFIX, METAFNAME, Checkpoint, Checkpointer
-from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from speechbrain.utils.logger import get_logger
 
 logger = get_logger(__name__)
@@ -41,14 +41,18 @@ class AtomicCheckpointer(Checkpointer):
     def save_checkpoint(self, *args, verbosity: int = logging.INFO, **kwargs) -> Checkpoint | None:
         """Save as `Checkpointer.save_checkpoint`; the checkpoint appears when it is complete."""
         staged = super().save_checkpoint(*args, verbosity=logging.DEBUG, **kwargs)
-        if staged is None:
-            return None
+        saved = None if staged is None else self._put_in_place(staged)
+        ddp_barrier()  # every process has to see the same checkpoints when it deletes old ones
+        if saved is not None:
+            logger.log(verbosity, f"Saved a checkpoint in {saved.path}")
+        return saved
+
+    def _put_in_place(self, staged: Checkpoint) -> Checkpoint:
         for file in staged.path.iterdir():
             with open(file, "rb") as written:
                 os.fsync(written.fileno())
         path = super()._new_checkpoint_dirpath()
         staged.path.rename(path)
-        logger.log(verbosity, f"Saved a checkpoint in {path}")
         paramfiles = {name: path / file.name for name, file in staged.paramfiles.items()}
         return Checkpoint(path, staged.meta, paramfiles)
 

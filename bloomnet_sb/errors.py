@@ -33,7 +33,9 @@ def exit_with_one_line() -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # From a worker of a data loader, the message is a traceback that ends in the message.
+        message = str(error).strip().splitlines()[-1].rsplit("InputError: ", 1)[-1]
+        print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -65,3 +67,20 @@ def check_blocks(blocks: int, num_blocks: int) -> int:
     if isinstance(blocks, bool) or not isinstance(blocks, int) or not 1 <= blocks <= num_blocks:
         raise InputError(f"blocks is {blocks!r}, but this network has 1 to {num_blocks} blocks")
     return blocks
+
+
+def check_positive(**sizes: int) -> None:
+    """Refuse sizes of a network that are not whole numbers of 1 or more.
+
+    Raises
+    ------
+    InputError
+        Naming the first size that is not.
+
+    Example
+    -------
+    >>> check_positive(num_blocks=4, kernel_size=3)
+    """
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise InputError(f"{name} is {size!r}, but must be a whole number of 1 or more")

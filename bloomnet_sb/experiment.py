@@ -1,12 +1,14 @@
 """The experiment that every recipe runs: prepare, train blockwise, score every depth, export."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
 import speechbrain as sb
 import torch
 from hyperpyyaml import load_hyperpyyaml
+from ruamel.yaml import YAMLError
 from speechbrain.utils.distributed import if_main_process, run_on_main
 from torch.utils.data import Dataset
 
@@ -38,6 +40,7 @@ def main(argv: list[str]) -> None:
     """
     with exit_with_one_line():
         hparams_file, run_opts, overrides = sb.parse_arguments(argv)
+        overrides = re.sub(r":$", ": True", overrides, flags=re.MULTILINE)  # such as --skip_prep
         hparams = _load_hparams(hparams_file, overrides)
         sb.utils.distributed.ddp_init_group(run_opts)
         _create_output_folder(hparams_file, hparams, overrides)
@@ -56,10 +59,19 @@ def main(argv: list[str]) -> None:
 
 def _load_hparams(hparams_file: str, overrides: str) -> dict:
     try:
-        with open(hparams_file, encoding="utf-8") as file:
+        file = open(hparams_file, encoding="utf-8")  # noqa: SIM115 (its own error message)
+    except OSError as error:
+        raise InputError(f"{hparams_file}: {error.strerror}") from None
+    try:
+        with file:
             return load_hyperpyyaml(file, overrides)
     except OSError as error:
-        raise InputError(f"{error.filename}: {error.strerror}") from None
+        # The checkpointer makes its folder when it is built.
+        raise InputError(f"{error.filename}: cannot be written ({error.strerror})") from None
+    except InputError:
+        raise
+    except (KeyError, ValueError, TypeError, ImportError, YAMLError) as error:
+        raise InputError(f"{hparams_file}: {' '.join(str(error).split())}") from error
 
 
 def _create_output_folder(hparams_file: str, hparams: dict, overrides: str) -> None:

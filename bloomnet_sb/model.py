@@ -4,9 +4,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bloomnet_sb.errors import InputError, check_blocks
+from bloomnet_sb.errors import InputError, check_blocks, check_positive
 from bloomnet_sb.layers import LevelNorm
-from bloomnet_sb.separators.base import Separator, check_positive
+from bloomnet_sb.separators.base import Separator
 
 ENCODER_ACTIVATIONS = {"relu": nn.ReLU, "linear": nn.Identity}
 
@@ -83,9 +83,7 @@ class BloomNet(nn.Module):
         """The number of sources in an estimate."""
         return self.separator.num_sources
 
-    def forward(
-        self, mix: torch.Tensor, blocks: int | None = None, first: int = 1
-    ) -> torch.Tensor:
+    def forward(self, mix: torch.Tensor, blocks: int | None = None, first: int = 1) -> torch.Tensor:
         """Estimate the sources with each number of blocks.
 
         Arguments

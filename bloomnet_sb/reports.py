@@ -127,9 +127,7 @@ def write_results(results: dict, output_folder: str | Path) -> None:
     _write_text(folder / "results.md", results_table(results))
 
 
-def draw_spectrograms(
-    signals: dict[str, torch.Tensor], sample_rate: int, path: str | Path
-) -> None:
+def draw_spectrograms(signals: dict[str, torch.Tensor], sample_rate: int, path: str | Path) -> None:
     """Draw signals as spectrograms, one below the other, on one scale.
 
     Arguments
@@ -211,10 +209,7 @@ def export_pretrained(
 
 
 def _table_row(row: dict) -> str:
-    if row["blocks"] == 0:
-        cells = ["unprocessed", "", "", ""]
-    else:
-        cells = _cost_cells(row)
+    cells = ["unprocessed", "", "", ""] if row["blocks"] == 0 else _cost_cells(row)
     formats = dict(zip(METRICS, ("{:.2f}", "{:.2f}", "{:.2f}", "{:.3f}", "{:+.1f}"), strict=True))
     cells += ["" if row[m] is None else formats[m].format(row[m]) for m in METRICS]
     return "| " + " | ".join(cells) + " |\n"

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from bloomnet_sb.errors import InputError
+from bloomnet_sb.errors import InputError, check_positive
 
 KINDS = ("blockwise", "e2e", "joint")
 LR_SCHEDULES = ("constant", "one_cycle")
@@ -129,6 +129,7 @@ class BlockwiseSchedule:
     def __init__(self, kind: str, num_blocks: int, block: dict, finetune: dict, end_to_end: dict):
         if kind not in KINDS:
             raise InputError(f"the schedule is {kind!r}, but must be one of {', '.join(KINDS)}")
+        check_positive(num_blocks=num_blocks)
         self.kind = kind
         if kind == "blockwise":
             block, finetune = _settings("block", block), _settings("finetune", finetune)
@@ -170,7 +171,8 @@ class BlockwiseSchedule:
             return self.stages
         if name not in names:
             raise InputError(
-                f"the last checkpoint is of stage {name!r}, but this schedule has {', '.join(names)}"
+                f"the last checkpoint is of stage {name!r}, but this schedule has "
+                f"{', '.join(names)}"
             )
         return self.stages[names.index(name) :]
 

@@ -1,11 +1,13 @@
 """SpeechBrain datasets of mixtures, from the manifests."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from speechbrain.dataio.dataio import load_data_json
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.dataio.sampler import ReproducibleRandomSampler
 from speechbrain.utils.data_pipeline import provides, takes
@@ -176,11 +178,14 @@ def _load_manifest(manifest_folder: str, data_folder: str, name: str) -> dict:
     path = Path(manifest_folder) / f"{name}.json"
     if not path.is_file():
         raise InputError(f"{path}: no such manifest; run without --skip_prep to make it")
-    dataset = DynamicItemDataset.from_json(str(path), replacements={"data_root": data_folder})
-    if not dataset.data:
+    try:
+        manifest = load_data_json(str(path), {"data_root": data_folder})
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: no JSON ({error})") from None
+    if not manifest:
         raise InputError(f"{path}: an empty manifest")
-    for entry in dataset.data.values():
+    for entry in manifest.values():
         if not os.path.isfile(entry["wav"]):
             raise InputError(f"{path} names {entry['wav']}, but there is no such file")
     # The pipeline knows the keys of the manifest only; a training draw brings its own "key".
-    return {name: {**entry, "key": None} for name, entry in dataset.data.items()}
+    return {name: {**entry, "key": None} for name, entry in manifest.items()}

@@ -80,20 +80,3 @@ class Separator(nn.Module):
     @abstractmethod
     def enter(self, features: torch.Tensor) -> torch.Tensor:
         """Map `features` [batch, filters, frames] to the state that the first block takes."""
-
-
-def check_positive(**sizes: int) -> None:
-    """Refuse sizes of a network that are not whole numbers of 1 or more.
-
-    Raises
-    ------
-    InputError
-        Naming the first size that is not.
-
-    Example
-    -------
-    >>> check_positive(num_blocks=4, kernel_size=3)
-    """
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise InputError(f"{name} is {size!r}, but must be a whole number of 1 or more")

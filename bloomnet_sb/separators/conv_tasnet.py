@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from bloomnet_sb.errors import InputError
+from bloomnet_sb.errors import InputError, check_positive
 from bloomnet_sb.layers import DepthwiseConv1d, PReLU, make_norm
-from bloomnet_sb.separators.base import Separator, check_positive
+from bloomnet_sb.separators.base import Separator
 
 MASK_ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
 

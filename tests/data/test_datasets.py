@@ -1,0 +1,96 @@
+import json
+
+import pytest
+import torch
+from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.dataio.sampler import DistributedSamplerWrapper
+
+from bloomnet_sb.data import (
+    eval_dataset,
+    prepare_librispeech_musan,
+    train_dataset,
+    train_sampler,
+)
+from bloomnet_sb.errors import InputError
+from tests.conftest import SAMPLES
+
+OPTIONS = {"data_folder": str(SAMPLES), "snr_db": (-5, 10), "sample_rate": 16000}
+
+
+@pytest.fixture(scope="module")
+def manifest_folder(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("manifests"))
+    prepare_librispeech_musan(str(SAMPLES), folder)
+    return folder
+
+
+def epoch_of(manifest_folder, epoch=1, seed=7, num_workers=0, segments=None, rank=None):
+    """The ids and mixtures of one epoch."""
+    dataset = train_dataset(manifest_folder, segment_seconds=0.25, seed=seed, **OPTIONS)
+    sampler = train_sampler(dataset, seed, segments)
+    if rank is not None:
+        sampler = DistributedSamplerWrapper(sampler, num_replicas=2, rank=rank, shuffle=False)
+    sampler.set_epoch(epoch)
+    loader = make_dataloader(dataset, sampler=sampler, batch_size=4, num_workers=num_workers)
+    batches = list(loader)
+    ids = [name for batch in batches for name in batch.id]
+    return ids, torch.cat([batch.mix.data for batch in batches])
+
+
+def test_items(manifest_folder):
+    dataset = train_dataset(manifest_folder, segment_seconds=0.5, seed=1, **OPTIONS)
+    item = dataset[(3, (1, 0))]
+    assert item["mix"].shape == (8000,)
+    assert item["target"].shape == (8000, 1)
+
+
+def test_an_epoch_is_the_same_with_any_number_of_workers(manifest_folder):
+    ids, mixtures = epoch_of(manifest_folder)
+    for num_workers in (1, 3):
+        other_ids, other = epoch_of(manifest_folder, num_workers=num_workers)
+        assert ids == other_ids
+        assert torch.equal(mixtures, other)
+
+
+def test_every_draw_is_new(manifest_folder):
+    ids, mixtures = epoch_of(manifest_folder)
+    assert len(set(ids)) == len(ids)
+    assert len(torch.unique(mixtures, dim=0)) == len(mixtures)
+    for change in ({"epoch": 2}, {"seed": 8}):
+        other_ids, other = epoch_of(manifest_folder, **change)
+        assert other_ids != ids
+        assert len(torch.unique(torch.cat([mixtures, other]), dim=0)) == 2 * len(ids)
+
+
+def test_ranks_share_an_epoch_out(manifest_folder):
+    _, whole = epoch_of(manifest_folder)
+    ranks = [epoch_of(manifest_folder, rank=rank)[1] for rank in (0, 1)]
+    together = torch.stack(ranks, dim=1).flatten(0, 1)
+    assert torch.equal(together[: len(whole)], whole)
+
+
+def test_an_epoch_can_be_longer_than_the_corpus(manifest_folder):
+    ids, mixtures = epoch_of(manifest_folder, segments=200)
+    assert len(mixtures) == 200
+    assert len(set(ids)) < 200
+    assert len(torch.unique(mixtures, dim=0)) == 200
+
+
+def test_evaluation_items_are_fixed(manifest_folder):
+    one, two = (
+        eval_dataset(manifest_folder, split="test", max_seconds=2.0, **OPTIONS) for _ in range(2)
+    )
+    for index in range(len(one)):
+        assert torch.equal(one[index]["mix"], two[index]["mix"])
+        assert len(one[index]["mix"]) <= 32000
+
+
+def test_manifest_faults_are_named(manifest_folder, tmp_path):
+    with pytest.raises(InputError, match="noise_train.json: no such manifest"):
+        train_dataset(str(tmp_path), segment_seconds=1.0, seed=1, **OPTIONS)
+    entry = {"an-id": {"wav": "{data_root}/gone.flac", "frames": 5}}
+    faults = {json.dumps(entry): "names .*/gone.flac, but", "{}": "empty", '{"a': "no JSON"}
+    for content, message in faults.items():
+        (tmp_path / "noise_train.json").write_text(content)
+        with pytest.raises(InputError, match=message):
+            train_dataset(str(tmp_path), segment_seconds=1.0, seed=1, **OPTIONS)

@@ -1,0 +1,123 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from bloomnet_sb.data import prepare_librispeech_musan
+from bloomnet_sb.errors import InputError
+from tests.conftest import SAMPLES
+
+NOISE = "musan/noise/free-sound"
+SPEECH = "LibriSpeech/train-clean-100"
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A corpus of one utterance a part and 40 noises, all of them half a second of noise."""
+    sound = 0.1 * np.random.default_rng(0).standard_normal(8000)
+    names = [f"{NOISE}/noise-free-sound-{number:04d}.wav" for number in range(40)]
+    names += [f"LibriSpeech/{p}/1/2/{p}.flac" for p in ("train-clean-100", "dev-clean")]
+    for name in (*names, "LibriSpeech/test-clean/3/4/5.flac"):
+        path = tmp_path / "corpus" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sf.write(path, sound, 16000)
+    return tmp_path / "corpus"
+
+
+def manifests(data_folder, save_folder, **options):
+    prepare_librispeech_musan(str(data_folder), str(save_folder), **options)
+    return {path.stem: json.loads(path.read_text()) for path in save_folder.glob("*.json")}
+
+
+def noise_splits(written):
+    return {
+        name: split.removeprefix("noise_")
+        for split, manifest in written.items()
+        if split.startswith("noise_")
+        for name in manifest
+    }
+
+
+def test_samples_split_as_their_list_says(tmp_path):
+    written = manifests(SAMPLES, tmp_path)
+    rows = (SAMPLES / "noise_split.csv").read_text().splitlines()[1:]
+    listed = dict(row.rsplit("/", 1)[1].split(".flac,") for row in rows)
+    assert noise_splits(written) == listed
+    assert all("dev-clean" in entry["wav"] for entry in written["speech_valid"].values())
+    entry = next(iter(written["speech_train"].values()))
+    path = entry["wav"].replace("{data_root}", str(SAMPLES))
+    assert sf.info(path).frames == entry["frames"]
+
+
+def test_hashed_split_is_a_partition_and_stable(corpus, tmp_path):
+    before = noise_splits(manifests(corpus, tmp_path / "before"))
+    assert len(before) == 40
+    assert set(before.values()) == {"train", "valid", "test"}
+    added = corpus / NOISE / "another-noise.wav"
+    shutil.copy(corpus / NOISE / "noise-free-sound-0000.wav", added)
+    after = noise_splits(manifests(corpus, tmp_path / "after"))
+    assert after.pop("another-noise")
+    assert after == before
+
+
+def test_list_given_by_name(corpus, tmp_path):
+    files = [f"{NOISE}/noise-free-sound-{number:04d}.wav" for number in range(3)]
+    rows = [f"{f},{s}" for f, s in zip(files, ("test", "valid", "train"), strict=True)]
+    listing = tmp_path / "list.csv"
+    listing.write_text("\n".join(["file,split", *rows]))
+    written = noise_splits(manifests(corpus, tmp_path / "save", noise_split=str(listing)))
+    assert list(written.values()).count("train") == 1
+    assert written["noise-free-sound-0000"] == "test"
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([f"{NOISE}/missing.wav,train"], "line 2: no such file .*missing.wav"),
+        ([f"{NOISE}/noise-free-sound-0000.wav,dev"], "line 2: needs a file and a split"),
+        (
+            [f"{NOISE}/noise-free-sound-0000.wav,{split}" for split in ("train", "test")],
+            "line 3: .*0000.wav is in two splits",
+        ),
+        ([f"{NOISE}/noise-free-sound-0000.wav,train"], "falls into the valid split"),
+    ],
+)
+def test_faults_in_the_list_are_named(corpus, tmp_path, rows, message):
+    (corpus / "noise_split.csv").write_text("\n".join(["file,split", *rows]))
+    with pytest.raises(InputError, match=message):
+        manifests(corpus, tmp_path / "save")
+
+
+def test_missing_folders_are_named(corpus, tmp_path):
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        manifests(tmp_path / "nowhere", tmp_path)
+    shutil.rmtree(corpus / SPEECH)
+    with pytest.raises(InputError, match=f"no folder {SPEECH} .*openslr.org/12"):
+        manifests(corpus, tmp_path)
+    (corpus / SPEECH).mkdir()
+    with pytest.raises(InputError, match=f"{SPEECH} holds no .flac.*openslr.org/12"):
+        manifests(corpus, tmp_path)
+    shutil.rmtree(corpus / "musan")
+    with pytest.raises(InputError, match=f"no folder {NOISE} .*openslr.org/17"):
+        manifests(corpus, tmp_path)
+
+
+def test_unusable_files_are_named_and_no_manifest_is_left(corpus, tmp_path):
+    broken = corpus / NOISE / "broken.wav"
+    for content, message in ((b"", "not a readable audio file"), (b"RIFF", "not a readable")):
+        broken.write_bytes(content)
+        with pytest.raises(InputError, match=f"broken.wav: {message}"):
+            manifests(corpus, tmp_path / "save")
+    sf.write(broken, np.zeros((0, 1)), 16000)
+    with pytest.raises(InputError, match="without samples"):
+        manifests(corpus, tmp_path / "save")
+    sf.write(broken, np.zeros((100, 2)), 44100)
+    with pytest.raises(InputError, match="44100 Hz with 2 channels, but 16000 Hz with 1"):
+        manifests(corpus, tmp_path / "save")
+    assert not list(tmp_path.glob("save/*.partial"))
+
+
+def test_skip_prep_writes_nothing(tmp_path):
+    assert manifests("nowhere", tmp_path, skip_prep=True) == {}

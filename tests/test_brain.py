@@ -1,0 +1,169 @@
+import copy
+
+import pytest
+import speechbrain as sb
+import torch
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.epoch_loop import EpochCounter
+from torch.utils.data import SequentialSampler
+
+from bloomnet_sb.brain import BlockwiseBrain
+from bloomnet_sb.checkpointer import AtomicCheckpointer
+from bloomnet_sb.losses import training_loss
+from bloomnet_sb.schedule import BlockwiseSchedule
+from tests.conftest import make_model
+
+SETTINGS = {"epochs": 1, "lr": 1e-2, "segment_seconds": 0.1}
+
+
+class Logger:
+    def log_stats(self, *args, **kwargs):
+        pass
+
+
+class Mixtures(torch.utils.data.Dataset):
+    """Four mixtures of two sine waves' sum and noise."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        generator = torch.Generator().manual_seed(index)
+        target = torch.sin(0.1 * (index + 1) * torch.arange(1600.0))
+        mix = target + torch.randn(1600, generator=generator)
+        return {"id": str(index), "mix": mix, "target": target[:, None]}
+
+
+@pytest.fixture
+def make_brain(tmp_path):
+    def make_brain(model, kind="blockwise", folder=tmp_path, **settings):
+        settings = {**SETTINGS, **settings}
+        counter = EpochCounter(0)
+        hparams = {
+            "schedule": BlockwiseSchedule(
+                kind, model.num_blocks, settings, settings, end_to_end=settings
+            ),
+            "epoch_counter": counter,
+            "train_logger": Logger(),
+            "use_tensorboard": False,
+            "sample_rate": 16000,
+            "level_weight": 0.01,
+        }
+        return BlockwiseBrain(
+            {"model": model},
+            torch.optim.Adam,
+            hparams,
+            {"device": "cpu", "noprogressbar": True},
+            AtomicCheckpointer(folder, {"model": model, "counter": counter}),
+        )
+
+    return make_brain
+
+
+def run(brain):
+    loader = {"batch_size": 2, "collate_fn": PaddedBatch}
+    brain.run(
+        lambda stage: Mixtures(),
+        SequentialSampler,
+        Mixtures(),
+        loader,
+        {**loader, "batch_size": 1},
+    )
+
+
+def snapshot(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+@pytest.mark.parametrize("norm", ["gLN", "BN"])
+def test_a_stage_changes_its_own_parts_only(make_brain, monkeypatch, norm):
+    model = make_model(norm=norm)
+    names = list(model._parts())
+    seen = []
+    original_fit, original_step = BlockwiseBrain.fit, BlockwiseBrain.on_fit_batch_end
+
+    def watched_step(brain, *args):
+        original_step(brain, *args)
+        optimised = {id(p) for group in brain.optimizer.param_groups for p in group["params"]}
+        with_state = {id(p) for p in brain.optimizer.state}
+        trained = {id(p) for name in brain.stage.parts for p in model.part(name).parameters()}
+        assert optimised == with_state == trained
+        assert all(p.grad is None for p in model.parameters() if id(p) not in trained)
+
+    def watched_fit(brain, *args, **kwargs):
+        before = {name: snapshot(model.part(name)) for name in names}
+        original_fit(brain, *args, **kwargs)
+        changed = {
+            name
+            for name in names
+            if any(
+                not torch.equal(before[name][key], value)
+                for key, value in model.part(name).state_dict().items()
+            )
+        }
+        assert changed == set(brain.stage.parts)
+        seen.append(brain.stage.name)
+
+    monkeypatch.setattr(BlockwiseBrain, "fit", watched_fit)
+    monkeypatch.setattr(BlockwiseBrain, "on_fit_batch_end", watched_step)
+    run(make_brain(model))
+    assert seen == ["block1", "block2", "block3", "finetune"]
+
+
+def test_the_frozen_trunk_runs_outside_autograd(make_brain):
+    model = make_model()
+    brain = make_brain(model)
+    brain._enter_stage(brain.schedule.stages[1])
+    recorded = {}
+    for name in ("encoder", "block1", "block2", "block3", "head1", "head2"):
+        model.part(name).register_forward_hook(
+            lambda module, inputs, output, name=name: recorded.update({name: output.requires_grad})
+        )
+    batch = PaddedBatch([Mixtures()[0]])
+    brain.compute_forward(batch, sb.Stage.TRAIN)
+    assert recorded == {"encoder": False, "block1": False, "block2": True, "head2": True}
+
+
+@pytest.mark.parametrize("kind", ["blockwise", "e2e", "joint"])
+def test_training_lowers_the_loss(make_brain, kind):
+    model = make_model()
+    before = copy.deepcopy(model)
+    brain = make_brain(model, kind, epochs=8)
+    run(brain)
+    mix = torch.stack([Mixtures()[i]["mix"] for i in range(4)])
+    target = torch.stack([Mixtures()[i]["target"] for i in range(4)])
+    first = 3 if kind == "e2e" else 1
+
+    def loss(network):
+        with torch.no_grad():
+            return training_loss(network.eval()(mix, first=first), target, 0.01)
+
+    assert loss(model) < loss(before) - 3
+
+
+def test_each_stage_starts_from_the_best_of_the_one_before(make_brain, monkeypatch):
+    model = make_model(num_blocks=1)
+    brain = make_brain(model, epochs=3)
+    losses = iter([3.0, 1.0, 2.0, 9.0, 8.0, 7.0])
+    weights = []
+    original = BlockwiseBrain.on_stage_end
+
+    def fake_loss(brain, stage, stage_loss, epoch=None):
+        if stage == sb.Stage.VALID:
+            stage_loss = next(losses)
+            weights.append(snapshot(model))
+        original(brain, stage, stage_loss, epoch)
+
+    starts = []
+    monkeypatch.setattr(BlockwiseBrain, "on_stage_end", fake_loss)
+    monkeypatch.setattr(
+        BlockwiseBrain,
+        "init_optimizers",
+        lambda brain, original=BlockwiseBrain.init_optimizers: (
+            starts.append(snapshot(model)),
+            original(brain),
+        ),
+    )
+    run(brain)
+    assert all(torch.equal(starts[1][name], weights[1][name]) for name in starts[1])
+    assert all(torch.equal(value, weights[5][name]) for name, value in snapshot(model).items())

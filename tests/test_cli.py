@@ -1,0 +1,81 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile as sf
+
+from bloomnet_sb.inference import BloomEnhancer
+from tests.conftest import SAMPLES
+
+COMMAND = Path(sys.executable).with_name("bloomnet")
+NOISY = [SAMPLES / "demo" / f"noisy_{snr}dB.flac" for snr in (0, 5)]
+
+
+def bloomnet(*arguments):
+    return subprocess.run(
+        [COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120
+    )
+
+
+def test_one_file(pretrained, tmp_path):
+    output = tmp_path / "out.wav"
+    result = bloomnet("enhance", NOISY[0], output, "--source", pretrained, "--blocks", 1)
+    assert result.returncode == 0, result.stderr
+    expected = BloomEnhancer.from_hparams(source=str(pretrained)).enhance_file(NOISY[0], blocks=1)
+    written, _ = sf.read(output, dtype="float32")
+    assert abs(written - expected.numpy()).max() < 1e-4
+
+
+def test_files_and_folders(pretrained, tmp_path):
+    folder = tmp_path / "in" / "deeper"
+    folder.mkdir(parents=True)
+    shutil.copy(NOISY[1], folder / "five.flac")
+    output = tmp_path / "out"
+    result = bloomnet("enhance", NOISY[0], tmp_path / "in", output, "--source", pretrained)
+    assert result.returncode == 0, result.stderr
+    written = {str(path.relative_to(output)) for path in output.rglob("*.flac")}
+    assert written == {"noisy_0dB.flac", "deeper/five.flac"}
+
+
+def test_info(pretrained):
+    result = bloomnet("info", "--source", pretrained)
+    assert result.returncode == 0, result.stderr
+    header, _, *rows = result.stdout.strip().splitlines()
+    assert header == "| blocks | parameters | MMAC/s | RTF |"
+    assert [row.split("|")[1].strip() for row in rows] == ["1", "2"]
+
+
+@pytest.mark.parametrize("blocks", ["0", "3", "two", "-1"])
+def test_wrong_blocks(pretrained, tmp_path, blocks):
+    result = bloomnet(
+        "enhance", NOISY[0], tmp_path / "out.wav", "--source", pretrained, f"--blocks={blocks}"
+    )
+    assert result.returncode == 2
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert "1 to 2 blocks" in line
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bad_file_does_not_stop_the_others(pretrained, tmp_path):
+    broken = tmp_path / "broken.flac"
+    broken.write_bytes(b"no audio")
+    output = tmp_path / "out"
+    result = bloomnet("enhance", broken, NOISY[0], output, "--source", pretrained)
+    assert result.returncode == 1
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert "broken.flac: not a readable audio file" in line
+    assert [path.name for path in output.iterdir()] == ["noisy_0dB.flac"]
+
+
+def test_no_such_source(tmp_path):
+    result = bloomnet("info", "--source", tmp_path / "nowhere")
+    assert result.returncode == 2
+    assert "nowhere: neither a folder nor a Hugging Face id" in result.stderr
+
+
+def test_files_without_a_place_to_go(pretrained):
+    result = bloomnet("enhance", NOISY[0], "--source", pretrained)
+    assert result.returncode == 2
+    assert "error: enhance takes" in result.stderr

@@ -1,0 +1,157 @@
+import copy
+
+import pytest
+import soundfile as sf
+import torch
+
+from bloomnet_sb.errors import InputError
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.separators import ConvTasNetSeparator
+from tests.conftest import make_model
+
+CONFIGURATIONS = [
+    {"norm": "gLN"},
+    {"norm": "cLN"},
+    {"norm": "cgLN"},
+    {"norm": "BN"},
+    {"norm": "cLN", "causal": True},
+    {"norm": "cgLN", "causal": True},
+    {"norm": "BN", "causal": True},
+    {"norm": "gLN", "mask_activation": "relu", "num_sources": 2},
+]
+
+
+def configurations(test):
+    return pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=str)(test)
+
+
+def speech(seconds=1.0):
+    samples, rate = sf.read("tests/samples/demo/noisy_5dB.flac", dtype="float32")
+    return torch.from_numpy(samples[8000 : 8000 + round(seconds * rate)])[None]
+
+
+@configurations
+@pytest.mark.parametrize("length", [1, 7, 8, 16, 17, 1000])
+def test_estimates_have_the_input_length(configuration, length):
+    model = make_model(**configuration)
+    estimates = model(torch.randn(2, length))
+    assert estimates.shape == (3, 2, length, model.num_sources)
+    assert torch.isfinite(estimates).all()
+
+
+@configurations
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_depth_is_a_stand_alone_network(configuration, blocks):
+    model = make_model(**configuration)
+    alone = make_model(num_blocks=blocks, seed=1, **configuration)
+    pairs = zip(alone.parts_in_use(blocks), model.parts_in_use(blocks), strict=True)
+    for mine, theirs in pairs:
+        mine.load_state_dict(theirs.state_dict())
+    mix = speech()
+    assert torch.equal(alone.estimate(mix), model.estimate(mix, blocks))
+    in_use = sum(p.numel() for part in alone.parts_in_use(blocks) for p in part.parameters())
+    assert model.num_parameters(blocks) == in_use
+
+
+def test_the_deepest_stand_alone_network_lacks_the_other_heads_only():
+    model = make_model(num_blocks=1)
+    assert model.num_parameters(1) == model.num_parameters()
+
+
+@configurations
+def test_estimate_equals_forward_and_touches_nothing_deeper(configuration):
+    model = make_model(**configuration)
+    mix = speech()
+    everything = model(mix)
+    poisoned = copy.deepcopy(model)
+    unused = [n for n in ("block3", "head3", "decoder3", "head1", "decoder1")]
+    for name in unused:
+        for parameter in poisoned.part(name).parameters():
+            parameter.data.fill_(float("nan"))
+    assert torch.equal(poisoned.estimate(mix, 2), everything[1])
+    assert torch.equal(model(mix, blocks=2), everything[:2])
+    assert torch.equal(model(mix, blocks=3, first=2), everything[1:])
+
+
+@configurations
+@pytest.mark.parametrize("gain", [1e-4, 1e-2, 7.0, 3e4])
+def test_a_gain_on_the_input_is_a_gain_on_the_output(configuration, gain):
+    model = make_model(**configuration)
+    mix = speech()
+    expected = gain * model(mix)
+    error = (model(gain * mix) - expected).abs().max() / expected.abs().max()
+    assert error < 1e-4
+
+
+@configurations
+def test_silence_in_is_silence_out(configuration):
+    assert torch.equal(
+        make_model(**configuration)(torch.zeros(1, 500)).abs().max(), torch.tensor(0.0)
+    )
+
+
+@pytest.mark.parametrize("norm", ["cLN", "cgLN", "BN"])
+def test_causal_networks_do_not_look_ahead(norm):
+    model = make_model(norm=norm, causal=True)
+    mix = speech()
+    changed = mix.clone()
+    changed[:, 8000:] = torch.randn(1, 8000)
+    # An output sample depends on the frames that cover it: up to a window minus one ahead.
+    before = 8000 - 16 + 1
+    torch.testing.assert_close(model(mix)[:, :, :before], model(changed)[:, :, :before])
+    assert not torch.allclose(model(mix)[:, :, 8000:], model(changed)[:, :, 8000:])
+
+
+def test_each_mask_is_of_one_source():
+    model = make_model(num_sources=2)
+    estimate = model.estimate(speech(), 1)
+    assert not torch.allclose(estimate[..., 0], estimate[..., 1])
+
+
+def test_part_names_cover_the_network():
+    model = make_model()
+    names = ["encoder", "entry"]
+    names += [f"{kind}{depth}" for kind in ("block", "head", "decoder") for depth in (1, 2, 3)]
+    parts = [p for name in names for p in model.part(name).parameters()]
+    assert len(parts) == len(list(model.parameters())) == len(set(parts))
+    with pytest.raises(InputError, match="no part 'block4'"):
+        model.part("block4")
+
+
+@pytest.mark.parametrize("blocks", [0, 4, -1, "two", 1.5, True])
+def test_wrong_number_of_blocks(blocks):
+    with pytest.raises(InputError, match="1 to 3 blocks"):
+        make_model().estimate(torch.randn(1, 100), blocks)
+
+
+@pytest.mark.parametrize("shape", [(0,), (100,), (1, 0), (1, 1, 100)])
+def test_wrong_shape(shape):
+    with pytest.raises(InputError, match="must be .batch, time."):
+        make_model()(torch.randn(*shape))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"num_blocks": 0}, "num_blocks is 0"),
+        ({"hidden_channels": 1.5}, "hidden_channels is 1.5"),
+        ({"mask_activation": "tanh"}, "'tanh'.*sigmoid, relu"),
+        ({"norm": "IN"}, "'IN'"),
+    ],
+)
+def test_wrong_separator(sizes, message):
+    with pytest.raises(InputError, match=message):
+        ConvTasNetSeparator(**sizes)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_filters": 32}, "the separator takes 16"),
+        ({"stride": 17}, "at most kernel_size"),
+        ({"encoder_activation": "gelu"}, "'gelu'"),
+    ],
+)
+def test_wrong_network(options, message):
+    with pytest.raises(InputError, match=message):
+        BloomNet(ConvTasNetSeparator(num_filters=16), **{"num_filters": 16, **options})
