@@ -44,6 +44,10 @@ class PReLU(nn.PReLU):
             return super().forward(x)
         return _PReLUFunction.apply(x, self.weight)
 
+    def overwrite(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply the activation to `x` in place, outside autograd."""
+        return F.leaky_relu_(x, self.weight.item())
+
 
 class _ShiftedDepthwise(torch.autograd.Function):
     """A dilated depthwise convolution of kernel P as P shifted multiply-adds."""
@@ -51,12 +55,8 @@ class _ShiftedDepthwise(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias, dilation, left):
         ctx.save_for_backward(x, weight)
-        ctx.taps = taps = _tap_slices(weight.shape[1], dilation, left, x.shape[-1])
-        weight, bias = weight.to(x.dtype), bias.to(x.dtype)
-        out = bias[:, None].expand_as(x).contiguous()
-        for tap, (source, target) in enumerate(taps):
-            out[..., target].addcmul_(x[..., source], weight[:, tap, None])
-        return out
+        ctx.taps = _tap_slices(weight.shape[1], dilation, left, x.shape[-1])
+        return _shifted_sum(x, weight.to(x.dtype), bias.to(x.dtype)[:, None], ctx.taps)
 
     @staticmethod
     def backward(ctx, grad):
@@ -67,6 +67,16 @@ class _ShiftedDepthwise(torch.autograd.Function):
             grad_x[..., source].addcmul_(grad[..., target], weight[:, tap, None].to(grad.dtype))
             grad_weight[:, tap] = (grad[..., target] * x[..., source]).sum((0, 2))
         return grad_x, grad_weight, grad.sum((0, 2)).to(weight.dtype), None, None
+
+
+def _shifted_sum(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, taps: list[tuple[slice, slice]]
+) -> torch.Tensor:
+    """Sum over the taps of weight[.., channels, tap] times the shifted `x`, plus the bias."""
+    out = bias.expand_as(x).contiguous()
+    for tap, (source, target) in enumerate(taps):
+        out[..., target].addcmul_(x[..., source], weight[..., tap, None])
+    return out
 
 
 def _tap_slices(kernel: int, dilation: int, left: int, frames: int) -> list[tuple[slice, slice]]:
@@ -116,6 +126,156 @@ class DepthwiseConv1d(nn.Conv1d):
         return _ShiftedDepthwise.apply(
             x, self.weight.squeeze(1), self.bias, self.dilation[0], self.left
         )
+
+
+    def forward_scaled(
+        self, x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor
+    ) -> torch.Tensor:
+        """Filter `scale * x + shift` in the passes that filtering `x` takes, outside autograd.
+
+        Arguments
+        ---------
+        x : torch.Tensor
+            [batch, channels, frames], on the CPU.
+        scale, shift : torch.Tensor
+            [batch, channels, 1] each.
+
+        Returns
+        -------
+        torch.Tensor
+            [batch, channels, frames].
+        """
+        frames = x.shape[-1]
+        weight = self.weight.squeeze(1)
+        taps = _tap_slices(weight.shape[1], self.dilation[0], self.left, frames)
+        # Taps beyond the ends meet padding, which is not shifted.
+        bias = self.bias[:, None] + shift * weight.sum(1, keepdim=True)
+        out = _shifted_sum(x, scale * weight, bias, taps)
+        for tap, (_, target) in enumerate(taps):
+            unshifted = shift * weight[:, tap, None]
+            out[..., : target.start] -= unshifted
+            out[..., target.stop :] -= unshifted
+        return out
+
+
+class GlobalLayerNorm(nn.GroupNorm):
+    """gLN: statistics over channels and time (Luo and Mesgarani, 2019, eq. 7).
+
+    torch's group norm with one group, whose kernels are the fastest that torch has for this.
+
+    Arguments
+    ---------
+    channels : int
+        Number of channels.
+    eps : float
+        Added to the variance.
+
+    Example
+    -------
+    >>> norm, x = GlobalLayerNorm(8), torch.rand(2, 8, 50)
+    >>> scale, shift = norm.scale_and_shift(x)
+    >>> torch.allclose(norm(x), scale * x + shift, atol=1e-5)
+    True
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-8):
+        super().__init__(1, channels, eps=eps)
+
+    def scale_and_shift(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What this norm does to `x`: [batch, channels, 1] each, to multiply and to add."""
+        # By channels first: one single-precision sum over all of them loses four digits.
+        mean = x.mean(2).mean(1)
+        power = torch.linalg.vector_norm(x, dim=2).square().sum(1) / x[0].numel()
+        scale = (power - mean.square()).clamp(min=0).add(self.eps).rsqrt()[:, None] * self.weight
+        return scale.unsqueeze(2), (self.bias - mean[:, None] * scale).unsqueeze(2)
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """BN: statistics learned in training (Ioffe and Szegedy, 2015).
+
+    Arguments
+    ---------
+    channels : int
+        Number of channels.
+    eps : float
+        Added to the variance.
+
+    Example
+    -------
+    >>> norm, x = BatchNorm(8).eval(), torch.rand(2, 8, 50)
+    >>> scale, shift = norm.scale_and_shift(x)
+    >>> torch.allclose(norm(x), scale * x + shift, atol=1e-5)
+    True
+    """
+
+    def __init__(self, channels: int, eps: float = 1e-8):
+        super().__init__(channels, eps=eps)
+
+    def scale_and_shift(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What this norm does to `x` in evaluation: [batch, channels, 1] each."""
+        scale = (self.running_var + self.eps).rsqrt() * self.weight
+        shift = self.bias - self.running_mean * scale
+        return scale.expand(len(x), -1).unsqueeze(2), shift.expand(len(x), -1).unsqueeze(2)
+
+
+def can_fold(norm: nn.Module, x: torch.Tensor) -> bool:
+    """Whether a norm of `x` may be folded into the layer that follows it.
+
+    In evaluation, outside autograd, in single precision on a CPU, and where the norm is the same
+    scale and shift for all frames.
+
+    Arguments
+    ---------
+    norm : torch.nn.Module
+        The norm.
+    x : torch.Tensor
+        Its input.
+
+    Returns
+    -------
+    bool
+        Whether `norm.scale_and_shift` may be used.
+    """
+    return (
+        hasattr(norm, "scale_and_shift")
+        and not norm.training
+        and not torch.is_grad_enabled()
+        and not torch.is_autocast_enabled("cpu")
+        and x.device.type == "cpu"
+        and x.dtype == torch.float32
+    )
+
+
+def norm_then_pointwise(norm: nn.Module, layer: nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
+    """A 1x1 convolution of the normalised `x`, with the norm folded into it where it can be.
+
+    Arguments
+    ---------
+    norm : torch.nn.Module
+        A norm of `make_norm`.
+    layer : torch.nn.Conv1d
+        The convolution, of kernel size 1 and with a bias.
+    x : torch.Tensor
+        [batch, channels, frames].
+
+    Returns
+    -------
+    torch.Tensor
+        `layer(norm(x))`, [batch, channels out, frames].
+
+    Example
+    -------
+    >>> norm, layer, x = GlobalLayerNorm(8).eval(), nn.Conv1d(8, 4, 1), torch.rand(2, 8, 50)
+    >>> with torch.no_grad():
+    ...     torch.allclose(norm_then_pointwise(norm, layer, x), layer(norm(x)), atol=1e-5)
+    True
+    """
+    if not can_fold(norm, x):
+        return layer(norm(x))
+    scale, shift = norm.scale_and_shift(x)
+    weight = layer.weight.squeeze(-1)
+    bias = weight @ shift + layer.bias[:, None]
+    return torch.baddbmm(bias, weight * scale.transpose(1, 2), x)
 
 
 class ChannelLayerNorm(nn.Module):
@@ -221,10 +381,10 @@ class LevelNorm(nn.Module):
 
 
 NORMS = {
-    "gLN": lambda channels, eps: nn.GroupNorm(1, channels, eps=eps),
+    "gLN": GlobalLayerNorm,
     "cLN": ChannelLayerNorm,
     "cgLN": CumulativeLayerNorm,
-    "BN": lambda channels, eps: nn.BatchNorm1d(channels, eps=eps),
+    "BN": BatchNorm,
 }
 
 

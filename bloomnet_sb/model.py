@@ -8,7 +8,7 @@ from bloomnet_sb.errors import InputError, check_blocks, check_positive
 from bloomnet_sb.layers import LevelNorm
 from bloomnet_sb.separators.base import Separator
 
-ENCODER_ACTIVATIONS = {"relu": nn.ReLU, "linear": nn.Identity}
+ENCODER_ACTIVATIONS = {"relu": lambda: nn.ReLU(inplace=True), "linear": nn.Identity}
 
 
 class BloomNet(nn.Module):

@@ -4,7 +4,13 @@ import torch
 from torch import nn
 
 from bloomnet_sb.errors import InputError, check_positive
-from bloomnet_sb.layers import DepthwiseConv1d, PReLU, make_norm
+from bloomnet_sb.layers import (
+    DepthwiseConv1d,
+    PReLU,
+    can_fold,
+    make_norm,
+    norm_then_pointwise,
+)
 from bloomnet_sb.separators.base import Separator
 
 MASK_ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
@@ -117,7 +123,7 @@ class ConvTasNetSeparator(Separator):
 
     def enter(self, features: torch.Tensor) -> torch.Tensor:
         """Norm and bottleneck: [batch, filters, frames] to [batch, bottleneck, frames]."""
-        return self.bottleneck(self.norm(features))
+        return norm_then_pointwise(self.norm, self.bottleneck, features)
 
 
 class ConvLayer(nn.Module):
@@ -169,7 +175,14 @@ class ConvLayer(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add the layer's residual to `x` [batch, channels, frames]."""
-        return x + self.residual(x)
+        pointwise, activation, norm, depthwise, last_activation, last_norm, last = self.residual
+        if not can_fold(norm, x):
+            return x + self.residual(x)
+        # The same, with the norms folded into what follows them and the activations in place.
+        hidden = activation.overwrite(pointwise(x))
+        hidden = depthwise.forward_scaled(hidden, *norm.scale_and_shift(hidden))
+        hidden = last_activation.overwrite(hidden)
+        return x + norm_then_pointwise(last_norm, last, hidden)
 
 
 class MaskHead(nn.Module):
