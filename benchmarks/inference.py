@@ -113,7 +113,9 @@ def report(threads: int) -> None:
         seconds = best_seconds(runs)
     deepest = seconds[f"{model.num_blocks} blocks"]
     print(f"\n{threads} threads; matrix-product peak {peak / 1e9:.1f} GMAC/s\n")
-    print("| network | MMAC/s of audio | s/s of audio | share of the peak | full depth's time = 1 |")
+    print(
+        "| network | MMAC/s of audio | s/s of audio | share of the peak | full depth's time = 1 |"
+    )
     print("| --- | --- | --- | --- | --- |")
     for name, value in seconds.items():
         macs, share = "", ""

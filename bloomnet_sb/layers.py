@@ -127,7 +127,6 @@ class DepthwiseConv1d(nn.Conv1d):
             x, self.weight.squeeze(1), self.bias, self.dilation[0], self.left
         )
 
-
     def forward_scaled(
         self, x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor
     ) -> torch.Tensor:

@@ -11,7 +11,9 @@ def test_input_errors_end_the_program_with_one_line(capsys):
 
 
 def test_a_worker_s_traceback_is_not_shown(capsys):
-    wrapped = "Caught InputError in worker 0.\nTraceback ...\nbloomnet_sb.errors.InputError: a: no\n"
+    wrapped = (
+        "Caught InputError in worker 0.\nTraceback ...\nbloomnet_sb.errors.InputError: a: no\n"
+    )
     with pytest.raises(SystemExit), exit_with_one_line():
         raise InputError(wrapped)
     assert capsys.readouterr().err == "error: a: no\n"

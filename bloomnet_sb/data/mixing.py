@@ -52,8 +52,9 @@ def draw_mixture(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw a random segment of an utterance, a random stretch of a noise, and an SNR.
 
-    Segments below -60 dB of full scale are drawn again. Only the segments are read. An utterance
-    that is too short is padded with zeros, a noise that is too short is looped.
+    Segments below -60 dB of full scale are drawn again. Only the segments are read, and their
+    mean is taken off. An utterance that is too short is padded with zeros, a noise that is too
+    short is looped.
 
     Arguments
     ---------
@@ -150,7 +151,7 @@ def _draw_segment(
 ) -> np.ndarray:
     if not loop:
         start = int(rng.integers(max(length - frames, 0) + 1))
-        segment = _read_mono(path, start, frames)
+        segment = _without_offset(_read_mono(path, start, frames))
         return np.pad(segment, (0, frames - len(segment)))
     start = int(rng.integers(length))
     pieces = [_read_mono(path, start, frames)]
@@ -158,7 +159,13 @@ def _draw_segment(
     if missing > 0:
         # From the file's beginning on, as often as it takes.
         pieces.append(np.resize(_read_mono(path, 0, min(length, missing)), missing))
-    return np.concatenate(pieces)
+    return _without_offset(np.concatenate(pieces))
+
+
+def _without_offset(signal: np.ndarray) -> np.ndarray:
+    # A constant offset is no sound, but would count as power: a recorder's offset then makes a
+    # noise inaudible at any SNR, and SI-SDR, which ignores offsets, high.
+    return signal - signal.mean()
 
 
 def _read_mono(path: str, start: int, frames: int) -> np.ndarray:
