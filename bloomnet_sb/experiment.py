@@ -13,7 +13,7 @@ from speechbrain.utils.distributed import if_main_process, run_on_main
 from torch.utils.data import Dataset
 
 from bloomnet_sb.brain import BlockwiseBrain
-from bloomnet_sb.data import eval_dataset, train_dataset, train_sampler
+from bloomnet_sb.data import eval_dataset, manifests_summary, train_dataset, train_sampler
 from bloomnet_sb.errors import InputError, exit_with_one_line
 from bloomnet_sb.profiling import profile_depths
 from bloomnet_sb.reports import (
@@ -127,14 +127,17 @@ def _evaluate(brain: BlockwiseBrain, hparams: dict, hparams_file: str, overrides
     profile = profile_depths(model, hparams["sample_rate"])
     results = make_results(brain.scores, profile, model)
     write_results(results, folder)
-    _draw_example(brain, test_set, folder / "spectrograms.png")
+    _draw_typical(brain, test_set, folder / "spectrograms.png")
     card = _model_card(hparams, hparams_file, results)
     export_pretrained(model, hparams_file, overrides, folder / "pretrained", card)
     print(results_table(results))
 
 
-def _draw_example(brain: BlockwiseBrain, test_set: Dataset, path: Path) -> None:
-    example = test_set[0]
+def _draw_typical(brain: BlockwiseBrain, test_set: Dataset, path: Path) -> None:
+    """Draw the test mixture of the median SI-SDR at up to three depths."""
+    mixtures = sorted((r for r in brain.scores.rows if r["blocks"] == 0), key=lambda r: r["si_sdr"])
+    typical = mixtures[len(mixtures) // 2]["utterance"]
+    example = test_set[test_set.data_ids.index(typical)]
     mix = example["mix"].to(brain.device)
     with torch.no_grad():
         estimates = brain.model(mix[None])[:, 0, :, 0]
@@ -156,6 +159,7 @@ def _model_card(hparams: dict, hparams_file: str, results: dict) -> str:
         f"`{hparams['schedule'].kind}`, seed {hparams['seed']}:\n\n    {command}\n\n"
         "## Data\n\n"
         f"{hparams['data_description']}\n\n"
+        f"{manifests_summary(hparams['manifest_folder'], hparams['sample_rate'])}\n"
         f"Mixtures at {hparams['snr_db'][0]} to {hparams['snr_db'][1]} dB SNR, "
         f"{hparams['sample_rate']} Hz. Licence of the data and of these weights: "
         f"{hparams['data_license']}\n\n"

@@ -47,16 +47,24 @@ def make_results(scores: DepthScores, profile: list[DepthProfile], model: BloomN
     -------
     dict
         "test_mixtures", "depths" (a list; 0 blocks is the unprocessed mixture), "failures" and
-        "memory_bytes" of this network and of the stand-alone networks that it replaces.
+        "memory_bytes" of this network and of the stand-alone networks that it replaces, one for
+        each depth that was scored.
     """
     costs = {depth.blocks: asdict(depth) for depth in profile}
+    in_use = {
+        parameter
+        for blocks in scores.depths
+        for part in model.parts_in_use(blocks)
+        for parameter in part.parameters()
+    }
+    alone = sum(costs[blocks]["parameters"] for blocks in scores.depths)
     return {
         "test_mixtures": len({row["utterance"] for row in scores.rows}),
         "depths": [{**costs.get(row["blocks"], {}), **row} for row in scores.summary()],
         "failures": scores.failures,
         "memory_bytes": {
-            "this_network": BYTES_PER_PARAMETER * model.num_parameters(),
-            "stand_alone_networks": BYTES_PER_PARAMETER * sum(d.parameters for d in profile),
+            "this_network": BYTES_PER_PARAMETER * sum(p.numel() for p in in_use),
+            "stand_alone_networks": BYTES_PER_PARAMETER * alone,
         },
     }
 
@@ -81,8 +89,8 @@ def results_table(results: dict) -> str:
     num_networks = len(results["depths"]) - 1
     lines.append(
         f"Memory of the weights: {memory['this_network'] / 1e6:.2f} MB for this one network, "
-        f"{memory['stand_alone_networks'] / 1e6:.2f} MB for the {num_networks} stand-alone "
-        "networks that it replaces.\n"
+        f"{memory['stand_alone_networks'] / 1e6:.2f} MB for the stand-alone networks that it "
+        f"replaces, {num_networks} in number.\n"
     )
     return "".join(lines)
 

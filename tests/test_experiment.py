@@ -43,6 +43,7 @@ def test_what_a_run_leaves_behind(finished_run):
     card = (finished_run / "pretrained" / "README.md").read_text()
     assert "espeak-ng" in card
     assert "CC0" in card
+    assert "- speech_train: 82 files, 7.9 minutes" in card
     assert "| unprocessed |" in card
 
 

@@ -139,6 +139,29 @@ def train_sampler(
     return DrawSampler(dataset, seed=seed, num_samples=segments_per_epoch)
 
 
+def manifests_summary(manifest_folder: str, sample_rate: int) -> str:
+    """What a run was trained, validated and tested on, as a Markdown list.
+
+    Arguments
+    ---------
+    manifest_folder : str
+        Where the manifests are.
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    str
+        For each manifest, its number of files and minutes.
+    """
+    lines = []
+    for path in sorted(Path(manifest_folder).glob("*_*.json")):
+        frames = [entry["frames"] for entry in load_data_json(str(path)).values()]
+        minutes = sum(frames) / sample_rate / 60
+        lines.append(f"- {path.stem}: {len(frames)} files, {minutes:.1f} minutes\n")
+    return "".join(lines)
+
+
 class DrawDataset(DynamicItemDataset):
     """A dataset whose items are drawn: its indices carry the draw's epoch and place."""
 

@@ -6,12 +6,8 @@ import json
 import os
 from pathlib import Path
 
-from speechbrain.utils.logger import get_logger
-
 from bloomnet_sb.data.audio import AUDIO_SUFFIXES, audio_info
 from bloomnet_sb.errors import InputError
-
-logger = get_logger(__name__)
 
 SPEECH_SPLITS = {"train": "train-clean-100", "valid": "dev-clean", "test": "test-clean"}
 NOISE_FOLDER = "musan/noise/free-sound"
@@ -75,8 +71,6 @@ def prepare_librispeech_musan(
         for kind, files in (("speech", speech), ("noise", noise[split])):
             manifest = {file.stem: _entry(root, file, sample_rate) for file in files}
             write_json(Path(save_folder) / f"{kind}_{split}.json", manifest)
-            seconds = sum(entry["frames"] for entry in manifest.values()) / sample_rate
-            logger.info(f"{kind}_{split}: {len(files)} files, {seconds / 60:.1f} minutes")
 
 
 def write_json(path: Path, content: dict) -> None:

@@ -7,6 +7,7 @@ from speechbrain.dataio.sampler import DistributedSamplerWrapper
 
 from bloomnet_sb.data import (
     eval_dataset,
+    manifests_summary,
     prepare_librispeech_musan,
     train_dataset,
     train_sampler,
@@ -83,6 +84,12 @@ def test_evaluation_items_are_fixed(manifest_folder):
     for index in range(len(one)):
         assert torch.equal(one[index]["mix"], two[index]["mix"])
         assert len(one[index]["mix"]) <= 32000
+
+
+def test_summary_counts_files_and_minutes(manifest_folder):
+    lines = manifests_summary(manifest_folder, 16000).splitlines()
+    assert len(lines) == 6
+    assert "- speech_train: 82 files, 7.9 minutes" in lines
 
 
 def test_manifest_faults_are_named(manifest_folder, tmp_path):

@@ -1,0 +1,59 @@
+"""Whether the data loader keeps up: mixtures that it makes, and mixtures that training consumes.
+
+    python benchmarks/loader.py --data_folder DIR
+
+Reads LibriSpeech and MUSAN below DIR as the recipe does, with one worker, then trains the first
+stage of the recipe's default network (the one that consumes most) at the recipe's batch size and
+segment length on two threads, without the loader.
+"""
+
+import argparse
+import tempfile
+import time
+import warnings
+
+import torch
+
+from bloomnet_sb.data import (  # isort: skip (makes SpeechBrain importable)
+    prepare_librispeech_musan,
+    train_dataset,
+    train_sampler,
+)
+from speechbrain.dataio.dataloader import make_dataloader
+from timing import best_seconds
+from training import SETTINGS, paper_model, step_of
+
+from bloomnet_sb.schedule import BlockwiseSchedule
+
+BATCH_SIZE = 64
+
+
+def mixtures_made(data_folder: str, batches: int = 12) -> float:
+    """Mixtures of 1 s that a loader with one worker makes in a second."""
+    with tempfile.TemporaryDirectory() as manifests:
+        prepare_librispeech_musan(data_folder, manifests)
+        dataset = train_dataset(manifests, data_folder, 1.0, (-5, 10), 16000, seed=1)
+        sampler = train_sampler(dataset, seed=1, segments_per_epoch=BATCH_SIZE * (batches + 1))
+        loader = make_dataloader(dataset, sampler=sampler, batch_size=BATCH_SIZE, num_workers=1)
+        iterator = iter(loader)
+        next(iterator)  # the worker has started
+        start = time.perf_counter()
+        made = sum(len(batch) for batch in iterator)
+        return made / (time.perf_counter() - start)
+
+
+def mixtures_consumed() -> float:
+    """Mixtures of 1 s that the first stage's steps consume in a second."""
+    schedule = BlockwiseSchedule("blockwise", 6, SETTINGS, SETTINGS, SETTINGS)
+    step = step_of(paper_model(6), schedule.stages[0], BATCH_SIZE)
+    return BATCH_SIZE / best_seconds({"step": step}, rounds=3)["step"]
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data_folder", required=True)
+    torch.set_num_threads(2)
+    made, consumed = mixtures_made(parser.parse_args().data_folder), mixtures_consumed()
+    print(f"made: {made:.0f} mixtures/s; consumed: {consumed:.0f} mixtures/s")
+    print(f"ratio: {made / consumed:.1f}")

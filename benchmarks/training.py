@@ -1,0 +1,106 @@
+"""What a training step costs: blockwise stages beside end-to-end training, and two layers.
+
+    python benchmarks/training.py
+
+A step of stage l runs blocks 1 to l forward and block l, its head and its decoder backward; the
+end-to-end step of the same depth runs all of them backward too. The forward column is the
+estimate's alone, outside autograd. The paper's sizes (16 kHz, 512
+filters of 16 samples, bottleneck 128, hidden 512, 6 blocks of one layer, gLN), 4 mixtures of 1 s,
+on two threads; then the layers of bloomnet_sb.layers that replace torch's on a CPU.
+"""
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from timing import best_seconds
+from torch import nn
+
+from bloomnet_sb.layers import DepthwiseConv1d, PReLU
+from bloomnet_sb.losses import training_loss
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.schedule import BlockwiseSchedule, Stage
+from bloomnet_sb.separators import ConvTasNetSeparator
+
+SETTINGS = {"epochs": 1, "lr": 1e-4, "segment_seconds": 1.0}
+NUM_BLOCKS = 6
+
+
+def paper_model(num_blocks: int) -> BloomNet:
+    """Conv-TasNet at the paper's sizes."""
+    return BloomNet(ConvTasNetSeparator(num_blocks=num_blocks, dilation_cycle=NUM_BLOCKS))
+
+
+def step_of(model: BloomNet, stage: Stage, batch_size: int = 4) -> Callable[[], None]:
+    """A function that makes one update of a stage."""
+    mix, target = torch.randn(batch_size, 16000), torch.randn(batch_size, 16000, 1)
+    parts = [model.part(name) for name in stage.parts]
+    model.requires_grad_(False)
+    trained = [p.requires_grad_() for part in parts for p in part.parameters()]
+    optimizer = torch.optim.Adam(trained, lr=stage.settings.lr)
+
+    def step():
+        training_loss(model(mix, stage.blocks, stage.first), target, 0.01).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def stages() -> None:
+    """Print the table of stages."""
+    print("| depth | forward, s | blockwise step, s | end-to-end step, s | ratio |")
+    print("| --- | --- | --- | --- | --- |")
+    total = {"forward": 0.0, "blockwise": 0.0, "e2e": 0.0}
+    mix = torch.randn(4, 16000)
+    settings = {"block": SETTINGS, "finetune": SETTINGS, "end_to_end": SETTINGS}
+    blockwise = BlockwiseSchedule("blockwise", NUM_BLOCKS, **settings)
+    for depth, stage in enumerate(blockwise.stages[:NUM_BLOCKS], 1):
+        (whole,) = BlockwiseSchedule("e2e", depth, **settings).stages
+        model = paper_model(NUM_BLOCKS).eval()
+        forward = torch.no_grad()(lambda model=model, depth=depth: model.estimate(mix, depth))
+        seconds = best_seconds(
+            {
+                "forward": forward,
+                "blockwise": step_of(paper_model(NUM_BLOCKS), stage),
+                "e2e": step_of(paper_model(depth), whole),
+            },
+            rounds=5,
+        )
+        for name, value in seconds.items():
+            total[name] += value
+        print_row(depth, seconds)
+    print_row("sum", total)
+
+
+def print_row(depth: int | str, seconds: dict[str, float]) -> None:
+    """Print one row of the table of stages."""
+    cells = [f"{seconds[name]:.3f}" for name in ("forward", "blockwise", "e2e")]
+    print(f"| {depth} | {' | '.join(cells)} | {seconds['blockwise'] / seconds['e2e']:.2f} |")
+
+
+def layers() -> None:
+    """Print the times of the layers, forward and backward, at [8, 128, 1000]."""
+    x = torch.randn(8, 128, 1000, requires_grad=True)
+    pairs = {"PReLU": (PReLU(), nn.PReLU())}
+    for dilation in (1, 8):
+        theirs = nn.Conv1d(128, 128, 3, padding=dilation, dilation=dilation, groups=128)
+        ours = DepthwiseConv1d(128, 3, dilation)
+        pairs[f"depthwise convolution, dilation {dilation}"] = (ours, theirs)
+    print("\n| layer | ours, ms | torch's, ms | ratio |")
+    print("| --- | --- | --- | --- |")
+    grad = torch.randn_like(x)
+    for name, (ours, theirs) in pairs.items():
+        runs = {"ours": ours, "theirs": theirs}
+        seconds = best_seconds(
+            {key: lambda f=layer: f(x).backward(grad) for key, layer in runs.items()}, rounds=30
+        )
+        mine, other = 1e3 * seconds["ours"], 1e3 * seconds["theirs"]
+        print(f"| {name} | {mine:.2f} | {other:.2f} | {mine / other:.2f} |")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(2)
+    stages()
+    layers()
