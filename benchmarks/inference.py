@@ -110,7 +110,7 @@ def report(threads: int) -> None:
             runs[name] = lambda other=other: other(mix)
     with torch.inference_mode():
         peak = matrix_product_peak()
-        seconds = best_seconds(runs)
+        seconds = best_seconds(runs, rounds=15)
     deepest = seconds[f"{model.num_blocks} blocks"]
     print(f"\n{threads} threads; matrix-product peak {peak / 1e9:.1f} GMAC/s\n")
     print(

@@ -27,6 +27,7 @@ class AtomicCheckpointer(Checkpointer):
 
     Example
     -------
+    >>> import torch
     >>> tmpdir = getfixture("tmpdir")
     >>> checkpointer = AtomicCheckpointer(tmpdir, {"model": torch.nn.Linear(2, 2)})
     >>> checkpointer.save_checkpoint().path.name.startswith("CKPT+")

@@ -120,7 +120,9 @@ class BloomNet(nn.Module):
             state = self.separator.blocks[depth - 1](state)
             if depth >= first:
                 masks = self.separator.heads[depth - 1](state)
-                masked = masks * features.unsqueeze(1)
+                # A new tensor where autograd has to keep the masks.
+                multiply = torch.mul if torch.is_grad_enabled() else torch.Tensor.mul_
+                masked = multiply(masks, features.unsqueeze(1))
                 estimates.append(self.decoders[depth - 1](masked, mix.shape[-1]))
         return torch.stack(estimates)
 

@@ -156,7 +156,9 @@ def manifests_summary(manifest_folder: str, sample_rate: int) -> str:
     """
     lines = []
     for path in sorted(Path(manifest_folder).glob("*_*.json")):
-        frames = [entry["frames"] for entry in load_data_json(str(path)).values()]
+        frames = [
+            entry["frames"] for entry in load_data_json(str(path), {"data_root": ""}).values()
+        ]
         minutes = sum(frames) / sample_rate / 60
         lines.append(f"- {path.stem}: {len(frames)} files, {minutes:.1f} minutes\n")
     return "".join(lines)

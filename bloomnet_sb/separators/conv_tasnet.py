@@ -13,7 +13,8 @@ from bloomnet_sb.layers import (
 )
 from bloomnet_sb.separators.base import Separator
 
-MASK_ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
+# In place: autograd needs their results only, not what the convolution before them gave.
+MASK_ACTIVATIONS = {"sigmoid": torch.sigmoid_, "relu": torch.relu_}
 
 
 class ConvTasNetSeparator(Separator):
@@ -210,12 +211,9 @@ class MaskHead(nn.Module):
     ):
         super().__init__()
         self.num_sources = num_sources
-        self.mask = nn.Sequential(
-            PReLU(),
-            nn.Conv1d(channels, num_sources * num_filters, 1),
-            MASK_ACTIVATIONS[mask_activation](),
-        )
+        self.mask = nn.Sequential(PReLU(), nn.Conv1d(channels, num_sources * num_filters, 1))
+        self.activation = MASK_ACTIVATIONS[mask_activation]
 
     def forward(self, state: torch.Tensor) -> torch.Tensor:
         """Masks [batch, sources, filters, frames] from `state` [batch, channels, frames]."""
-        return self.mask(state).unflatten(1, (self.num_sources, -1))
+        return self.activation(self.mask(state)).unflatten(1, (self.num_sources, -1))
