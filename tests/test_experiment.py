@@ -68,7 +68,7 @@ def test_other_schedules_by_one_key(tmp_path, training):
 
 @pytest.mark.parametrize("norm", ["gLN", "BN"])
 def test_two_processes(tmp_path, norm):
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29512"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     arguments = tiny_arguments(
         tmp_path, distributed_backend="gloo", device="cpu", norm=norm, block_epochs=1
     )
