@@ -82,7 +82,8 @@ class BlockwiseBrain(sb.core.Brain):
             loader = self.make_dataloader(
                 dataset, sb.Stage.TRAIN, sampler=self.train_sampler, **train_loader_kwargs
             )
-            self.updates_in_stage = stage.settings.epochs * len(loader)
+            updates_in_epoch = max(len(loader) // self.grad_accumulation_factor, 1)
+            self.updates_in_stage = stage.settings.epochs * updates_in_epoch
             self.fit(
                 self.hparams.epoch_counter,
                 loader,

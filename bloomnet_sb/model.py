@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bloomnet_sb.errors import InputError, check_blocks, check_positive
-from bloomnet_sb.layers import LevelNorm
+from bloomnet_sb.norms import LevelNorm
 from bloomnet_sb.separators.base import Separator
 
 ENCODER_ACTIVATIONS = {"relu": lambda: nn.ReLU(inplace=True), "linear": nn.Identity}

@@ -4,13 +4,8 @@ import torch
 from torch import nn
 
 from bloomnet_sb.errors import InputError, check_positive
-from bloomnet_sb.layers import (
-    DepthwiseConv1d,
-    PReLU,
-    can_fold,
-    make_norm,
-    norm_then_pointwise,
-)
+from bloomnet_sb.layers import DepthwiseConv1d, PReLU
+from bloomnet_sb.norms import can_fold, make_norm, norm_then_pointwise
 from bloomnet_sb.separators.base import Separator
 
 # In place: autograd needs their results only, not what the convolution before them gave.
@@ -43,7 +38,7 @@ class ConvTasNetSeparator(Separator):
         Number of layers after which the dilation, doubled from layer to layer, starts again
         at 1; it may be longer than a block. Default: `layers_per_block`.
     norm : str
-        "gLN", "cLN", "cgLN" or "BN", see `bloomnet_sb.layers.make_norm`.
+        "gLN", "cLN", "cgLN" or "BN", see `bloomnet_sb.norms.make_norm`.
     causal : bool
         Whether no frame depends on a later one; "gLN" is refused then.
     mask_activation : str
@@ -141,7 +136,7 @@ class ConvLayer(nn.Module):
     dilation : int
         Frames between two taps.
     norm : str
-        See `bloomnet_sb.layers.make_norm`.
+        See `bloomnet_sb.norms.make_norm`.
     causal : bool
         Whether no frame depends on a later one.
     norm_eps : float
