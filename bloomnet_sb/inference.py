@@ -32,9 +32,14 @@ class BloomEnhancer(Pretrained):
 
     Example
     -------
-    >>> enhancer = BloomEnhancer.from_hparams(source="results/demo/pretrained")  # doctest: +SKIP
-    >>> enhanced = enhancer.enhance_batch(torch.randn(1, 16000), blocks=1)  # doctest: +SKIP
-    >>> enhancer.enhance_file("noisy.wav", "enhanced.wav")  # doctest: +SKIP
+    >>> from bloomnet_sb.model import BloomNet
+    >>> from bloomnet_sb.separators import ConvTasNetSeparator
+    >>> model = BloomNet(ConvTasNetSeparator(num_filters=16, num_blocks=2), num_filters=16)
+    >>> enhancer = BloomEnhancer({"model": model}, {"sample_rate": 16000})
+    >>> enhancer.enhance_batch(torch.randn(1, 16000), blocks=1).shape
+    torch.Size([1, 16000])
+    >>> enhancer.enhance_file("tests/samples/demo/noisy_0dB.flac").shape
+    torch.Size([99587])
     """
 
     HPARAMS_NEEDED = ["sample_rate"]
