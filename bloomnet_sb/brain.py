@@ -159,8 +159,7 @@ class BlockwiseBrain(sb.core.Brain):
         if stage == sb.Stage.VALID:
             self.valid_si_sdr = []
         if stage == sb.Stage.TEST:
-            depths = range(self.stage.first, self.stage.blocks + 1)
-            self.scores = DepthScores(depths, self.hparams.sample_rate)
+            self.scores = DepthScores(self.stage.depths, self.hparams.sample_rate)
 
     def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
         """Log an epoch and save its checkpoint."""
@@ -168,15 +167,13 @@ class BlockwiseBrain(sb.core.Brain):
             self.train_loss = stage_loss
         if stage == sb.Stage.VALID:
             si_sdr = torch.stack(self.valid_si_sdr).mean(0)
-            depths = range(self.stage.first, self.stage.blocks + 1)
+            by_depth = zip(self.stage.depths, si_sdr.tolist(), strict=True)
+            valid_stats = {"loss": stage_loss, **{f"si_sdr_{d}": v for d, v in by_depth}}
             for train_logger in self.loggers:
                 train_logger.log_stats(
                     {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]},
                     train_stats={"loss": self.train_loss},
-                    valid_stats={
-                        "loss": stage_loss,
-                        **{f"si_sdr_{d}": float(v) for d, v in zip(depths, si_sdr, strict=True)},
-                    },
+                    valid_stats=valid_stats,
                 )
             self.checkpointer.save_and_keep_only(
                 meta={"stage": self.stage.name, "loss": stage_loss},

@@ -35,7 +35,7 @@ def enhance(
 
     enhancer = BloomEnhancer.from_hparams(source=source)
     if blocks:
-        enhancer.blocks = _whole_number(blocks, enhancer.num_blocks)
+        enhancer.blocks = int(blocks) if blocks.removeprefix("-").isdecimal() else blocks
     failures = 0
     for noisy, enhanced in track(jobs, "Enhancing", disable=len(jobs) == 1, transient=True):
         try:
@@ -76,9 +76,3 @@ def _plan(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:
         else:
             jobs.append((path, output / path.name))
     return jobs
-
-
-def _whole_number(text: str, num_blocks: int) -> int:
-    if not text.strip().lstrip("-").isdigit():
-        raise InputError(f"blocks is {text!r}, but this network has 1 to {num_blocks} blocks")
-    return int(text)

@@ -1,6 +1,5 @@
 """The experiment that every recipe runs: prepare, train blockwise, score every depth, export."""
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -77,7 +76,6 @@ def _load_hparams(hparams_file: str, overrides: str) -> dict:
 def _create_output_folder(hparams_file: str, hparams: dict, overrides: str) -> None:
     folder = hparams["output_folder"]
     try:
-        os.makedirs(folder, exist_ok=True)
         sb.create_experiment_directory(folder, hparams_file, overrides)
     except OSError as error:
         raise InputError(f"output_folder {folder}: cannot be written ({error})") from None

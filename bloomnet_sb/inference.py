@@ -14,6 +14,7 @@ from torchaudio.functional import resample
 
 from bloomnet_sb.data.audio import audio_info, read_audio
 from bloomnet_sb.errors import InputError, check_blocks
+from bloomnet_sb.files import written_whole
 from bloomnet_sb.profiling import DepthProfile, profile_depths
 
 HPARAMS_FILE = "hyperparams.yaml"
@@ -243,12 +244,9 @@ def _write_audio(path: Path, samples: np.ndarray, info: sf._SoundFileInfo) -> No
     if extension not in sf.available_formats():
         raise InputError(f"{path}: cannot write {path.suffix or 'a file without suffix'}")
     subtype = info.subtype if sf.check_format(extension, info.subtype) else None
-    partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sf.write(partial, samples, info.samplerate, format=extension, subtype=subtype)
-        partial.replace(path)
+        with written_whole(path) as partial:
+            sf.write(partial, samples, info.samplerate, format=extension, subtype=subtype)
     except (sf.SoundFileError, OSError) as error:
         raise InputError(f"{path}: cannot be written ({error})") from error
-    finally:
-        partial.unlink(missing_ok=True)

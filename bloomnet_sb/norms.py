@@ -178,8 +178,9 @@ class CumulativeLayerNorm(ChannelLayerNorm):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise `x` [batch, channels, frames]."""
         # Double: a running sum of squares over an hour of frames cancels in single precision.
-        mean = _running_mean(x.double().mean(1, keepdim=True))
-        power = _running_mean(x.double().square().mean(1, keepdim=True))
+        precise = x.double()
+        mean = _running_mean(precise.mean(1, keepdim=True))
+        power = _running_mean(precise.square().mean(1, keepdim=True))
         scale = ((power - mean.square()).clamp(min=0) + self.eps).rsqrt()
         return _affine((x - mean.to(x.dtype)) * scale.to(x.dtype), self)
 
@@ -219,13 +220,12 @@ class LevelNorm(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Scale `features` [batch, filters, frames] to unit root mean square; silence stays."""
         if self.causal:
-            power = _running_mean(features.double().square().mean(1, keepdim=True))
+            level = _running_mean(features.double().square().mean(1, keepdim=True)).sqrt()
         else:
             # The norm of [batch, filters * frames] is one pass where a mean of squares is two.
             norm = torch.linalg.vector_norm(features.float().flatten(1), dim=1)
-            power = (norm / (features[0].numel() ** 0.5)).square().double()[:, None, None]
-        level = power.sqrt().to(features.dtype).clamp(min=torch.finfo(torch.float32).tiny)
-        return features / level
+            level = norm[:, None, None] / features[0].numel() ** 0.5
+        return features / level.to(features.dtype).clamp(min=torch.finfo(torch.float32).tiny)
 
 
 NORMS = {

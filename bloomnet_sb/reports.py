@@ -12,6 +12,7 @@ from matplotlib import pyplot as plt
 from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
+from bloomnet_sb.files import written_whole
 from bloomnet_sb.inference import HPARAMS_FILE, WEIGHTS_FILE
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.profiling import DepthProfile
@@ -171,10 +172,9 @@ def draw_spectrograms(signals: dict[str, torch.Tensor], sample_rate: int, path: 
         axis.set_ylabel("kHz")
     axes[-1, 0].set_xlabel("seconds")
     figure.tight_layout()
-    partial = Path(f"{path}.partial")
-    figure.savefig(partial, dpi=100, format="png")
+    with written_whole(path) as partial:
+        figure.savefig(partial, dpi=100, format="png")
     plt.close(figure)
-    partial.replace(path)
 
 
 def export_pretrained(
@@ -206,13 +206,10 @@ def export_pretrained(
         trained_with = yaml.load(resolve_references(file, overrides))
     kept = {key: trained_with[key] for key in ("sample_rate", "model")}
     kept["modules"] = {"model": kept["model"]}
-    partial = folder / f"{HPARAMS_FILE}.partial"
-    with open(partial, "w", encoding="utf-8") as file:
-        yaml.dump(kept, file)
-    partial.replace(folder / HPARAMS_FILE)
-    partial = folder / f"{WEIGHTS_FILE}.partial"
-    save_file({name: value.cpu() for name, value in model.state_dict().items()}, partial)
-    partial.replace(folder / WEIGHTS_FILE)
+    with written_whole(folder / HPARAMS_FILE) as partial:
+        yaml.dump(kept, partial)
+    with written_whole(folder / WEIGHTS_FILE) as partial:
+        save_file({name: value.cpu() for name, value in model.state_dict().items()}, partial)
     _write_text(folder / "README.md", model_card)
 
 
@@ -233,6 +230,5 @@ def _cost_cells(row: dict) -> list[str]:
 
 
 def _write_text(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -86,6 +86,11 @@ class Stage:
     blocks: int
     settings: StageSettings
 
+    @property
+    def depths(self) -> range:
+        """The numbers of blocks whose estimates the stage is about."""
+        return range(self.first, self.blocks + 1)
+
 
 class BlockwiseSchedule:
     """The stages of a training run (Kim and Kim, ICASSP 2022, section 2.3).

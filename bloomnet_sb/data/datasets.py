@@ -13,7 +13,7 @@ from speechbrain.dataio.sampler import ReproducibleRandomSampler
 from speechbrain.utils.data_pipeline import provides, takes
 
 from bloomnet_sb.data.mixing import File, draw_mixture, fixed_mixture
-from bloomnet_sb.errors import InputError
+from bloomnet_sb.errors import InputError, check_positive
 
 OUTPUT_KEYS = ["id", "mix", "target"]
 
@@ -130,12 +130,8 @@ def train_sampler(
     InputError
         If `segments_per_epoch` is no whole number of 1 or more.
     """
-    if segments_per_epoch is not None and (
-        not isinstance(segments_per_epoch, int) or segments_per_epoch < 1
-    ):
-        raise InputError(
-            f"segments_per_epoch is {segments_per_epoch!r}, but must be a whole number of 1 or more"
-        )
+    if segments_per_epoch is not None:
+        check_positive(segments_per_epoch=segments_per_epoch)
     return DrawSampler(dataset, seed=seed, num_samples=segments_per_epoch)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bloomnet_sb.data.audio import AUDIO_SUFFIXES, audio_info
 from bloomnet_sb.errors import InputError
+from bloomnet_sb.files import written_whole
 
 SPEECH_SPLITS = {"train": "train-clean-100", "valid": "dev-clean", "test": "test-clean"}
 NOISE_FOLDER = "musan/noise/free-sound"
@@ -70,14 +71,8 @@ def prepare_librispeech_musan(
         speech = _find_audio(root, f"LibriSpeech/{part}")
         for kind, files in (("speech", speech), ("noise", noise[split])):
             manifest = {file.stem: _entry(root, file, sample_rate) for file in files}
-            write_json(Path(save_folder) / f"{kind}_{split}.json", manifest)
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write `content` as JSON to `path`, which appears complete or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+            with written_whole(Path(save_folder) / f"{kind}_{split}.json") as partial:
+                partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def _find_audio(root: Path, folder: str) -> list[Path]:
