@@ -138,7 +138,7 @@ class BlockwiseBrain(sb.core.Brain):
     def compute_forward(self, batch, stage: sb.Stage) -> torch.Tensor:
         """The estimates [blocks, batch, time, sources] that the stage of training is about."""
         batch = batch.to(self.device)
-        return self.modules.model(batch.mix.data, self.stage.blocks, self.stage.first)
+        return self.modules.model(batch.mix.data, self.stage.blocks, self.stage.depths)
 
     def compute_objectives(self, predictions: torch.Tensor, batch, stage: sb.Stage) -> torch.Tensor:
         """The training loss; scores are gathered on the way in validation and test."""

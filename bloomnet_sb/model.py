@@ -1,5 +1,7 @@
 """BLOOM-Net: one masking network that runs with as many blocks as the moment affords."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -31,6 +33,12 @@ class BloomNet(nn.Module):
         Samples between two frames, at most `kernel_size`. Default: half of `kernel_size`.
     encoder_activation : str
         "relu" or "linear", what follows the encoder's filters.
+    level_norm : bool
+        Whether the separator gets features of unit level. Without it, as in other people's
+        networks, the masks follow the level of a quiet mixture through the eps of the norms.
+    pad_input : bool
+        Whether the samples after the last whole frame get a frame of their own. Without it, as in
+        Asteroid, the estimates are zero there.
 
     Raises
     ------
@@ -56,6 +64,8 @@ class BloomNet(nn.Module):
         kernel_size: int = 16,
         stride: int | None = None,
         encoder_activation: str = "relu",
+        level_norm: bool = True,
+        pad_input: bool = True,
     ):
         super().__init__()
         stride = stride or max(kernel_size // 2, 1)
@@ -66,8 +76,8 @@ class BloomNet(nn.Module):
             raise InputError(
                 f"num_filters is {num_filters}, but the separator takes {separator.num_filters}"
             )
-        self.encoder = Encoder(num_filters, kernel_size, stride, encoder_activation)
-        self.level_norm = LevelNorm(separator.causal)
+        self.encoder = Encoder(num_filters, kernel_size, stride, encoder_activation, pad_input)
+        self.level_norm = LevelNorm(separator.causal) if level_norm else None
         self.separator = separator
         self.decoders = nn.ModuleList(
             Decoder(num_filters, kernel_size, stride) for _ in range(separator.num_blocks)
@@ -83,7 +93,13 @@ class BloomNet(nn.Module):
         """The number of sources in an estimate."""
         return self.separator.num_sources
 
-    def forward(self, mix: torch.Tensor, blocks: int | None = None, first: int = 1) -> torch.Tensor:
+    def forward(
+        self,
+        mix: torch.Tensor,
+        blocks: int | None = None,
+        depths: Sequence[int] | None = None,
+        level: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """Estimate the sources with each number of blocks.
 
         Arguments
@@ -92,33 +108,38 @@ class BloomNet(nn.Module):
             Mixtures [batch, time], of one sample or more, at any level.
         blocks : int, optional
             How many blocks run. Default: all.
-        first : int
-            The lowest number of blocks whose estimate is made; the heads and decoders of those
-            below do not run.
+        depths : sequence of int, optional
+            The numbers of blocks whose estimates are made, in rising order; the heads and decoders
+            of the others do not run. Default: 1 to `blocks`.
+        level : torch.Tensor, optional
+            The level [batch] of the features of the whole signal, where `mix` is a part of it, see
+            `bloomnet_sb.norms.LevelNorm`. Default: that of `mix`.
 
         Returns
         -------
         torch.Tensor
-            Estimates [blocks - first + 1, batch, time, sources]; the last is that of `blocks`.
+            Estimates [depths, batch, time, sources].
 
         Raises
         ------
         InputError
-            If `blocks` or `first` is no number of blocks of this network, or `mix` is not
+            If `blocks` or one of `depths` is no number of blocks of this network, or `mix` is not
             [batch, time] with at least one sample.
         """
         blocks = check_blocks(self.num_blocks if blocks is None else blocks, self.num_blocks)
-        first = check_blocks(first, blocks)
+        depths = range(1, blocks + 1) if depths is None else depths
+        wanted = {check_blocks(depth, blocks) for depth in depths}
         if mix.dim() != 2 or mix.shape[-1] == 0:
             raise InputError(
                 f"mix has shape {list(mix.shape)}, but must be [batch, time] with time >= 1"
             )
         features = self.encoder(mix)
-        state = self.separator.enter(self.level_norm(features))
+        normed = features if self.level_norm is None else self.level_norm(features, level)
+        state = self.separator.enter(normed)
         estimates = []
         for depth in range(1, blocks + 1):
             state = self.separator.blocks[depth - 1](state)
-            if depth >= first:
+            if depth in wanted:
                 masks = self.separator.heads[depth - 1](state)
                 # A new tensor where autograd has to keep the masks.
                 multiply = torch.mul if torch.is_grad_enabled() else torch.Tensor.mul_
@@ -126,7 +147,9 @@ class BloomNet(nn.Module):
                 estimates.append(self.decoders[depth - 1](masked, mix.shape[-1]))
         return torch.stack(estimates)
 
-    def estimate(self, mix: torch.Tensor, blocks: int | None = None) -> torch.Tensor:
+    def estimate(
+        self, mix: torch.Tensor, blocks: int | None = None, level: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Estimate the sources with one number of blocks, running only what it needs.
 
         Arguments
@@ -135,6 +158,8 @@ class BloomNet(nn.Module):
             Mixtures [batch, time].
         blocks : int, optional
             How many blocks run. Default: all.
+        level : torch.Tensor, optional
+            As `forward`.
 
         Returns
         -------
@@ -147,7 +172,7 @@ class BloomNet(nn.Module):
             As `forward`.
         """
         blocks = self.num_blocks if blocks is None else blocks
-        return self(mix, blocks, first=blocks)[0]
+        return self(mix, blocks, depths=[blocks], level=level)[0]
 
     def part(self, name: str) -> nn.Module:
         """The modules that go by a name in a schedule.
@@ -208,6 +233,8 @@ class Encoder(nn.Module):
         Samples between two frames.
     activation : str
         "relu" or "linear".
+    pad_input : bool
+        Whether the samples after the last whole frame get a frame of their own.
 
     Example
     -------
@@ -215,22 +242,29 @@ class Encoder(nn.Module):
     torch.Size([2, 16, 12])
     """
 
-    def __init__(self, num_filters: int, kernel_size: int, stride: int, activation: str = "relu"):
+    def __init__(
+        self,
+        num_filters: int,
+        kernel_size: int,
+        stride: int,
+        activation: str = "relu",
+        pad_input: bool = True,
+    ):
         super().__init__()
         if activation not in ENCODER_ACTIVATIONS:
             raise InputError(
                 f"encoder_activation is {activation!r}, but must be one of "
                 f"{', '.join(ENCODER_ACTIVATIONS)}"
             )
-        self.kernel_size, self.stride = kernel_size, stride
+        self.kernel_size, self.stride, self.pad_input = kernel_size, stride, pad_input
         self.weight = nn.Parameter(torch.empty(num_filters, kernel_size))
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
         self.activation = ENCODER_ACTIVATIONS[activation]()
 
     def forward(self, mix: torch.Tensor) -> torch.Tensor:
-        """Features [batch, filters, frames] of `mix` [batch, time], padded to whole frames."""
+        """Features [batch, filters, frames] of `mix` [batch, time]; one frame at least."""
         beyond = mix.shape[-1] - self.kernel_size
-        padding = -beyond if beyond < 0 else -beyond % self.stride
+        padding = -beyond if beyond < 0 else -beyond % self.stride if self.pad_input else 0
         frames = F.pad(mix, (0, padding)).unfold(-1, self.kernel_size, self.stride)
         return self.activation(self.weight @ frames.transpose(1, 2))
 
@@ -269,4 +303,5 @@ class Decoder(nn.Module):
             kernel_size=(1, self.kernel_size),
             stride=(1, self.stride),
         )
-        return signals.view(batch, sources, -1)[..., :length].transpose(1, 2)
+        signals = signals.view(batch, sources, -1)
+        return F.pad(signals, (0, length - signals.shape[-1])).transpose(1, 2)

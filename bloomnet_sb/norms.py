@@ -102,7 +102,7 @@ def norm_then_pointwise(norm: nn.Module, layer: nn.Conv1d, x: torch.Tensor) -> t
     norm : torch.nn.Module
         A norm of `make_norm`.
     layer : torch.nn.Conv1d
-        The convolution, of kernel size 1 and with a bias.
+        The convolution, of kernel size 1.
     x : torch.Tensor
         [batch, channels, frames].
 
@@ -122,7 +122,9 @@ def norm_then_pointwise(norm: nn.Module, layer: nn.Conv1d, x: torch.Tensor) -> t
         return layer(norm(x))
     scale, shift = norm.scale_and_shift(x)
     weight = layer.weight.squeeze(-1)
-    bias = weight @ shift + layer.bias[:, None]
+    bias = weight @ shift
+    if layer.bias is not None:
+        bias = bias + layer.bias[:, None]
     return torch.baddbmm(bias, weight * scale.transpose(1, 2), x)
 
 
@@ -217,9 +219,25 @@ class LevelNorm(nn.Module):
         super().__init__()
         self.causal = causal
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Scale `features` [batch, filters, frames] to unit root mean square; silence stays."""
-        if self.causal:
+    def forward(self, features: torch.Tensor, level: torch.Tensor | None = None) -> torch.Tensor:
+        """Scale features to unit root mean square; silence stays.
+
+        Arguments
+        ---------
+        features : torch.Tensor
+            [batch, filters, frames].
+        level : torch.Tensor, optional
+            The root mean square [batch] to divide by. Default: that of `features`, of the frames
+            so far where causal.
+
+        Returns
+        -------
+        torch.Tensor
+            [batch, filters, frames].
+        """
+        if level is not None:
+            level = level[:, None, None]
+        elif self.causal:
             level = _running_mean(features.double().square().mean(1, keepdim=True)).sqrt()
         else:
             # The norm of [batch, filters * frames] is one pass where a mean of squares is two.

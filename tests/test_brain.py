@@ -132,11 +132,11 @@ def test_training_lowers_the_loss(make_brain, kind):
     run(brain)
     mix = torch.stack([Mixtures()[i]["mix"] for i in range(4)])
     target = torch.stack([Mixtures()[i]["target"] for i in range(4)])
-    first = 3 if kind == "e2e" else 1
+    depths = [3] if kind == "e2e" else [1, 2, 3]
 
     def loss(network):
         with torch.no_grad():
-            return training_loss(network.eval()(mix, first=first), target, 0.01)
+            return training_loss(network.eval()(mix, depths=depths), target, 0.01)
 
     assert loss(model) < loss(before) - 3
 

@@ -77,7 +77,7 @@ def test_estimate_equals_forward_and_touches_nothing_deeper(configuration):
             parameter.data.fill_(float("nan"))
     torch.testing.assert_close(poisoned.estimate(mix, 2), everything[1])
     torch.testing.assert_close(model(mix, blocks=2), everything[:2])
-    torch.testing.assert_close(model(mix, blocks=3, first=2), everything[1:])
+    torch.testing.assert_close(model(mix, depths=[2, 3]), everything[1:])
 
 
 @configurations

@@ -2,5 +2,7 @@
 
 from bloomnet_sb.separators.base import Separator
 from bloomnet_sb.separators.conv_tasnet import ConvTasNetSeparator
+from bloomnet_sb.separators.dprnn import DPRNNSeparator
+from bloomnet_sb.separators.sepformer import SepFormerSeparator
 
-__all__ = ["ConvTasNetSeparator", "Separator"]
+__all__ = ["ConvTasNetSeparator", "DPRNNSeparator", "SepFormerSeparator", "Separator"]

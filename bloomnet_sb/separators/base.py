@@ -1,11 +1,35 @@
 """What a separator is: an entry, and L blocks with a mask head each."""
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from bloomnet_sb.errors import InputError
+
+# In place: autograd needs their results only, not what the layer before them gave.
+MASK_ACTIVATIONS = {"sigmoid": torch.sigmoid_, "relu": torch.relu_}
+
+
+def mask_activation_named(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The activation of a mask head, "sigmoid" or "relu"; it overwrites its argument.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown.
+
+    Example
+    -------
+    >>> mask_activation_named("relu")(torch.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
+    if name not in MASK_ACTIVATIONS:
+        raise InputError(
+            f"mask_activation is {name!r}, but must be one of {', '.join(MASK_ACTIVATIONS)}"
+        )
+    return MASK_ACTIVATIONS[name]
 
 
 class Separator(nn.Module):

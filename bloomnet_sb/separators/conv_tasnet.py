@@ -3,13 +3,10 @@
 import torch
 from torch import nn
 
-from bloomnet_sb.errors import InputError, check_positive
+from bloomnet_sb.errors import check_positive
 from bloomnet_sb.layers import DepthwiseConv1d, PReLU
 from bloomnet_sb.norms import can_fold, make_norm, norm_then_pointwise
-from bloomnet_sb.separators.base import Separator
-
-# In place: autograd needs their results only, not what the convolution before them gave.
-MASK_ACTIVATIONS = {"sigmoid": torch.sigmoid_, "relu": torch.relu_}
+from bloomnet_sb.separators.base import Separator, mask_activation_named
 
 
 class ConvTasNetSeparator(Separator):
@@ -86,11 +83,6 @@ class ConvTasNetSeparator(Separator):
             num_sources=num_sources,
             dilation_cycle=dilation_cycle,
         )
-        if mask_activation not in MASK_ACTIVATIONS:
-            raise InputError(
-                f"mask_activation is {mask_activation!r}, but must be one of "
-                f"{', '.join(MASK_ACTIVATIONS)}"
-            )
         self.norm = make_norm(norm, num_filters, norm_eps, causal)
         self.bottleneck = nn.Conv1d(num_filters, bottleneck_channels, 1)
 
@@ -207,7 +199,7 @@ class MaskHead(nn.Module):
         super().__init__()
         self.num_sources = num_sources
         self.mask = nn.Sequential(PReLU(), nn.Conv1d(channels, num_sources * num_filters, 1))
-        self.activation = MASK_ACTIVATIONS[mask_activation]
+        self.activation = mask_activation_named(mask_activation)
 
     def forward(self, state: torch.Tensor) -> torch.Tensor:
         """Masks [batch, sources, filters, frames] from `state` [batch, channels, frames]."""
