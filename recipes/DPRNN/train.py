@@ -1,0 +1,15 @@
+#!/usr/bin/env python3
+"""Recipe: BLOOM-Net speech enhancement with a DPRNN separator, trained block by block.
+
+    python train.py hparams/librispeech_musan.yaml --data_folder /path/to/corpora
+
+The experiment is `bloomnet_sb.experiment.main`, with `bloomnet_sb.brain.BlockwiseBrain`; what is
+particular to DPRNN stands in hparams/*.yaml.
+"""
+
+import sys
+
+from bloomnet_sb.experiment import main
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
