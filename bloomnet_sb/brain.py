@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset
 
 from bloomnet_sb.errors import InputError
-from bloomnet_sb.losses import negative_si_sdr, training_loss
+from bloomnet_sb.losses import negative_si_sdr, order_sources, training_loss
 from bloomnet_sb.schedule import Stage
 from bloomnet_sb.scoring import DepthScores
 
@@ -136,18 +136,26 @@ class BlockwiseBrain(sb.core.Brain):
             module.training = False
 
     def compute_forward(self, batch, stage: sb.Stage) -> torch.Tensor:
-        """The estimates [blocks, batch, time, sources] that the stage of training is about."""
+        """The estimates [blocks, batch, time, sources] that the stage of training is about.
+
+        Where there are several sources, those that decide on their order come first.
+        """
         batch = batch.to(self.device)
-        return self.modules.model(batch.mix.data, self.stage.blocks, self.stage.depths)
+        depths = self._depths(stage)
+        if self.model.num_sources > 1:
+            depths = sorted({*self._order_depths(stage), *depths})
+        return self.modules.model(batch.mix.data, depths=depths)
 
     def compute_objectives(self, predictions: torch.Tensor, batch, stage: sb.Stage) -> torch.Tensor:
         """The training loss; scores are gathered on the way in validation and test."""
-        target = batch.target.data
+        deciding = predictions[: len(self._order_depths(stage))]
+        target = order_sources(batch.target.data, deciding)
+        estimates = predictions[-len(self._depths(stage)) :]
         if stage == sb.Stage.VALID:
-            self.valid_si_sdr.append(-negative_si_sdr(predictions, target).mean((1, 2)).cpu())
+            self.valid_si_sdr.append(-negative_si_sdr(estimates, target).mean((1, 2)).cpu())
         if stage == sb.Stage.TEST:
-            self.scores.add(batch.id[0], batch.mix.data, target, predictions)
-        return training_loss(predictions, target, self.hparams.level_weight)
+            self.scores.add(batch.id[0], batch.mix.data, target, estimates)
+        return training_loss(estimates, target, self.hparams.level_weight)
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step: bool) -> None:
         """Step the learning rate with the optimizer."""
@@ -159,7 +167,7 @@ class BlockwiseBrain(sb.core.Brain):
         if stage == sb.Stage.VALID:
             self.valid_si_sdr = []
         if stage == sb.Stage.TEST:
-            self.scores = DepthScores(self.stage.depths, self.hparams.sample_rate)
+            self.scores = DepthScores(self.schedule.depths, self.hparams.sample_rate)
 
     def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
         """Log an epoch and save its checkpoint."""
@@ -186,6 +194,14 @@ class BlockwiseBrain(sb.core.Brain):
         """Load the weights with which the last stage did best in validation."""
         self.modules["model"] = self.model
         self._load_best()
+
+    def _depths(self, stage: sb.Stage) -> range:
+        """The numbers of blocks whose estimates count."""
+        return self.schedule.depths if stage == sb.Stage.TEST else self.stage.depths
+
+    def _order_depths(self, stage: sb.Stage) -> range:
+        """The numbers of blocks whose estimates decide on the order of the sources."""
+        return self.schedule.depths if stage == sb.Stage.TEST else self.stage.order_depths
 
     def _save_intra_epoch_ckpt(self) -> None:
         self.checkpointer.save_and_keep_only(

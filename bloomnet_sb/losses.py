@@ -1,5 +1,7 @@
 """What an estimate is trained on: its SI-SDR, and its level, which SI-SDR leaves free."""
 
+from itertools import permutations
+
 import torch
 from speechbrain.nnet.losses import cal_si_snr
 
@@ -32,6 +34,46 @@ def negative_si_sdr(estimates: torch.Tensor, target: torch.Tensor) -> torch.Tens
     targets = target.permute(1, 0, 2).repeat(1, depths, 1)
     # A copy: cal_si_snr masks its argument in place.
     return cal_si_snr(targets, flat.clone()).view(depths, batch, sources)
+
+
+def order_sources(target: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
+    """Put the clean sources in the order in which they were estimated.
+
+    The order is the permutation with the best SI-SDR (Yu et al., 2017, arXiv 1607.00325), one for
+    all depths of a mixture: the best for the mean over depths and sources.
+
+    Arguments
+    ---------
+    target : torch.Tensor
+        The clean sources [batch, time, sources].
+    estimates : torch.Tensor
+        Estimates [blocks, batch, time, sources].
+
+    Returns
+    -------
+    torch.Tensor
+        The clean sources in their new order, [batch, time, sources].
+
+    Example
+    -------
+    >>> target = torch.randn(2, 8000, 3)
+    >>> estimates = torch.stack([target[..., [1, 2, 0]] + torch.randn(2, 8000, 3)] * 4)
+    >>> torch.equal(order_sources(target, estimates), target[..., [1, 2, 0]])
+    True
+    """
+    sources = target.shape[-1]
+    if sources == 1:
+        return target
+    with torch.no_grad():
+        loss = negative_si_sdr(
+            estimates.repeat_interleave(sources, dim=-1), target.repeat(1, 1, sources)
+        )
+    # [batch, place in the estimate, clean source]
+    loss = loss.mean(0).unflatten(-1, (sources, sources))
+    orders = torch.tensor(list(permutations(range(sources))), device=target.device)
+    of_order = loss[:, torch.arange(sources, device=target.device), orders].sum(-1)
+    best = orders[of_order.argmin(1)]
+    return target.gather(2, best[:, None].expand_as(target))
 
 
 def level_difference_db(estimates: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

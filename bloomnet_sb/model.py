@@ -107,7 +107,7 @@ class BloomNet(nn.Module):
         mix : torch.Tensor
             Mixtures [batch, time], of one sample or more, at any level.
         blocks : int, optional
-            How many blocks run. Default: all.
+            How many blocks run. Default: all, or the largest of `depths`.
         depths : sequence of int, optional
             The numbers of blocks whose estimates are made, in rising order; the heads and decoders
             of the others do not run. Default: 1 to `blocks`.
@@ -126,9 +126,10 @@ class BloomNet(nn.Module):
             If `blocks` or one of `depths` is no number of blocks of this network, or `mix` is not
             [batch, time] with at least one sample.
         """
-        blocks = check_blocks(self.num_blocks if blocks is None else blocks, self.num_blocks)
-        depths = range(1, blocks + 1) if depths is None else depths
-        wanted = {check_blocks(depth, blocks) for depth in depths}
+        if blocks is None:
+            blocks = max(depths) if depths else self.num_blocks
+        check_blocks(blocks, self.num_blocks)
+        wanted = {check_blocks(depth, blocks) for depth in depths or range(1, blocks + 1)}
         if mix.dim() != 2 or mix.shape[-1] == 0:
             raise InputError(
                 f"mix has shape {list(mix.shape)}, but must be [batch, time] with time >= 1"
@@ -172,7 +173,7 @@ class BloomNet(nn.Module):
             As `forward`.
         """
         blocks = self.num_blocks if blocks is None else blocks
-        return self(mix, blocks, depths=[blocks], level=level)[0]
+        return self(mix, depths=[blocks], level=level)[0]
 
     def part(self, name: str) -> nn.Module:
         """The modules that go by a name in a schedule.

@@ -76,6 +76,9 @@ class Stage:
         The parts that train, by the names of `BloomNet.part`; the rest is frozen.
     first, blocks : int
         The loss is the mean over the estimates s_first to s_blocks.
+    order_depths : range
+        Where there are several sources, their order in a mixture is the one that is best for the
+        mean over the estimates of these numbers of blocks.
     settings : StageSettings
         How long and how fast.
     """
@@ -84,6 +87,7 @@ class Stage:
     parts: tuple[str, ...]
     first: int
     blocks: int
+    order_depths: range
     settings: StageSettings
 
     @property
@@ -99,6 +103,10 @@ class BlockwiseSchedule:
     (the first stage the encoder and the entry too) with everything earlier frozen; the
     fine-tuning then trains everything on the mean loss over all estimates.
 
+    Where there are several sources, one order of them holds for all depths, so that source 1 is
+    the same speaker whatever number of blocks runs: the sequential stages keep the order of the
+    first block, the others take the best for the mean over their estimates.
+
     Arguments
     ---------
     kind : str
@@ -113,6 +121,13 @@ class BlockwiseSchedule:
         `StageSettings` of the fine-tuning.
     end_to_end : dict
         `StageSettings` of the one stage of "e2e" and of "joint".
+
+    Attributes
+    ----------
+    stages : list of Stage
+        The stages of 1 epoch or more, in order.
+    depths : range
+        The numbers of blocks whose estimates the finished network has.
 
     Raises
     ------
@@ -136,14 +151,14 @@ class BlockwiseSchedule:
             raise InputError(f"the schedule is {kind!r}, but must be one of {', '.join(KINDS)}")
         check_positive(num_blocks=num_blocks)
         self.kind = kind
+        self.depths = range(num_blocks if kind == "e2e" else 1, num_blocks + 1)
         if kind == "blockwise":
             block, finetune = _settings("block", block), _settings("finetune", finetune)
             stages = [_block_stage(depth, block) for depth in range(1, num_blocks + 1)]
             stages.append(_whole_stage("finetune", 1, num_blocks, finetune))
         else:
-            first = num_blocks if kind == "e2e" else 1
             settings = _settings("end_to_end", end_to_end)
-            stages = [_whole_stage(kind, first, num_blocks, settings)]
+            stages = [_whole_stage(kind, self.depths[0], num_blocks, settings)]
         self.stages = [stage for stage in stages if stage.settings.epochs > 0]
         if not self.stages:
             raise InputError(f"the {kind} schedule has no stage of 1 epoch or more")
@@ -186,16 +201,15 @@ def _block_stage(depth: int, settings: StageSettings) -> Stage:
     parts = (f"block{depth}", f"head{depth}", f"decoder{depth}")
     if depth == 1:
         parts = ("encoder", "entry", *parts)
-    return Stage(f"block{depth}", parts, depth, depth, settings)
+    return Stage(f"block{depth}", parts, depth, depth, range(1, 2), settings)
 
 
 def _whole_stage(name: str, first: int, num_blocks: int, settings: StageSettings) -> Stage:
     """The stage that trains all that the estimates s_first to s_L need."""
     blocks = [f"block{depth}" for depth in range(1, num_blocks + 1)]
-    outputs = [
-        f"{kind}{depth}" for depth in range(first, num_blocks + 1) for kind in ("head", "decoder")
-    ]
-    return Stage(name, ("encoder", "entry", *blocks, *outputs), first, num_blocks, settings)
+    depths = range(first, num_blocks + 1)
+    outputs = [f"{kind}{depth}" for depth in depths for kind in ("head", "decoder")]
+    return Stage(name, ("encoder", "entry", *blocks, *outputs), first, num_blocks, depths, settings)
 
 
 def _settings(name: str, settings: dict) -> StageSettings:

@@ -9,7 +9,7 @@ from torch.utils.data import SequentialSampler
 
 from bloomnet_sb.brain import BlockwiseBrain
 from bloomnet_sb.checkpointer import AtomicCheckpointer
-from bloomnet_sb.losses import training_loss
+from bloomnet_sb.losses import negative_si_sdr, order_sources, training_loss
 from bloomnet_sb.schedule import BlockwiseSchedule
 from tests.conftest import make_model
 
@@ -60,12 +60,13 @@ def make_brain(tmp_path):
     return make_brain
 
 
-def run(brain):
+def run(brain, mixtures=None):
+    mixtures = mixtures or Mixtures()
     loader = {"batch_size": 2, "collate_fn": PaddedBatch}
     brain.run(
-        lambda stage: Mixtures(),
+        lambda stage: mixtures,
         SequentialSampler,
-        Mixtures(),
+        mixtures,
         loader,
         {**loader, "batch_size": 1},
     )
@@ -167,3 +168,60 @@ def test_each_stage_starts_from_the_best_of_the_one_before(make_brain, monkeypat
     run(brain)
     assert all(torch.equal(starts[1][name], weights[1][name]) for name in starts[1])
     assert all(torch.equal(value, weights[5][name]) for name, value in snapshot(model).items())
+
+
+class Pairs(torch.utils.data.Dataset):
+    """Four mixtures of a low and a high tone, which come in either order."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        time = torch.arange(1600.0)
+        tones = torch.sin(torch.stack([(0.05 + 0.01 * index) * time, 0.9 * time + index], dim=-1))
+        target = tones if index % 2 else tones.flip(-1)
+        return {"id": str(index), "mix": target.sum(-1), "target": target}
+
+
+def test_a_source_is_the_same_at_every_depth(make_brain):
+    model = make_model(num_sources=2, num_blocks=3)
+    run(make_brain(model, epochs=12), Pairs())
+    for pair in (Pairs()[index] for index in range(4)):
+        with torch.no_grad():
+            estimates = model.eval()(pair["mix"][None])
+        target = pair["target"][None]
+        orders = [order_sources(target, estimates[depth][None]) for depth in range(3)]
+        assert torch.equal(orders[0], orders[1])
+        assert torch.equal(orders[0], orders[2])
+        assert negative_si_sdr(estimates, orders[0]).max() < -5
+
+
+def test_the_first_block_decides_on_the_order_and_then_all_together(make_brain):
+    brain = make_brain(make_model(num_sources=2))
+    batch = PaddedBatch([Pairs()[0]])
+    target = batch.target.data
+    noise = 0.1 * torch.randn_like(target)
+    right, swapped = target + noise, target.flip(-1) + noise
+    brain.stage = brain.schedule.stages[1]
+    assert brain.compute_forward(batch, sb.Stage.TRAIN).shape[0] == 2
+    follows = brain.compute_objectives(torch.stack([swapped, swapped]), batch, sb.Stage.TRAIN)
+    differs = brain.compute_objectives(torch.stack([swapped, right]), batch, sb.Stage.TRAIN)
+    assert follows < -10 < 0 < differs
+    brain.stage = brain.schedule.stages[-1]
+    outvoted = torch.stack([right, swapped, swapped])
+    losses = [
+        brain.compute_objectives(estimates, batch, sb.Stage.TRAIN)
+        for estimates in (outvoted, outvoted.flip(-1))
+    ]
+    torch.testing.assert_close(*losses)
+    unanimous = brain.compute_objectives(torch.stack([swapped] * 3), batch, sb.Stage.TRAIN)
+    assert unanimous < losses[0]
+
+
+def test_without_fine_tuning_every_depth_is_scored(make_brain):
+    model = make_model()
+    brain = make_brain(model)
+    brain.schedule.stages.pop()
+    run(brain)
+    brain.evaluate(Mixtures(), test_loader_kwargs={"batch_size": 1, "collate_fn": PaddedBatch})
+    assert [row["blocks"] for row in brain.scores.summary()] == [0, 1, 2, 3]

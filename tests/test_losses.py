@@ -1,7 +1,13 @@
 import pytest
 import torch
+from speechbrain.nnet.losses import get_si_snr_with_pitwrapper
 
-from bloomnet_sb.losses import level_difference_db, negative_si_sdr, training_loss
+from bloomnet_sb.losses import (
+    level_difference_db,
+    negative_si_sdr,
+    order_sources,
+    training_loss,
+)
 
 
 @pytest.fixture
@@ -48,3 +54,21 @@ def test_a_silent_estimate_has_a_finite_gradient(target):
     estimates = torch.zeros(1, *target.shape, requires_grad=True)
     training_loss(1.0 * estimates, target, 0.01).backward()
     assert torch.isfinite(estimates.grad).all()
+
+
+@pytest.mark.parametrize("num_sources", [2, 3])
+def test_the_order_is_that_of_speechbrains_permutation_invariant_loss(num_sources):
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randn(5, 4000, num_sources, generator=generator)
+    estimate = torch.randn(5, 4000, num_sources, generator=generator)
+    ordered = order_sources(target, estimate[None])
+    loss = negative_si_sdr(estimate[None], ordered).mean((0, 2))
+    torch.testing.assert_close(loss, get_si_snr_with_pitwrapper(target, estimate).squeeze())
+
+
+def test_one_order_holds_for_all_depths():
+    target = torch.randn(1, 4000, 2, generator=torch.Generator().manual_seed(0))
+    clear, faint = target.flip(-1) + 0.1, target + target.flip(-1) * 0.5
+    together = order_sources(target, torch.stack([clear, faint]))
+    assert torch.equal(together, target.flip(-1))
+    assert torch.equal(order_sources(target, faint[None]), target)

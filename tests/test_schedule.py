@@ -32,6 +32,14 @@ def test_joint_trains_everything_on_every_estimate():
     assert set(stage.parts) == set(make_schedule().stages[-1].parts)
 
 
+def test_the_first_block_or_all_estimates_decide_on_the_order_of_sources():
+    stages = make_schedule().stages
+    orders = [list(stage.order_depths) for stage in stages]
+    assert orders == [[1], [1], [1], [1, 2, 3]]
+    assert list(make_schedule("e2e").stages[0].order_depths) == [3]
+    assert list(make_schedule("joint").stages[0].order_depths) == [1, 2, 3]
+
+
 def test_epochs_count_on_and_empty_stages_are_left_out():
     schedule = make_schedule(finetune={**SETTINGS, "epochs": 0})
     assert [schedule.last_epoch(stage) for stage in schedule.stages] == [3, 6, 9]
