@@ -30,13 +30,13 @@ setup(
         "numpy>=1.26",
         "pesq>=0.0.4",
         "pystoi>=0.4.1",
-        "rich>=13.8",
         "safetensors>=0.4",
         "scipy>=1.11",
         "soundfile>=0.12.1",
         "speechbrain>=1.1,<1.2",
         "torch>=2.7.1",  # as SpeechBrain 1.1 asks for
         "torchaudio>=2.7.1",
+        "tqdm>=4.66",
         "typer>=0.12.4",
     ],
     extras_require={

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset
 
 from bloomnet_sb.errors import InputError
-from bloomnet_sb.losses import negative_si_sdr, order_sources, training_loss
+from bloomnet_sb.losses import best_order, in_order, negative_si_sdr, training_loss
 from bloomnet_sb.schedule import Stage
 from bloomnet_sb.scoring import DepthScores
 
@@ -149,7 +149,8 @@ class BlockwiseBrain(sb.core.Brain):
     def compute_objectives(self, predictions: torch.Tensor, batch, stage: sb.Stage) -> torch.Tensor:
         """The training loss; scores are gathered on the way in validation and test."""
         deciding = predictions[: len(self._order_depths(stage))]
-        target = order_sources(batch.target.data, deciding)
+        target = batch.target.data
+        target = in_order(target, best_order(target, deciding))
         estimates = predictions[-len(self._depths(stage)) :]
         if stage == sb.Stage.VALID:
             self.valid_si_sdr.append(-negative_si_sdr(estimates, target).mean((1, 2)).cpu())

@@ -1,50 +1,53 @@
 """The command `bloomnet`."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import track
+from tqdm import tqdm
 
 from bloomnet_sb.data.audio import AUDIO_SUFFIXES
 from bloomnet_sb.errors import InputError, exit_with_one_line
 
 app = typer.Typer(help="Speech enhancement with a number of blocks that you choose.")
 
+Paths = Annotated[list[Path], typer.Argument(help="IN... OUT: files or folders, and where to.")]
+Blocks = Annotated[str, typer.Option(help="How many blocks run. Default: all.")]
 Source = Annotated[
     str, typer.Option(help="A pretrained folder, or the id of one on the Hugging Face hub.")
 ]
 
 
 @app.command()
-def enhance(
-    paths: Annotated[list[Path], typer.Argument(help="IN... OUT: files or folders, and where to.")],
-    source: Source,
-    blocks: Annotated[str, typer.Option(help="How many blocks run. Default: all.")] = "",
-) -> None:
+def enhance(paths: Paths, source: Source, blocks: Blocks = "") -> None:
     """Enhance audio files, or all in a folder.
 
     One file IN and an OUT with an audio suffix: OUT is the file to write. Otherwise OUT is a
     folder, and what was in a folder IN keeps its place below it.
     """
-    if len(paths) < 2:
-        raise InputError("enhance takes one or more files or folders, and where the result goes")
-    *inputs, output = paths
-    jobs = _plan(inputs, output)
     from bloomnet_sb.inference import BloomEnhancer
 
-    enhancer = BloomEnhancer.from_hparams(source=source)
-    if blocks:
-        enhancer.blocks = int(blocks) if blocks.removeprefix("-").isdecimal() else blocks
-    failures = 0
-    for noisy, enhanced in track(jobs, "Enhancing", disable=len(jobs) == 1, transient=True):
-        try:
-            enhancer.enhance_file(noisy, enhanced)
-        except InputError as error:
-            typer.echo(f"error: {error}", err=True)
-            failures += 1
-    if failures:
-        raise typer.Exit(code=1)
+    *inputs, output = _checked(paths, "enhance")
+    if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix in AUDIO_SUFFIXES:
+        jobs = [(inputs[0], output)]
+    else:
+        jobs = [(file, output / place / file.name) for file, place in _find(inputs)]
+    _run(_load(BloomEnhancer, source, blocks).enhance_file, jobs)
+
+
+@app.command()
+def separate(paths: Paths, source: Source, blocks: Blocks = "") -> None:
+    """Separate the speakers in audio files, or in all of a folder.
+
+    OUT is a folder. It gets a file for each source, NAME_source1 and so on; what was in a folder
+    IN keeps its place below it.
+    """
+    from bloomnet_sb.inference import BloomSeparator
+
+    *inputs, output = _checked(paths, "separate")
+    jobs = [(file, output / place) for file, place in _find(inputs)]
+    _run(_load(BloomSeparator, source, blocks).separate_file, jobs)
 
 
 @app.command()
@@ -62,17 +65,42 @@ def main() -> None:
         app()
 
 
-def _plan(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:
-    """The pairs of a file to read and a file to write."""
-    if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix in AUDIO_SUFFIXES:
-        return [(inputs[0], output)]
-    jobs = []
+def _checked(paths: list[Path], command: str) -> list[Path]:
+    if len(paths) < 2:
+        raise InputError(f"{command} takes one or more files or folders, and where the result goes")
+    return paths
+
+
+def _find(inputs: list[Path]) -> list[tuple[Path, Path]]:
+    """The audio files in `inputs`, each with its folder's place below the folder it is from."""
+    found = []
     for path in inputs:
-        if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
-            if not files:
-                raise InputError(f"{path}: holds no {', '.join(AUDIO_SUFFIXES)} file")
-            jobs += [(file, output / file.relative_to(path)) for file in files]
-        else:
-            jobs.append((path, output / path.name))
-    return jobs
+        if not path.is_dir():
+            found.append((path, Path()))
+            continue
+        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+        if not files:
+            raise InputError(f"{path}: holds no {', '.join(AUDIO_SUFFIXES)} file")
+        found += [(file, file.parent.relative_to(path)) for file in files]
+    return found
+
+
+def _load(kind: type, source: str, blocks: str):
+    interface = kind.from_hparams(source=source)
+    if blocks:
+        interface.blocks = int(blocks) if blocks.removeprefix("-").isdecimal() else blocks
+    return interface
+
+
+def _run(process: Callable[[Path, Path], object], jobs: list[tuple[Path, Path]]) -> None:
+    """Process each file; one that cannot be does not stop the others."""
+    failures = 0
+    # None: only where there is a terminal.
+    for path, output in tqdm(jobs, unit="file", disable=True if len(jobs) == 1 else None):
+        try:
+            process(path, output)
+        except InputError as error:
+            typer.echo(f"error: {error}", err=True)
+            failures += 1
+    if failures:
+        raise typer.Exit(code=1)

@@ -1,27 +1,20 @@
-"""Enhancing audio with a trained network and as many blocks as asked for."""
+"""Enhancing and separating audio with a trained network and as many blocks as asked for."""
 
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
-import soundfile as sf
 import torch
-from hyperpyyaml import load_hyperpyyaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from speechbrain.inference.interfaces import Pretrained
-from speechbrain.utils.fetching import fetch
-from torchaudio.functional import resample
 
-from bloomnet_sb.data.audio import audio_info, read_audio
-from bloomnet_sb.errors import InputError, check_blocks
-from bloomnet_sb.files import written_whole
-from bloomnet_sb.profiling import DepthProfile, profile_depths
+from bloomnet_sb.data.audio import audio_info, writing
+from bloomnet_sb.errors import InputError
+from bloomnet_sb.interface import BloomInterface
 
-HPARAMS_FILE = "hyperparams.yaml"
-WEIGHTS_FILE = "model.safetensors"
+# A longer result that goes to a file is not held in memory to be returned as well: 64 MB.
+MOST_SAMPLES_RETURNED = 2**24
 
 
-class BloomEnhancer(Pretrained):
+class BloomEnhancer(BloomInterface):
     """A trained BLOOM-Net, ready to enhance speech with any number of its blocks.
 
     Made by `BloomEnhancer.from_hparams`. An output has its input's length and level.
@@ -30,6 +23,8 @@ class BloomEnhancer(Pretrained):
     ----------
     blocks : int
         How many blocks run where a call does not say; at first all.
+    window_seconds : float
+        A longer file is enhanced in windows of at most this length.
 
     Example
     -------
@@ -43,63 +38,11 @@ class BloomEnhancer(Pretrained):
     torch.Size([99587])
     """
 
-    HPARAMS_NEEDED = ["sample_rate"]
-    MODULES_NEEDED = ["model"]
-
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.sample_rate = self.hparams.sample_rate
-        self._blocks = self.num_blocks
-
-    @classmethod
-    def from_hparams(
-        cls, source: str, hparams_file: str = HPARAMS_FILE, savedir: str | None = None, **kwargs
-    ) -> "BloomEnhancer":
-        """Load a `pretrained` folder, as a recipe leaves it.
-
-        Arguments
-        ---------
-        source : str
-            A folder with hyperparams.yaml and model.safetensors, or the id of such a repository
-            on the Hugging Face hub.
-        hparams_file : str
-            Another name for hyperparams.yaml.
-        savedir : str, optional
-            Where links to what was fetched go. Default: no links, and the hub's own cache.
-        **kwargs
-            Arguments of SpeechBrain's `Pretrained`, such as `run_opts={"device": "cuda"}`.
-
-        Returns
-        -------
-        BloomEnhancer
-            The enhancer.
-
-        Raises
-        ------
-        InputError
-            If there is no such folder or repository, a file is missing, or the weights are not
-            those of the network in hyperparams.yaml.
-        """
-        hparams_path = _fetch(hparams_file, source, savedir)
-        weights_path = _fetch(WEIGHTS_FILE, source, savedir)
-        with open(hparams_path, encoding="utf-8") as file:
-            hparams = load_hyperpyyaml(file)
-        _load_weights(hparams["modules"]["model"], weights_path)
-        return cls(modules=hparams["modules"], hparams=hparams, **kwargs)
-
-    @property
-    def num_blocks(self) -> int:
-        """The number of blocks that the network has, L."""
-        return self.mods.model.num_blocks
-
-    @property
-    def blocks(self) -> int:
-        """How many blocks run where a call does not say."""
-        return self._blocks
-
-    @blocks.setter
-    def blocks(self, blocks: int) -> None:
-        self._blocks = check_blocks(blocks, self.num_blocks)
+        sources = self.mods.model.num_sources
+        if sources != 1:
+            raise InputError(f"this network separates {sources} sources; use BloomSeparator")
 
     def enhance_batch(
         self,
@@ -114,9 +57,9 @@ class BloomEnhancer(Pretrained):
         noisy : torch.Tensor
             Waveforms [batch, time] at the network's sample rate.
         lengths : torch.Tensor, optional
-            Length of each, as a share of `time`. Each waveform is then run by itself without its
-            padding, so that its result does not depend on what it is padded to; the padding comes
-            back as zeros.
+            Length of each, as a share of `time`. A waveform is then run without its padding,
+            beside those of its length only: its result does not depend on what it is padded to.
+            The padding comes back as zeros.
         blocks : int, optional
             How many blocks run. Default: `self.blocks`.
 
@@ -131,16 +74,7 @@ class BloomEnhancer(Pretrained):
             If `blocks` is no number of blocks of this network, or `noisy` is not [batch, time] or
             holds NaN or infinite samples.
         """
-        blocks = self.blocks if blocks is None else check_blocks(blocks, self.num_blocks)
-        noisy = noisy.to(self.device)
-        if not torch.isfinite(noisy).all():
-            raise InputError("noisy holds NaN or infinite samples")
-        if lengths is None:
-            return self._estimate(noisy, blocks)
-        enhanced = torch.zeros_like(noisy)
-        for index, length in enumerate((lengths * noisy.shape[1]).round().int().tolist()):
-            enhanced[index, :length] = self._estimate(noisy[index : index + 1, :length], blocks)[0]
-        return enhanced
+        return self._estimate_batch(noisy, lengths, blocks)[..., 0]
 
     def forward(
         self,
@@ -156,11 +90,15 @@ class BloomEnhancer(Pretrained):
         filename: str | Path,
         output_filename: str | Path | None = None,
         blocks: int | None = None,
-    ) -> torch.Tensor:
-        """Enhance an audio file of any rate, number of channels and format that soundfile reads.
+    ) -> torch.Tensor | None:
+        """Enhance an audio file of any length, rate, number of channels and readable format.
 
         The channels are enhanced one by one, at the network's sample rate: what lies above half
-        of it is lost.
+        of it is lost. A file longer than `window_seconds` is read, enhanced and written window by
+        window, with a progress bar on a terminal. A causal network carries its state from window
+        to window, so that its result is that of the whole file. The windows of others overlap and
+        are cross-faded: with the norms BN and cLN the result is again that of the whole file; the
+        statistics of gLN are those of the window.
 
         Arguments
         ---------
@@ -175,9 +113,9 @@ class BloomEnhancer(Pretrained):
 
         Returns
         -------
-        torch.Tensor
+        torch.Tensor or None
             The enhanced signal at the file's rate: [time], or [time, channels] where there are
-            several.
+            several. None if it went to `output_filename` and has more than 2**24 samples.
 
         Raises
         ------
@@ -186,67 +124,141 @@ class BloomEnhancer(Pretrained):
             no number of blocks of this network.
         """
         info = audio_info(filename)
-        noisy = torch.from_numpy(read_audio(filename)).t().to(self.device)
-        at_network_rate = resample(noisy, info.samplerate, self.sample_rate)
-        enhanced = self.enhance_batch(at_network_rate, blocks=blocks)
-        enhanced = resample(enhanced, self.sample_rate, info.samplerate)
-        # Resampling there and back may give some samples more; never fewer.
-        samples = enhanced[:, : noisy.shape[1]].t().cpu()
-        if output_filename is not None:
-            _write_audio(Path(output_filename), samples.numpy(), info)
-        return samples.squeeze(1)
+        pieces = self._estimate_file(filename, info, blocks, mono=False)
+        signals = (piece[..., 0].t() for piece in pieces)
+        if output_filename is None:
+            return torch.cat(list(signals)).squeeze(1)
+        with writing(output_filename, info, info.channels) as write:
+            kept = _write_all(signals, write, info.frames * info.channels)
+        return torch.cat(kept).squeeze(1) if kept else None
 
-    def profile(self) -> list[DepthProfile]:
-        """What each number of blocks costs on this device.
+
+class BloomSeparator(BloomInterface):
+    """A trained BLOOM-Net, ready to separate speakers with any number of its blocks.
+
+    Made by `BloomSeparator.from_hparams`. Its calls are those of SpeechBrain's
+    `SepformerSeparation`, with `blocks` beside them. A source has the level that it has in the
+    mixture, and is the same speaker whatever number of blocks runs.
+
+    Attributes
+    ----------
+    blocks : int
+        How many blocks run where a call does not say; at first all.
+    window_seconds : float
+        A longer file is separated in windows of at most this length.
+
+    Example
+    -------
+    >>> from bloomnet_sb.model import BloomNet
+    >>> from bloomnet_sb.separators import ConvTasNetSeparator
+    >>> parts = ConvTasNetSeparator(num_filters=16, num_blocks=2, num_sources=2)
+    >>> model = BloomNet(parts, num_filters=16)
+    >>> separator = BloomSeparator({"model": model}, {"sample_rate": 16000})
+    >>> separator.separate_batch(torch.randn(1, 16000), blocks=1).shape
+    torch.Size([1, 16000, 2])
+    >>> separator.separate_file("tests/samples/demo/noisy_0dB.flac").shape
+    torch.Size([1, 99587, 2])
+    """
+
+    def separate_batch(
+        self,
+        mix: torch.Tensor,
+        lengths: torch.Tensor | None = None,
+        blocks: int | None = None,
+    ) -> torch.Tensor:
+        """Separate a batch of mixtures.
+
+        Arguments
+        ---------
+        mix : torch.Tensor
+            Waveforms [batch, time] at the network's sample rate.
+        lengths : torch.Tensor, optional
+            Length of each, as a share of `time`, see `BloomEnhancer.enhance_batch`.
+        blocks : int, optional
+            How many blocks run. Default: `self.blocks`.
 
         Returns
         -------
-        list of DepthProfile
-            For each number of blocks: parameters in use, multiply-accumulates per second of
-            audio, measured real-time factor.
+        torch.Tensor
+            The sources [batch, time, sources].
+
+        Raises
+        ------
+        InputError
+            As `BloomEnhancer.enhance_batch`.
         """
-        return profile_depths(self.mods.model, self.sample_rate)
+        return self._estimate_batch(mix, lengths, blocks)
 
-    def _estimate(self, noisy: torch.Tensor, blocks: int) -> torch.Tensor:
-        with torch.inference_mode(), self.inference_ctx:
-            return self.mods.model.estimate(noisy, blocks)[..., 0].float()
+    def forward(
+        self,
+        mix: torch.Tensor,
+        lengths: torch.Tensor | None = None,
+        blocks: int | None = None,
+    ) -> torch.Tensor:
+        """The same as `separate_batch`."""
+        return self.separate_batch(mix, lengths, blocks)
+
+    def separate_file(
+        self,
+        path: str | Path,
+        output_folder: str | Path | None = None,
+        blocks: int | None = None,
+    ) -> torch.Tensor | None:
+        """Separate an audio file of any length, rate and readable format.
+
+        Several channels are averaged. Long files are separated in windows as
+        `BloomEnhancer.enhance_file` does; each window's sources are put in the order of the one
+        before.
+
+        Arguments
+        ---------
+        path : str or Path
+            The file.
+        output_folder : str or Path, optional
+            Where the sources go: <name>_source1, <name>_source2.. with the input's suffix, rate,
+            length and sample type. They appear when they are complete.
+        blocks : int, optional
+            How many blocks run. Default: `self.blocks`.
+
+        Returns
+        -------
+        torch.Tensor or None
+            The sources at the file's rate [1, time, sources]. None if they went to
+            `output_folder` and have more than 2**24 samples.
+
+        Raises
+        ------
+        InputError
+            As `BloomEnhancer.enhance_file`.
+        """
+        info, path = audio_info(path), Path(path)
+        pieces = self._estimate_file(path, info, blocks, mono=True)
+        if output_folder is None:
+            return torch.cat(list(pieces), dim=1)
+        sources = self.mods.model.num_sources
+        with ExitStack() as files:
+            writers = [
+                files.enter_context(
+                    writing(Path(output_folder) / f"{path.stem}_source{n}{path.suffix}", info, 1)
+                )
+                for n in range(1, sources + 1)
+            ]
+
+            def write(samples: torch.Tensor) -> None:
+                for source, write_source in enumerate(writers):
+                    write_source(samples[0, :, source])
+
+            kept = _write_all(pieces, write, info.frames * sources)
+        return torch.cat(kept, dim=1) if kept else None
 
 
-def _fetch(filename: str, source: str, savedir: str | None) -> Path:
-    folder = Path(source)
-    if folder.is_dir():
-        if not (folder / filename).is_file():
-            raise InputError(f"{source}: a pretrained folder without {filename}")
-    elif folder.exists() or folder.is_absolute() or str(source).count("/") != 1:
-        raise InputError(f"{source}: neither a folder nor a Hugging Face id such as name/model")
-    try:
-        return fetch(filename, source, savedir=savedir)
-    except Exception as error:  # the hub's client has a dozen kinds; all mean that there is none
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"{source}: no such folder, and {filename} could not be fetched from the Hugging Face "
-            f"hub ({reason})"
-        ) from error
-
-
-def _load_weights(model: torch.nn.Module, path: Path) -> None:
-    try:
-        model.load_state_dict(load_file(path))
-    except (RuntimeError, SafetensorError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{path}: not the weights of the network in {HPARAMS_FILE} ({reason})"
-        ) from error
-
-
-def _write_audio(path: Path, samples: np.ndarray, info: sf._SoundFileInfo) -> None:
-    extension = path.suffix[1:].upper()
-    if extension not in sf.available_formats():
-        raise InputError(f"{path}: cannot write {path.suffix or 'a file without suffix'}")
-    subtype = info.subtype if sf.check_format(extension, info.subtype) else None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as partial:
-            sf.write(partial, samples, info.samplerate, format=extension, subtype=subtype)
-    except (sf.SoundFileError, OSError) as error:
-        raise InputError(f"{path}: cannot be written ({error})") from error
+def _write_all(
+    pieces: Iterable[torch.Tensor], write: Callable[[torch.Tensor], None], samples: int
+) -> list[torch.Tensor]:
+    """Write the pieces of a result of so many samples; return them unless they are too many."""
+    kept = []
+    for piece in pieces:
+        write(piece)
+        if samples <= MOST_SAMPLES_RETURNED:
+            kept.append(piece)
+    return kept

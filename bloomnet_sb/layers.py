@@ -4,6 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bloomnet_sb.carry import with_past
+
 
 class _PReLUFunction(torch.autograd.Function):
     """PReLU with one slope, with a backward of few passes over the data."""
@@ -118,6 +120,10 @@ class DepthwiseConv1d(nn.Conv1d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Filter `x` [batch, channels, frames]; the result has the same shape."""
+        frames = x.shape[-1]
+        return self._filter(with_past(self, x, self.left))[..., -frames:]
+
+    def _filter(self, x: torch.Tensor) -> torch.Tensor:
         if x.device.type != "cpu":
             return super().forward(F.pad(x, (self.left, self.right)))
         # torch's own CPU kernel for dilated depthwise convolution takes four times as long.
@@ -142,6 +148,8 @@ class DepthwiseConv1d(nn.Conv1d):
         torch.Tensor
             [batch, channels, frames].
         """
+        new_frames = x.shape[-1]
+        x = with_past(self, x, self.left)
         frames = x.shape[-1]
         weight = self.weight.squeeze(1)
         taps = _tap_slices(weight.shape[1], self.dilation[0], self.left, frames)
@@ -152,4 +160,4 @@ class DepthwiseConv1d(nn.Conv1d):
             unshifted = shift * weight[:, tap, None]
             out[..., : target.start] -= unshifted
             out[..., target.stop :] -= unshifted
-        return out
+        return out[..., -new_frames:]

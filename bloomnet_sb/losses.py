@@ -36,11 +36,11 @@ def negative_si_sdr(estimates: torch.Tensor, target: torch.Tensor) -> torch.Tens
     return cal_si_snr(targets, flat.clone()).view(depths, batch, sources)
 
 
-def order_sources(target: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
-    """Put the clean sources in the order in which they were estimated.
+def best_order(target: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor:
+    """The order of the clean sources in which they were estimated.
 
-    The order is the permutation with the best SI-SDR (Yu et al., 2017, arXiv 1607.00325), one for
-    all depths of a mixture: the best for the mean over depths and sources.
+    It is the permutation with the best SI-SDR (Yu et al., 2017, arXiv 1607.00325), one for all
+    depths of a mixture: the best for the mean over depths and sources.
 
     Arguments
     ---------
@@ -52,18 +52,19 @@ def order_sources(target: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor
     Returns
     -------
     torch.Tensor
-        The clean sources in their new order, [batch, time, sources].
+        For each place in the estimates, the index of the clean source, [batch, sources].
 
     Example
     -------
     >>> target = torch.randn(2, 8000, 3)
     >>> estimates = torch.stack([target[..., [1, 2, 0]] + torch.randn(2, 8000, 3)] * 4)
-    >>> torch.equal(order_sources(target, estimates), target[..., [1, 2, 0]])
-    True
+    >>> best_order(target, estimates)
+    tensor([[1, 2, 0],
+            [1, 2, 0]])
     """
-    sources = target.shape[-1]
+    batch, _, sources = target.shape
     if sources == 1:
-        return target
+        return torch.zeros(batch, 1, dtype=torch.long, device=target.device)
     with torch.no_grad():
         loss = negative_si_sdr(
             estimates.repeat_interleave(sources, dim=-1), target.repeat(1, 1, sources)
@@ -72,8 +73,18 @@ def order_sources(target: torch.Tensor, estimates: torch.Tensor) -> torch.Tensor
     loss = loss.mean(0).unflatten(-1, (sources, sources))
     orders = torch.tensor(list(permutations(range(sources))), device=target.device)
     of_order = loss[:, torch.arange(sources, device=target.device), orders].sum(-1)
-    best = orders[of_order.argmin(1)]
-    return target.gather(2, best[:, None].expand_as(target))
+    return orders[of_order.argmin(1)]
+
+
+def in_order(signals: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
+    """Put sources [batch, time, sources] in an order [batch, sources], see `best_order`.
+
+    Example
+    -------
+    >>> in_order(torch.tensor([[[1.0, 2.0]]]), torch.tensor([[1, 0]]))
+    tensor([[[2., 1.]]])
+    """
+    return signals.gather(2, order[:, None].expand_as(signals))
 
 
 def level_difference_db(estimates: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

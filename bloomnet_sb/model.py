@@ -262,10 +262,15 @@ class Encoder(nn.Module):
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
         self.activation = ENCODER_ACTIVATIONS[activation]()
 
+    def num_frames(self, samples: int) -> int:
+        """The number of frames of a signal of `samples` samples; one at least."""
+        beyond = max(samples - self.kernel_size, 0)
+        return 1 + (-(-beyond // self.stride) if self.pad_input else beyond // self.stride)
+
     def forward(self, mix: torch.Tensor) -> torch.Tensor:
-        """Features [batch, filters, frames] of `mix` [batch, time]; one frame at least."""
-        beyond = mix.shape[-1] - self.kernel_size
-        padding = -beyond if beyond < 0 else -beyond % self.stride if self.pad_input else 0
+        """Features [batch, filters, frames] of `mix` [batch, time]."""
+        samples = (self.num_frames(mix.shape[-1]) - 1) * self.stride + self.kernel_size
+        padding = max(samples - mix.shape[-1], 0)
         frames = F.pad(mix, (0, padding)).unfold(-1, self.kernel_size, self.stride)
         return self.activation(self.weight @ frames.transpose(1, 2))
 

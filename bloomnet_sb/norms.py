@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from bloomnet_sb.carry import running_mean
 from bloomnet_sb.errors import InputError
 
 
@@ -179,17 +180,11 @@ class CumulativeLayerNorm(ChannelLayerNorm):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise `x` [batch, channels, frames]."""
-        # Double: a running sum of squares over an hour of frames cancels in single precision.
         precise = x.double()
-        mean = _running_mean(precise.mean(1, keepdim=True))
-        power = _running_mean(precise.square().mean(1, keepdim=True))
+        mean = running_mean((self, "mean"), precise.mean(1, keepdim=True))
+        power = running_mean((self, "power"), precise.square().mean(1, keepdim=True))
         scale = ((power - mean.square()).clamp(min=0) + self.eps).rsqrt()
         return _affine((x - mean.to(x.dtype)) * scale.to(x.dtype), self)
-
-
-def _running_mean(x: torch.Tensor) -> torch.Tensor:
-    frames = torch.arange(1, x.shape[-1] + 1, dtype=x.dtype, device=x.device)
-    return x.cumsum(-1) / frames
 
 
 def _affine(x: torch.Tensor, norm: nn.Module) -> torch.Tensor:
@@ -238,7 +233,8 @@ class LevelNorm(nn.Module):
         if level is not None:
             level = level[:, None, None]
         elif self.causal:
-            level = _running_mean(features.double().square().mean(1, keepdim=True)).sqrt()
+            power = features.double().square().mean(1, keepdim=True)
+            level = running_mean(self, power).sqrt()
         else:
             # The norm of [batch, filters * frames] is one pass where a mean of squares is two.
             norm = torch.linalg.vector_norm(features.float().flatten(1), dim=1)
@@ -252,6 +248,8 @@ NORMS = {
     "cgLN": CumulativeLayerNorm,
     "BN": BatchNorm,
 }
+# Those whose statistics are taken over the frames of the input.
+NORMS_OVER_TIME = ("gLN", "cgLN")
 
 
 def make_norm(name: str, channels: int, eps: float = 1e-8, causal: bool = False) -> nn.Module:

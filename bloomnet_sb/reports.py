@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
 from bloomnet_sb.files import written_whole
-from bloomnet_sb.inference import HPARAMS_FILE, WEIGHTS_FILE
+from bloomnet_sb.interface import HPARAMS_FILE, WEIGHTS_FILE
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.profiling import DepthProfile
 from bloomnet_sb.scoring import METRICS, DepthScores

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import soundfile as sf
+from hyperpyyaml import load_hyperpyyaml
 
-from bloomnet_sb.inference import BloomEnhancer
+from bloomnet_sb.inference import BloomEnhancer, BloomSeparator
+from bloomnet_sb.reports import export_pretrained
 from tests.conftest import SAMPLES
 
 COMMAND = Path(sys.executable).with_name("bloomnet")
@@ -37,6 +39,43 @@ def test_files_and_folders(pretrained, tmp_path):
     assert result.returncode == 0, result.stderr
     written = {str(path.relative_to(output)) for path in output.rglob("*.flac")}
     assert written == {"noisy_0dB.flac", "deeper/five.flac"}
+
+
+@pytest.fixture
+def two_source_folder(tmp_path) -> Path:
+    """A pretrained folder of an untrained network for two sources."""
+    hparams = (
+        "num_sources: 2\nsample_rate: 16000\nmodel: !new:bloomnet_sb.model.BloomNet\n"
+        "  num_filters: 16\n  separator: !new:bloomnet_sb.separators.ConvTasNetSeparator\n"
+        "    num_filters: 16\n    num_blocks: 2\n    num_sources: !ref <num_sources>\n"
+    )
+    (tmp_path / "trained.yaml").write_text(hparams)
+    model = load_hyperpyyaml(hparams)["model"]
+    export_pretrained(model, tmp_path / "trained.yaml", "", tmp_path / "pretrained", "A card.")
+    return tmp_path / "pretrained"
+
+
+def test_separate(two_source_folder, tmp_path):
+    shutil.copytree(SAMPLES / "demo", tmp_path / "in" / "deeper")
+    output = tmp_path / "out"
+    result = bloomnet(
+        "separate", NOISY[0], tmp_path / "in", output, "--source", two_source_folder, "--blocks=1"
+    )
+    assert result.returncode == 0, result.stderr
+    written = sorted(str(path.relative_to(output)) for path in output.rglob("noisy_0dB*"))
+    names = ["noisy_0dB_source1.flac", "noisy_0dB_source2.flac"]
+    assert written == [f"deeper/{name}" for name in names] + names
+    separator = BloomSeparator.from_hparams(source=str(two_source_folder))
+    expected = separator.separate_file(NOISY[0], blocks=1)
+    for place, name in enumerate(names):
+        source, _ = sf.read(output / name, dtype="float32")
+        assert abs(source - expected[0, :, place].numpy()).max() < 1e-4
+
+
+def test_a_separator_does_not_enhance(two_source_folder, tmp_path):
+    result = bloomnet("enhance", NOISY[0], tmp_path / "o.wav", "--source", two_source_folder)
+    assert result.returncode == 2
+    assert "error: this network separates 2 sources" in result.stderr
 
 
 def test_info(pretrained):

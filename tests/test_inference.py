@@ -6,8 +6,39 @@ import soundfile as sf
 import torch
 from torchaudio.functional import resample
 
+from bloomnet_sb import inference
 from bloomnet_sb.errors import InputError
-from bloomnet_sb.inference import BloomEnhancer
+from bloomnet_sb.inference import BloomEnhancer, BloomSeparator
+from bloomnet_sb.losses import negative_si_sdr
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.separators import DPRNNSeparator, SepFormerSeparator
+from tests.conftest import make_model
+
+
+def interface(model, kind=BloomEnhancer):
+    return kind({"model": model}, {"sample_rate": 16000})
+
+
+def small_models():
+    """A network of each backbone, and Conv-TasNet with each norm."""
+    models = {
+        "DPRNN": BloomNet(DPRNNSeparator(16, 8, 8, 20, 2), 16, 32),
+        "SepFormer": BloomNet(SepFormerSeparator(16, 8, 16, 2, 1, 50, 2), 16, 32),
+    }
+    models |= {norm: make_model(norm=norm) for norm in ("gLN", "cLN", "cgLN", "BN")}
+    models |= {
+        f"causal {norm}": make_model(norm=norm, causal=True) for norm in ("cLN", "cgLN", "BN")
+    }
+    for model in models.values():
+        for module in model.modules():
+            if hasattr(module, "running_mean"):
+                torch.nn.init.normal_(module.running_mean, std=0.3)
+                torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    return {name: model.eval() for name, model in models.items()}
+
+
+SMALL_MODELS = small_models()
+each_model = pytest.mark.parametrize("name", SMALL_MODELS)
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +77,120 @@ def test_padding_does_not_matter(enhancer, noisy):
     together = enhancer.enhance_batch(batch, lengths=torch.tensor([1.0, 0.5]))
     torch.testing.assert_close(together[1, :8000], alone[0])
     assert not together[1, 8000:].any()
+
+
+@each_model
+def test_padding_does_not_matter_to_any_network(name, noisy):
+    enhancer = interface(SMALL_MODELS[name])
+    batch = noisy[:, :16000].repeat(4, 1)
+    batch[1, 8000:] = torch.randn(8000)
+    batch[2, 12000:] = 0
+    batch[3, 8000:] = 1e3
+    together = enhancer.enhance_batch(batch, lengths=torch.tensor([1.0, 0.5, 0.75, 0.5]))
+    for row, length in enumerate((16000, 8000, 12000, 8000)):
+        alone = enhancer.enhance_batch(noisy[:, :length])[0]
+        torch.testing.assert_close(together[row, :length], alone, atol=1e-4, rtol=0)
+        assert not together[row, length:].any()
+
+
+@each_model
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_a_long_file_in_windows(name, blocks, noisy, noisy_file, tmp_path):
+    enhancer = interface(SMALL_MODELS[name])
+    whole = enhancer.enhance_file(noisy_file, blocks=blocks)
+    enhancer.window_seconds = 1.3
+    windowed = enhancer.enhance_file(noisy_file, tmp_path / "out.wav", blocks=blocks)
+    assert windowed.shape == whole.shape
+    written, _ = sf.read(tmp_path / "out.wav", dtype="float32")
+    np.testing.assert_allclose(written, windowed, atol=1e-4)
+    if name in ("gLN", "cgLN", "DPRNN", "SepFormer"):
+        # Their statistics or their paths are those of the window.
+        assert negative_si_sdr(windowed[None, None, :, None], whole[None, :, None]) < -5
+    else:
+        torch.testing.assert_close(windowed, whole, atol=1e-4 * whole.abs().max(), rtol=0)
+
+
+def test_a_long_file_of_another_rate_in_windows(noisy, tmp_path):
+    samples = resample(torch.cat([noisy, -0.5 * noisy]), 16000, 44100).t().numpy()
+    sf.write(tmp_path / "in.wav", samples, 44100, subtype="FLOAT")
+    enhancer = interface(SMALL_MODELS["BN"])
+    whole = enhancer.enhance_file(tmp_path / "in.wav")
+    enhancer.window_seconds = 1.3
+    windowed = enhancer.enhance_file(tmp_path / "in.wav", tmp_path / "out.wav")
+    assert windowed.shape == samples.shape
+    torch.testing.assert_close(windowed, whole, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["gLN", "causal cgLN", "DPRNN", "SepFormer"])
+def test_ten_minutes(name, noisy, tmp_path):
+    sf.write(tmp_path / "in.flac", noisy[0].repeat(97)[: 600 * 16000].numpy(), 16000)
+    enhancer = interface(SMALL_MODELS[name])
+    enhanced = enhancer.enhance_file(tmp_path / "in.flac", tmp_path / "out.flac", blocks=1)
+    assert sf.info(tmp_path / "out.flac").frames == len(enhanced) == 600 * 16000
+    assert torch.isfinite(enhanced).all()
+    assert enhanced.square().mean() > 0
+
+
+def test_a_long_result_is_in_its_file_only(noisy_file, tmp_path, monkeypatch):
+    enhancer = interface(SMALL_MODELS["gLN"])
+    monkeypatch.setattr(inference, "MOST_SAMPLES_RETURNED", 1000)
+    assert enhancer.enhance_file(noisy_file, tmp_path / "out.wav") is None
+    assert sf.info(tmp_path / "out.wav").frames == sf.info(noisy_file).frames
+    assert len(enhancer.enhance_file(noisy_file)) == sf.info(noisy_file).frames
+
+
+def test_a_fault_in_the_middle_of_a_file_leaves_nothing(noisy, tmp_path):
+    samples = noisy[0].numpy().copy()
+    samples[60000] = np.nan
+    sf.write(tmp_path / "in.wav", samples, 16000, subtype="FLOAT")
+    enhancer = interface(SMALL_MODELS["causal BN"])
+    enhancer.window_seconds = 1.0
+    with pytest.raises(InputError, match="in.wav: holds NaN"):
+        enhancer.enhance_file(tmp_path / "in.wav", tmp_path / "out.wav")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]
+
+
+def test_a_result_is_a_tensor_like_any_other(enhancer, noisy):
+    result = enhancer.enhance_batch(noisy)
+    result *= 2
+    assert not result.requires_grad
+
+
+def test_separation(noisy, noisy_file, tmp_path):
+    separator = interface(make_model(num_sources=2), BloomSeparator)
+    sources = separator.separate_batch(noisy, blocks=2)
+    assert sources.shape == (*noisy.shape, 2)
+    torch.testing.assert_close(separator(noisy, blocks=2), sources)
+    returned = separator.separate_file(noisy_file, tmp_path / "out", blocks=2)
+    torch.testing.assert_close(returned, sources)
+    for n in (1, 2):
+        written, rate = sf.read(tmp_path / "out" / f"noisy_0dB_source{n}.flac", dtype="float32")
+        assert rate == 16000
+        np.testing.assert_allclose(written, sources[0, :, n - 1], atol=1e-4)
+    half = separator.separate_batch(
+        noisy.repeat(2, 1), lengths=torch.tensor([1.0, 8000 / noisy.shape[1]]), blocks=2
+    )
+    torch.testing.assert_close(half[0], sources[0])
+    torch.testing.assert_close(
+        half[1, :8000], separator.separate_batch(noisy[:, :8000], None, 2)[0]
+    )
+
+
+def test_separation_in_windows_keeps_the_sources_apart(noisy, tmp_path):
+    model = make_model(num_sources=2, norm="BN")
+    samples = torch.stack([noisy[0], noisy[0].flip(0)], dim=1).numpy()
+    sf.write(tmp_path / "in.wav", samples, 16000, subtype="FLOAT")
+    separator = interface(model, BloomSeparator)
+    whole = separator.separate_file(tmp_path / "in.wav")
+    separator.window_seconds = 1.5
+    torch.testing.assert_close(
+        separator.separate_file(tmp_path / "in.wav"), whole, atol=1e-4, rtol=0
+    )
+
+
+def test_a_separator_is_no_enhancer():
+    with pytest.raises(InputError, match="separates 2 sources; use BloomSeparator"):
+        interface(make_model(num_sources=2))
 
 
 def test_nan_is_refused(enhancer):

@@ -1,11 +1,14 @@
-"""Reading audio files, with errors that name the file."""
+"""Reading and writing audio files, with errors that name the file."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
 
 from bloomnet_sb.errors import InputError
+from bloomnet_sb.files import written_whole
 
 AUDIO_SUFFIXES = (".flac", ".wav", ".ogg")
 
@@ -72,21 +75,116 @@ def read_audio(path: str | Path, start: int = 0, frames: int = -1) -> np.ndarray
     >>> read_audio("tests/samples/demo/noisy_0dB.flac", start=8000, frames=16000).shape
     (16000, 1)
     """
+    with _opened(path) as file:
+        start = min(start, file.frames)
+        expected = file.frames - start if frames < 0 else min(frames, file.frames - start)
+        file.seek(start)
+        return _read(file, expected, start)
+
+
+def read_pieces(path: str | Path, seconds: float = 1.0) -> Iterator[np.ndarray]:
+    """Read an audio file piece by piece.
+
+    Arguments
+    ---------
+    path : str or Path
+        The file.
+    seconds : float
+        Length of a piece; the last may be shorter.
+
+    Yields
+    ------
+    numpy.ndarray
+        Samples [time, channels], float32 in [-1, 1].
+
+    Raises
+    ------
+    InputError
+        As `read_audio`.
+
+    Example
+    -------
+    >>> [len(piece) for piece in read_pieces("tests/samples/demo/noisy_0dB.flac", seconds=4.0)]
+    [64000, 35587]
+    """
+    with _opened(path) as file:
+        size = max(round(seconds * file.samplerate), 1)
+        for start in range(0, file.frames, size):
+            yield _read(file, min(size, file.frames - start), start)
+
+
+@contextmanager
+def writing(
+    path: str | Path, like: sf._SoundFileInfo, channels: int
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write an audio file piece by piece; it appears when it is complete.
+
+    Arguments
+    ---------
+    path : str or Path
+        The file, in the format of its suffix.
+    like : soundfile info
+        Its sample rate and, where the format has it, its sample type, see `audio_info`.
+    channels : int
+        How many channels it has.
+
+    Yields
+    ------
+    callable
+        Writes samples [time, channels].
+
+    Raises
+    ------
+    InputError
+        If soundfile cannot write such a file, or it cannot be written there.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmpdir")) / "noise.wav"
+    >>> with writing(path, audio_info("tests/samples/demo/noisy_0dB.flac"), channels=1) as write:
+    ...     write(np.zeros((1000, 1)))
+    >>> audio_info(path).frames
+    1000
+    """
+    path = Path(path)
+    extension = path.suffix[1:].upper()
+    if extension not in sf.available_formats():
+        raise InputError(f"{path}: cannot write {path.suffix or 'a file without suffix'}")
+    subtype = like.subtype if sf.check_format(extension, like.subtype) else None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            written_whole(path) as partial,
+            sf.SoundFile(
+                partial, "w", like.samplerate, channels, subtype, format=extension
+            ) as file,
+        ):
+            yield file.write
+    except (sf.SoundFileError, OSError) as error:
+        raise InputError(f"{path}: cannot be written ({error})") from error
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[sf.SoundFile]:
     try:
         with sf.SoundFile(str(path)) as file:
-            file.seek(min(start, file.frames))
-            expected = min(frames, file.frames - start) if frames >= 0 else file.frames - start
-            samples = file.read(frames, dtype="float32", always_2d=True)
+            yield file
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     except (sf.SoundFileError, OSError) as error:
         if not Path(path).is_file():
             raise InputError(f"{path}: no such file") from None
         raise InputError(f"{path}: not a readable audio file ({_reason(error)})") from None
+
+
+def _read(file: sf.SoundFile, expected: int, start: int) -> np.ndarray:
+    samples = file.read(expected, dtype="float32", always_2d=True)
     if len(samples) < expected:
         raise InputError(
-            f"{path}: broken, {len(samples)} of {expected} samples could be read from {start} on"
+            f"broken, {len(samples)} of {expected} samples could be read from {start} on"
         )
     if not np.isfinite(samples).all():
-        raise InputError(f"{path}: holds NaN or infinite samples")
+        raise InputError("holds NaN or infinite samples")
     return samples
 
 

@@ -51,6 +51,8 @@ class Separator(nn.Module):
         Features that `enter` takes and that a mask covers.
     causal : bool
         Whether no frame depends on a later one.
+    reach : int or None
+        No mask depends on frames that are further away than this; None: there is no such bound.
 
     Example
     -------
@@ -67,6 +69,7 @@ class Separator(nn.Module):
         self.num_filters = num_filters
         self.num_sources = num_sources
         self.causal = causal
+        self.reach = None
 
     def set_blocks(self, blocks: list[nn.Module], heads: list[nn.Module]) -> None:
         """Register the blocks and their mask heads.

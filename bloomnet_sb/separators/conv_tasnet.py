@@ -5,7 +5,7 @@ from torch import nn
 
 from bloomnet_sb.errors import check_positive
 from bloomnet_sb.layers import DepthwiseConv1d, PReLU
-from bloomnet_sb.norms import can_fold, make_norm, norm_then_pointwise
+from bloomnet_sb.norms import NORMS_OVER_TIME, can_fold, make_norm, norm_then_pointwise
 from bloomnet_sb.separators.base import Separator, mask_activation_named
 
 
@@ -83,21 +83,24 @@ class ConvTasNetSeparator(Separator):
             num_sources=num_sources,
             dilation_cycle=dilation_cycle,
         )
+        dilations = [2 ** (n % dilation_cycle) for n in range(num_blocks * layers_per_block)]
+        if norm not in NORMS_OVER_TIME:
+            self.reach = sum((kernel_size - 1) * dilation for dilation in dilations)
         self.norm = make_norm(norm, num_filters, norm_eps, causal)
         self.bottleneck = nn.Conv1d(num_filters, bottleneck_channels, 1)
 
-        def make_layer(index: int) -> ConvLayer:
+        def make_layer(dilation: int) -> ConvLayer:
             return ConvLayer(
                 bottleneck_channels,
                 hidden_channels,
                 kernel_size,
-                dilation=2 ** (index % dilation_cycle),
+                dilation=dilation,
                 norm=norm,
                 causal=causal,
                 norm_eps=norm_eps,
             )
 
-        layers = [make_layer(index) for index in range(num_blocks * layers_per_block)]
+        layers = [make_layer(dilation) for dilation in dilations]
         self.set_blocks(
             blocks=[
                 nn.Sequential(*layers[start : start + layers_per_block])

@@ -1,0 +1,238 @@
+"""What the pretrained interfaces share: loading, choosing the depth, and audio of any length."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import soundfile as sf
+import torch
+from hyperpyyaml import load_hyperpyyaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from speechbrain.inference.interfaces import Pretrained
+from speechbrain.utils.fetching import fetch
+from tqdm import tqdm
+
+from bloomnet_sb.carry import carrying
+from bloomnet_sb.data.audio import read_pieces
+from bloomnet_sb.errors import InputError, check_blocks
+from bloomnet_sb.profiling import DepthProfile, profile_depths
+from bloomnet_sb.windows import Windows, cut, join, plan_windows, resampled
+
+HPARAMS_FILE = "hyperparams.yaml"
+WEIGHTS_FILE = "model.safetensors"
+
+FADE_SECONDS = 0.5
+# Before and after a fade, where a network's reach is not known to be less.
+CONTEXT_SECONDS = 0.25
+
+
+class BloomInterface(Pretrained):
+    """What `BloomEnhancer` and `BloomSeparator` share.
+
+    Attributes
+    ----------
+    blocks : int
+        How many blocks run where a call does not say; at first all.
+    window_seconds : float
+        A longer file is processed in windows of at most this length.
+
+    Example
+    -------
+    See `bloomnet_sb.inference.BloomEnhancer`.
+    """
+
+    HPARAMS_NEEDED = ["sample_rate"]
+    MODULES_NEEDED = ["model"]
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sample_rate = self.hparams.sample_rate
+        self.window_seconds = 10.0
+        self._blocks = self.num_blocks
+
+    @classmethod
+    def from_hparams(
+        cls, source: str, hparams_file: str = HPARAMS_FILE, savedir: str | None = None, **kwargs
+    ) -> "BloomInterface":
+        """Load a `pretrained` folder, as a recipe leaves it.
+
+        Arguments
+        ---------
+        source : str
+            A folder with hyperparams.yaml and model.safetensors, or the id of such a repository
+            on the Hugging Face hub.
+        hparams_file : str
+            Another name for hyperparams.yaml.
+        savedir : str, optional
+            Where links to what was fetched go. Default: no links, and the hub's own cache.
+        **kwargs
+            Arguments of SpeechBrain's `Pretrained`, such as `run_opts={"device": "cuda"}`.
+
+        Returns
+        -------
+        BloomInterface
+            The object, of the class that this is called on.
+
+        Raises
+        ------
+        InputError
+            If there is no such folder or repository, a file is missing, the weights are not those
+            of the network in hyperparams.yaml, or the network is not for this class.
+        """
+        hparams_path = _fetch(hparams_file, source, savedir)
+        weights_path = _fetch(WEIGHTS_FILE, source, savedir)
+        with open(hparams_path, encoding="utf-8") as file:
+            hparams = load_hyperpyyaml(file)
+        _load_weights(hparams["modules"]["model"], weights_path)
+        return cls(modules=hparams["modules"], hparams=hparams, **kwargs)
+
+    @property
+    def num_blocks(self) -> int:
+        """The number of blocks that the network has, L."""
+        return self.mods.model.num_blocks
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks run where a call does not say."""
+        return self._blocks
+
+    @blocks.setter
+    def blocks(self, blocks: int) -> None:
+        self._blocks = check_blocks(blocks, self.num_blocks)
+
+    def profile(self) -> list[DepthProfile]:
+        """What each number of blocks costs on this device.
+
+        Returns
+        -------
+        list of DepthProfile
+            For each number of blocks: parameters in use, multiply-accumulates per second of
+            audio, measured real-time factor.
+        """
+        return profile_depths(self.mods.model, self.sample_rate)
+
+    def _estimate_batch(
+        self, mix: torch.Tensor, lengths: torch.Tensor | None, blocks: int | None
+    ) -> torch.Tensor:
+        """Estimates [batch, time, sources], each of its waveform without the padding."""
+        blocks = self._checked(blocks)
+        mix = mix.to(self.device)
+        if not torch.isfinite(mix).all():
+            raise InputError("the waveforms hold NaN or infinite samples")
+        if lengths is None:
+            return self._estimate(mix, blocks)
+        samples = (lengths.to(self.device) * mix.shape[1]).round().int()
+        estimates = mix.new_zeros(*mix.shape, self.mods.model.num_sources)
+        for length in samples.unique().tolist():
+            alike = samples == length
+            estimates[alike, :length] = self._estimate(mix[alike, :length], blocks)
+        return estimates
+
+    def _estimate_file(
+        self, filename: str | Path, info: sf._SoundFileInfo, blocks: int | None, mono: bool
+    ) -> Iterator[torch.Tensor]:
+        """Pieces [channels, time, sources] of the estimate, at the file's rate."""
+        blocks = self._checked(blocks)
+        samples = math.ceil(info.frames * self.sample_rate / info.samplerate)
+        windows = self._plan(samples)
+        level = self._level(filename, info, mono, samples) if windows.count > 1 else None
+        memory = {}
+
+        def estimate(window: torch.Tensor) -> torch.Tensor:
+            if not self.mods.model.separator.causal:
+                return self._estimate(window, blocks, level)
+            with carrying(memory):
+                return self._estimate(window, blocks)
+
+        pieces = tqdm(
+            cut(self._read(filename, info, mono), windows),
+            Path(filename).name,
+            total=windows.count,
+            unit="window",
+            leave=False,
+            disable=True if windows.count == 1 else None,  # None: where there is no terminal
+        )
+        estimates = join(map(estimate, pieces), windows)
+        by_source = (estimate.transpose(1, 2) for estimate in estimates)
+        left = info.frames
+        for piece in resampled(by_source, self.sample_rate, info.samplerate):
+            # Resampling there and back may give some samples more; never fewer.
+            yield piece[..., :left].transpose(1, 2).cpu()
+            left -= min(piece.shape[-1], left)
+
+    @property
+    def _window_samples(self) -> int:
+        return round(self.window_seconds * self.sample_rate)
+
+    def _plan(self, samples: int) -> Windows:
+        model, rate, size = self.mods.model, self.sample_rate, self._window_samples
+        if model.separator.causal:
+            return plan_windows(samples, model.encoder, size)
+        context = round(CONTEXT_SECONDS * rate)
+        if model.separator.reach is not None:
+            context = model.separator.reach * model.encoder.stride + model.encoder.kernel_size
+        return plan_windows(samples, model.encoder, size, context, round(FADE_SECONDS * rate))
+
+    def _level(
+        self, filename: str | Path, info: sf._SoundFileInfo, mono: bool, samples: int
+    ) -> torch.Tensor | None:
+        """The level [channels] of the whole file's features, for networks that ask for it."""
+        model = self.mods.model
+        if model.separator.causal or model.level_norm is None:
+            return None
+        windows = plan_windows(
+            samples, model.encoder, round(self.window_seconds * self.sample_rate)
+        )
+        power = 0.0
+        for window in cut(self._read(filename, info, mono), windows):
+            with torch.no_grad():
+                features = model.encoder(window).flatten(1)
+            power += torch.linalg.vector_norm(features, dim=1).double().square()
+        count = model.encoder.num_frames(samples) * model.separator.num_filters
+        return (power / count).sqrt().float()
+
+    def _read(
+        self, filename: str | Path, info: sf._SoundFileInfo, mono: bool
+    ) -> Iterator[torch.Tensor]:
+        """Pieces [channels, time] of a file at the network's rate."""
+        pieces = (torch.from_numpy(piece).t().to(self.device) for piece in read_pieces(filename))
+        if mono:
+            pieces = (piece.mean(0, keepdim=True) for piece in pieces)
+        return resampled(pieces, info.samplerate, self.sample_rate)
+
+    def _checked(self, blocks: int | None) -> int:
+        return self.blocks if blocks is None else check_blocks(blocks, self.num_blocks)
+
+    def _estimate(
+        self, mix: torch.Tensor, blocks: int, level: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        with torch.no_grad(), self.inference_ctx:
+            return self.mods.model.estimate(mix, blocks, level).float()
+
+
+def _fetch(filename: str, source: str, savedir: str | None) -> Path:
+    folder = Path(source)
+    if folder.is_dir():
+        if not (folder / filename).is_file():
+            raise InputError(f"{source}: a pretrained folder without {filename}")
+    elif folder.exists() or folder.is_absolute() or str(source).count("/") != 1:
+        raise InputError(f"{source}: neither a folder nor a Hugging Face id such as name/model")
+    try:
+        return fetch(filename, source, savedir=savedir)
+    except Exception as error:  # the hub's client has a dozen kinds; all mean that there is none
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{source}: no such folder, and {filename} could not be fetched from the Hugging Face "
+            f"hub ({reason})"
+        ) from error
+
+
+def _load_weights(model: torch.nn.Module, path: Path) -> None:
+    try:
+        model.load_state_dict(load_file(path))
+    except (RuntimeError, SafetensorError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path}: not the weights of the network in {HPARAMS_FILE} ({reason})"
+        ) from error

@@ -1,0 +1,56 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from bloomnet_sb.carry import carrying
+from tests.conftest import make_model
+
+NORMS = pytest.mark.parametrize("norm", ["cLN", "cgLN", "BN"])
+
+
+def in_pieces(separator, features, sizes):
+    """The masks of a network that gets the frames piece by piece."""
+    memory, masks = {}, []
+    for piece in features.split(sizes, dim=-1):
+        with carrying(memory):
+            state = separator.enter(piece)
+            for block in separator.blocks:
+                state = block(state)
+            masks.append(separator.heads[-1](state))
+    return torch.cat(masks, dim=-1)
+
+
+@NORMS
+@pytest.mark.parametrize("sizes", [[100], [1] * 100, [40, 60], [3, 90, 7]])
+@pytest.mark.parametrize("with_autograd", [True, False])
+def test_pieces_give_what_the_whole_gives(norm, sizes, with_autograd):
+    model = make_model(norm=norm, causal=True, dilation_cycle=4)
+    for module in model.modules():
+        if hasattr(module, "running_mean"):
+            torch.nn.init.normal_(module.running_mean)
+    features = torch.rand(2, 16, 100)
+    with torch.set_grad_enabled(with_autograd):
+        expected = in_pieces(model.separator, features, [100])
+        torch.testing.assert_close(in_pieces(model.separator, features, sizes), expected)
+
+
+@NORMS
+def test_two_threads_carry_two_signals_through_one_network(norm):
+    model = make_model(norm=norm, causal=True)
+    signals = [torch.rand(1, 16, 500, generator=torch.Generator().manual_seed(n)) for n in (0, 1)]
+    expected = [in_pieces(model.separator, signal, [500]) for signal in signals]
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda s: in_pieces(model.separator, s, [5] * 100), signals))
+    torch.testing.assert_close(results, expected)
+
+
+def test_nothing_is_carried_outside():
+    model = make_model(norm="cgLN", causal=True)
+    features = torch.rand(1, 16, 50)
+    before = in_pieces(model.separator, features, [50])
+    memory = {}
+    with carrying(memory):
+        model.separator.enter(features)
+    assert memory
+    torch.testing.assert_close(in_pieces(model.separator, features, [50]), before)
