@@ -180,9 +180,10 @@ class CumulativeLayerNorm(ChannelLayerNorm):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalise `x` [batch, channels, frames]."""
-        precise = x.double()
-        mean = running_mean((self, "mean"), precise.mean(1, keepdim=True))
-        power = running_mean((self, "power"), precise.square().mean(1, keepdim=True))
+        power = torch.linalg.vector_norm(x.float(), dim=1, keepdim=True).square() / x.shape[1]
+        # Double over time only: what is lost in the sum of a frame is not lost again and again.
+        mean = running_mean((self, "mean"), x.float().mean(1, keepdim=True).double())
+        power = running_mean((self, "power"), power.double())
         scale = ((power - mean.square()).clamp(min=0) + self.eps).rsqrt()
         return _affine((x - mean.to(x.dtype)) * scale.to(x.dtype), self)
 
@@ -233,8 +234,8 @@ class LevelNorm(nn.Module):
         if level is not None:
             level = level[:, None, None]
         elif self.causal:
-            power = features.double().square().mean(1, keepdim=True)
-            level = running_mean(self, power).sqrt()
+            norm = torch.linalg.vector_norm(features.float(), dim=1, keepdim=True)
+            level = running_mean(self, (norm.square() / features.shape[1]).double()).sqrt()
         else:
             # The norm of [batch, filters * frames] is one pass where a mean of squares is two.
             norm = torch.linalg.vector_norm(features.float().flatten(1), dim=1)

@@ -1,0 +1,93 @@
+"""Memory and time that `enhance_file` takes for a long file, beside a short one.
+
+    python benchmarks/long_files.py --hours 2
+
+Random weights: Conv-TasNet at the paper's setting, not causal and causal, and small DPRNN and
+SepFormer separators. Each file is enhanced in a process of its own, whose peak memory is what
+Linux calls VmHWM. The audio repeats a sample of tests/samples.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+
+SAMPLE = Path(__file__).parent.parent / "tests/samples/demo/noisy_0dB.flac"
+NETWORKS = ["Conv-TasNet", "Conv-TasNet, causal", "DPRNN", "SepFormer"]
+
+
+def make_network(name: str):
+    """The network of a name in `NETWORKS`."""
+    from bloomnet_sb.model import BloomNet
+    from bloomnet_sb.separators import ConvTasNetSeparator, DPRNNSeparator, SepFormerSeparator
+
+    if name == "DPRNN":
+        return BloomNet(DPRNNSeparator(64, 32, 32, 64, 2), 64, 32)
+    if name == "SepFormer":
+        return BloomNet(SepFormerSeparator(64, 32, 64, 4, 1, 64, 2), 64, 32)
+    causal = {"norm": "cgLN", "causal": True} if name.endswith("causal") else {}
+    return BloomNet(ConvTasNetSeparator(dilation_cycle=6, **causal))
+
+
+def write_audio(path: Path, seconds: float) -> None:
+    """Write a file that repeats the sample."""
+    samples, rate = sf.read(SAMPLE, dtype="float32")
+    with sf.SoundFile(path, "w", rate, 1) as file:
+        left = round(seconds * rate)
+        while left > 0:
+            file.write(samples[:left])
+            left -= len(samples[:left])
+
+
+def enhance(name: str, path: str) -> None:
+    """Enhance a file in this process; print seconds and peak memory in MB."""
+    from bloomnet_sb.inference import BloomEnhancer
+
+    enhancer = BloomEnhancer({"model": make_network(name)}, {"sample_rate": 16000})
+    start = time.perf_counter()
+    enhancer.enhance_file(path, f"{path}.out.flac")
+    seconds = time.perf_counter() - start
+    status = Path("/proc/self/status").read_text()
+    (peak,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    print(seconds, int(peak) / 1e3)
+
+
+def measure(name: str, path: Path) -> np.ndarray:
+    """Seconds and MB of a process that enhances the file."""
+    command = [sys.executable, "-W", "ignore", __file__, "--network", name, "--file", str(path)]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return np.array([float(figure) for figure in output.split()])
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--hours", type=float, default=2.0)
+    parser.add_argument("--network", choices=NETWORKS)
+    parser.add_argument("--file")
+    options = parser.parse_args()
+    if options.file:
+        enhance(options.network, options.file)
+        return
+    print("| network | MB for 10 s | MB more | seconds for a second of audio |")
+    print("| --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as folder:
+        short, long = Path(folder) / "short.flac", Path(folder) / "long.flac"
+        write_audio(short, 10)
+        write_audio(long, options.hours * 3600)
+        for name in NETWORKS:
+            _, before = measure(name, short)
+            seconds, after = measure(name, long)
+            factor = seconds / (options.hours * 3600)
+            print(f"| {name} | {before:.0f} | {after - before:.0f} | {factor:.3f} |", flush=True)
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    main()
