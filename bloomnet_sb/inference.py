@@ -95,8 +95,8 @@ class BloomEnhancer(BloomInterface):
 
         The channels are enhanced one by one, at the network's sample rate: what lies above half
         of it is lost. A file longer than `window_seconds` is read, enhanced and written window by
-        window, with a progress bar on a terminal. A causal network carries its state from window
-        to window, so that its result is that of the whole file. The windows of others overlap and
+        window, with a progress bar on a terminal. A causal Conv-TasNet carries its state from
+        window to window: its result is that of the whole file. The windows of others overlap and
         are cross-faded: with the norms BN and cLN the result is again that of the whole file; the
         statistics of gLN are those of the window.
 

@@ -140,7 +140,7 @@ class BloomInterface(Pretrained):
         memory = {}
 
         def estimate(window: torch.Tensor) -> torch.Tensor:
-            if not self.mods.model.separator.causal:
+            if not self.mods.model.separator.carries:
                 return self._estimate(window, blocks, level)
             with carrying(memory):
                 return self._estimate(window, blocks)
@@ -167,7 +167,7 @@ class BloomInterface(Pretrained):
 
     def _plan(self, samples: int) -> Windows:
         model, rate, size = self.mods.model, self.sample_rate, self._window_samples
-        if model.separator.causal:
+        if model.separator.carries:
             return plan_windows(samples, model.encoder, size)
         context = round(CONTEXT_SECONDS * rate)
         if model.separator.reach is not None:

@@ -51,6 +51,8 @@ class Separator(nn.Module):
         Features that `enter` takes and that a mask covers.
     causal : bool
         Whether no frame depends on a later one.
+    carries : bool
+        Whether it can go on from frames that it saw before, see `bloomnet_sb.carry.carrying`.
     reach : int or None
         No mask depends on frames that are further away than this; None: there is no such bound.
 
@@ -69,6 +71,7 @@ class Separator(nn.Module):
         self.num_filters = num_filters
         self.num_sources = num_sources
         self.causal = causal
+        self.carries = False
         self.reach = None
 
     def set_blocks(self, blocks: list[nn.Module], heads: list[nn.Module]) -> None:

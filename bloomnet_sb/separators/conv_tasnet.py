@@ -83,6 +83,7 @@ class ConvTasNetSeparator(Separator):
             num_sources=num_sources,
             dilation_cycle=dilation_cycle,
         )
+        self.carries = causal
         dilations = [2 ** (n % dilation_cycle) for n in range(num_blocks * layers_per_block)]
         if norm not in NORMS_OVER_TIME:
             self.reach = sum((kernel_size - 1) * dilation for dilation in dilations)
