@@ -12,8 +12,9 @@ from speechbrain.utils.distributed import if_main_process, run_on_main
 from torch.utils.data import Dataset
 
 from bloomnet_sb.brain import BlockwiseBrain
-from bloomnet_sb.data import eval_dataset, manifests_summary, train_dataset, train_sampler
+from bloomnet_sb.data import manifests_summary, train_sampler
 from bloomnet_sb.errors import InputError, exit_with_one_line
+from bloomnet_sb.losses import best_order, in_order
 from bloomnet_sb.profiling import profile_depths
 from bloomnet_sb.reports import (
     draw_spectrograms,
@@ -23,6 +24,19 @@ from bloomnet_sb.reports import (
     write_results,
 )
 from bloomnet_sb.schedule import Stage
+
+USE = {
+    "enhancement": """
+    from bloomnet_sb.inference import BloomEnhancer
+    enhancer = BloomEnhancer.from_hparams(source="this folder")
+    enhancer.enhance_file("noisy.wav", "enhanced.wav", blocks=1)
+""",
+    "separation": """
+    from bloomnet_sb.inference import BloomSeparator
+    separator = BloomSeparator.from_hparams(source="this folder")
+    separator.separate_file("mix.wav", "separated/", blocks=1)
+""",
+}
 
 
 def main(argv: list[str]) -> None:
@@ -43,7 +57,7 @@ def main(argv: list[str]) -> None:
         hparams = _load_hparams(hparams_file, overrides)
         sb.utils.distributed.ddp_init_group(run_opts)
         _create_output_folder(hparams_file, hparams, overrides)
-        _prepare(hparams)
+        run_on_main(hparams["prepare"])
         brain = BlockwiseBrain(
             modules={"model": hparams["model"]},
             opt_class=hparams["opt_class"],
@@ -81,45 +95,21 @@ def _create_output_folder(hparams_file: str, hparams: dict, overrides: str) -> N
         raise InputError(f"output_folder {folder}: cannot be written ({error})") from None
 
 
-def _prepare(hparams: dict) -> None:
-    run_on_main(
-        hparams["prepare"],
-        kwargs={
-            "data_folder": hparams["data_folder"],
-            "save_folder": hparams["manifest_folder"],
-            "sample_rate": hparams["sample_rate"],
-            "noise_split": hparams["noise_split"],
-            "skip_prep": hparams["skip_prep"],
-        },
-    )
-
-
 def _train(brain: BlockwiseBrain, hparams: dict) -> None:
     def train_set(stage: Stage) -> Dataset:
-        return train_dataset(
-            segment_seconds=stage.settings.segment_seconds, seed=hparams["seed"], **_data(hparams)
-        )
+        return hparams["train_set"](segment_seconds=stage.settings.segment_seconds)
 
     brain.run(
         train_set,
         lambda dataset: train_sampler(dataset, hparams["seed"], hparams["segments_per_epoch"]),
-        _eval_set("valid", hparams),
+        hparams["eval_set"](split="valid"),
         train_loader_kwargs=hparams["train_dataloader_opts"],
         valid_loader_kwargs=hparams["eval_dataloader_opts"],
     )
 
 
-def _data(hparams: dict) -> dict:
-    keys = ("manifest_folder", "data_folder", "snr_db", "sample_rate")
-    return {key: hparams[key] for key in keys}
-
-
-def _eval_set(split: str, hparams: dict) -> Dataset:
-    return eval_dataset(split=split, max_seconds=hparams["eval_seconds"], **_data(hparams))
-
-
 def _evaluate(brain: BlockwiseBrain, hparams: dict, hparams_file: str, overrides: str) -> None:
-    test_set = _eval_set("test", hparams)
+    test_set = hparams["eval_set"](split="test")
     brain.evaluate(test_set, test_loader_kwargs=dict(hparams["eval_dataloader_opts"]))
     model, folder = brain.model, Path(hparams["output_folder"])
     profile = profile_depths(model, hparams["sample_rate"])
@@ -136,35 +126,43 @@ def _draw_typical(brain: BlockwiseBrain, test_set: Dataset, path: Path) -> None:
     mixtures = sorted((r for r in brain.scores.rows if r["blocks"] == 0), key=lambda r: r["si_sdr"])
     typical = mixtures[len(mixtures) // 2]["utterance"]
     example = test_set[test_set.data_ids.index(typical)]
-    mix = example["mix"].to(brain.device)
+    mix, target = (example[key][None].to(brain.device) for key in ("mix", "target"))
+    scored = brain.schedule.depths
     with torch.no_grad():
-        estimates = brain.model(mix[None])[:, 0, :, 0]
-    last = brain.stage.blocks
-    depths = sorted({brain.stage.first, (brain.stage.first + last) // 2, last})
-    signals = {"noisy": mix}
-    signals |= {f"{depth} of {last} blocks": estimates[depth - 1] for depth in depths}
-    signals["clean"] = example["target"][:, 0]
+        estimates = brain.model(mix, depths=scored)
+    signals = {"unprocessed": mix[0]}
+    for index in sorted({0, (len(scored) - 1) // 2, len(scored) - 1}):
+        title = f"{scored[index]} of {scored[-1]} blocks"
+        signals |= _by_source(title, estimates[index, 0])
+    signals |= _by_source("clean", in_order(target, best_order(target, estimates))[0])
     draw_spectrograms(signals, brain.hparams.sample_rate, path)
+
+
+def _by_source(title: str, signals: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Title to signal [time], for each of `signals` [time, sources]."""
+    sources = signals.unbind(-1)
+    if len(sources) == 1:
+        return {title: sources[0]}
+    return {f"{title}, source {number}": signal for number, signal in enumerate(sources, 1)}
 
 
 def _model_card(hparams: dict, hparams_file: str, results: dict) -> str:
     model = hparams["model"]
     backbone = type(model.separator).__name__
+    task = "enhancement" if model.num_sources == 1 else "separation"
     command = " ".join(["python", "train.py", *sys.argv[1:]])
+    snr_db = hparams.get("snr_db")
+    levels = "" if snr_db is None else f"{snr_db[0]} to {snr_db[1]} dB SNR, "
     return (
-        f"# BLOOM-Net speech enhancement, {backbone}, {model.num_blocks} blocks\n\n"
+        f"# BLOOM-Net speech {task}, {backbone}, {model.num_blocks} blocks\n\n"
         f"Trained with bloomnet_sb, `{Path(hparams_file).name}`, schedule "
         f"`{hparams['schedule'].kind}`, seed {hparams['seed']}:\n\n    {command}\n\n"
         "## Data\n\n"
         f"{hparams['data_description']}\n\n"
         f"{manifests_summary(hparams['manifest_folder'], hparams['sample_rate'])}\n"
-        f"Mixtures at {hparams['snr_db'][0]} to {hparams['snr_db'][1]} dB SNR, "
-        f"{hparams['sample_rate']} Hz. Licence of the data and of these weights: "
-        f"{hparams['data_license']}\n\n"
+        f"Mixtures at {levels}{hparams['sample_rate']} Hz. Licence of the data and of these "
+        f"weights: {hparams['data_license']}\n\n"
         f"## Results on {results['test_mixtures']} test mixtures\n\n"
         f"{results_table(results)}\n"
-        "## Use\n\n"
-        "    from bloomnet_sb.inference import BloomEnhancer\n"
-        '    enhancer = BloomEnhancer.from_hparams(source="this folder")\n'
-        '    enhancer.enhance_file("noisy.wav", "enhanced.wav", blocks=1)\n'
+        f"## Use\n{USE[task]}"
     )

@@ -27,8 +27,8 @@ HEADER = (
 )
 LEGEND = (
     "MMAC/s: million multiply-accumulates for a second of audio. RTF: seconds of compute for a "
-    "second of audio. SI-SDR and its improvement in dB, PESQ wide band, level: median over the "
-    "test set of the estimate's level over the clean speech's, in dB.\n"
+    "second of audio. SI-SDR and its improvement in dB, PESQ wide band (narrow band at 8 kHz), level: "
+    "median over the test set of the estimate's level over the clean speech's, in dB.\n"
 )
 
 

@@ -3,13 +3,18 @@
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile as sf
 import torch
 
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.separators import ConvTasNetSeparator
+
+from torchaudio.functional import resample  # isort: skip (bloomnet_sb makes it importable)
 
 REPOSITORY = Path(__file__).parent.parent
 SAMPLES = REPOSITORY / "tests" / "samples"
@@ -18,10 +23,7 @@ RECIPE = REPOSITORY / "recipes" / "ConvTasNet"
 # The least that goes through every stage: 2 blocks, 2 epochs of 3 updates each.
 TINY = {
     "num_blocks": 2,
-    "layers_per_block": 1,
     "num_filters": 16,
-    "bottleneck_channels": 8,
-    "hidden_channels": 8,
     "batch_size": 2,
     "segments_per_epoch": 6,
     "block_epochs": 2,
@@ -33,12 +35,25 @@ TINY = {
     "eval_seconds": 1.0,
     "num_workers": 1,
 }
+TINY_SEPARATORS = {
+    "ConvTasNet": {"layers_per_block": 1, "bottleneck_channels": 8, "hidden_channels": 8},
+    "SepFormer": {
+        "bottleneck_channels": 8,
+        "feedforward_channels": 8,
+        "num_heads": 2,
+        "layers_per_path": 1,
+        "chunk_size": 20,
+    },
+}
 
 
-def tiny_arguments(output_folder, **overrides) -> list[str]:
-    """The command line of the mini recipe at its smallest."""
-    options = {"data_folder": SAMPLES, "output_folder": output_folder, **TINY, **overrides}
-    arguments = [str(RECIPE / "hparams" / "mini.yaml")]
+def tiny_arguments(
+    output_folder, recipe: Path = RECIPE, hparams: str = "mini.yaml", **overrides
+) -> list[str]:
+    """The command line of a recipe at its smallest."""
+    sizes = {**TINY, **TINY_SEPARATORS[recipe.name]}
+    options = {"data_folder": SAMPLES, "output_folder": output_folder, **sizes, **overrides}
+    arguments = [str(recipe / "hparams" / hparams)]
     for name, value in options.items():
         arguments += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     return arguments
@@ -55,9 +70,9 @@ def run_python(*arguments, **environment) -> subprocess.CompletedProcess:
     )
 
 
-def run_recipe(output_folder, **overrides) -> subprocess.CompletedProcess:
-    """Run the mini recipe at its smallest."""
-    return run_python(RECIPE / "train.py", *tiny_arguments(output_folder, **overrides))
+def run_recipe(output_folder, recipe: Path = RECIPE, **overrides) -> subprocess.CompletedProcess:
+    """Run a recipe at its smallest, as `tiny_arguments` says."""
+    return run_python(recipe / "train.py", *tiny_arguments(output_folder, recipe, **overrides))
 
 
 def make_model(**overrides) -> BloomNet:
@@ -87,3 +102,41 @@ def pretrained(finished_run) -> Path:
 def noisy_file() -> Path:
     """A noisy demonstration file, 16 kHz, one channel."""
     return SAMPLES / "demo" / "noisy_0dB.flac"
+
+
+@pytest.fixture(scope="session")
+def librimix_folder(tmp_path_factory) -> Path:
+    """Libri2Mix/ and Libri3Mix/ of the sample speech, as LibriMix's scripts lay them out."""
+    folder = tmp_path_factory.mktemp("librimix")
+    parts = {"train-100": "train-clean-100", "dev": "dev-clean", "test": "test-clean"}
+    for (part, speech), sources, first in product(parts.items(), (2, 3), range(4)):
+        files = sorted((SAMPLES / "LibriSpeech" / speech).rglob("*.flac"))
+        # As far apart as can be, so that speakers differ where there are enough of them.
+        chosen = files[first :: len(files) // sources][:sources]
+        name = "_".join(file.stem for file in chosen)
+        for rate in (8000, 16000):
+            signals = [speech_at(file, rate, seconds=3 + 0.5 * n) for n, file in enumerate(chosen)]
+            for mode, pick in (("min", min), ("max", max)):
+                place = folder / f"Libri{sources}Mix" / f"wav{rate // 1000}k" / mode / part
+                write_mixture(place, name, signals, pick(map(len, signals)), rate)
+    return folder
+
+
+def speech_at(file: Path, rate: int, seconds: float) -> np.ndarray:
+    """The beginning of a speech file at another rate, at a peak of 0.25."""
+    samples, file_rate = sf.read(file, dtype="float32", frames=int(seconds * 16000))
+    resampled = resample(torch.from_numpy(samples), file_rate, rate).numpy()
+    return 0.25 * resampled / np.abs(resampled).max()
+
+
+def write_mixture(folder: Path, name: str, signals: list, length: int, rate: int) -> None:
+    """Write one mixture of LibriMix with its sources, as 16-bit samples that add up exactly."""
+    sources = [np.pad(signal, (0, max(length - len(signal), 0)))[:length] for signal in signals]
+    sources.append(0.02 * np.random.default_rng(0).standard_normal(length))
+    *speech, noise = [np.round(2**15 * source).astype(np.int16) for source in sources]
+    mix = sum(speech)
+    files = {"mix_clean": mix, "mix_both": mix + noise, "noise": noise}
+    files |= {f"s{number}": source for number, source in enumerate(speech, 1)}
+    for part, samples in files.items():
+        (folder / part).mkdir(parents=True, exist_ok=True)
+        sf.write(folder / part / f"{name}.wav", samples, rate)

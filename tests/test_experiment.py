@@ -1,6 +1,7 @@
 """Recipes as a user runs them: what a run leaves behind, its options, and bad input."""
 
 import json
+import math
 import os
 import shutil
 
@@ -9,7 +10,7 @@ import soundfile as sf
 import torch
 from safetensors.torch import load_file
 
-from bloomnet_sb.inference import BloomEnhancer
+from bloomnet_sb.inference import BloomEnhancer, BloomSeparator
 from tests.conftest import RECIPE, SAMPLES, run_python, run_recipe, tiny_arguments
 
 
@@ -44,7 +45,9 @@ def test_what_a_run_leaves_behind(finished_run):
     assert "espeak-ng" in card
     assert "CC0" in card
     assert "- speech_train: 82 files, 7.9 minutes" in card
+    assert "Mixtures at -5 to 10 dB SNR, 16000 Hz." in card
     assert "| unprocessed |" in card
+    assert "BloomEnhancer.from_hparams" in card
 
 
 def test_the_pretrained_network_is_the_one_that_was_scored(finished_run, pretrained):
@@ -83,6 +86,33 @@ def test_bfloat16(tmp_path):
     assert result.returncode == 0, result.stderr
     weights = load_file(tmp_path / "pretrained" / "model.safetensors")
     assert all(torch.isfinite(value).all() for value in weights.values())
+
+
+SEPARATIONS = [("ConvTasNet", 2), ("SepFormer", 2), ("ConvTasNet", 3)]
+
+
+@pytest.mark.parametrize(("backbone", "num_sources"), SEPARATIONS)
+def test_separation(librimix_folder, tmp_path, backbone, num_sources):
+    result = run_recipe(
+        tmp_path,
+        recipe=RECIPE.parent / backbone,
+        hparams="libri2mix.yaml",
+        data_folder=librimix_folder,
+        train_split="train-100",
+        num_sources=num_sources,
+    )
+    assert result.returncode == 0, result.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["test_mixtures"] == 4
+    assert [row["blocks"] for row in results["depths"]] == [0, 1, 2]
+    assert all(math.isfinite(row["si_sdr"]) for row in results["depths"])
+    card = (tmp_path / "pretrained" / "README.md").read_text()
+    assert card.startswith(f"# BLOOM-Net speech separation, {backbone}Separator, 2 blocks")
+    assert f"Libri{num_sources}Mix" in card
+    assert "- mix_train: 4 files, 0.2 minutes" in card
+    assert "Mixtures at 8000 Hz." in card
+    separator = BloomSeparator.from_hparams(source=str(tmp_path / "pretrained"))
+    assert separator.separate_batch(torch.randn(1, 4000)).shape == (1, 4000, num_sources)
 
 
 def test_skip_prep_uses_the_manifests_that_are_there(finished_run, tmp_path):

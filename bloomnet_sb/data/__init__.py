@@ -1,16 +1,20 @@
-"""Corpora to manifests, and clean speech and noise to mixtures."""
+"""Corpora to manifests, and manifests to mixtures with their clean sources."""
 
-from bloomnet_sb.data.datasets import (
-    eval_dataset,
-    manifests_summary,
-    train_dataset,
-    train_sampler,
+from bloomnet_sb.data.datasets import eval_dataset, train_dataset, train_sampler
+from bloomnet_sb.data.librimix import (
+    librimix_eval_dataset,
+    librimix_train_dataset,
+    prepare_librimix,
 )
 from bloomnet_sb.data.librispeech_musan import prepare_librispeech_musan
+from bloomnet_sb.data.manifests import manifests_summary
 
 __all__ = [
     "eval_dataset",
+    "librimix_eval_dataset",
+    "librimix_train_dataset",
     "manifests_summary",
+    "prepare_librimix",
     "prepare_librispeech_musan",
     "train_dataset",
     "train_sampler",

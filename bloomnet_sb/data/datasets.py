@@ -1,21 +1,20 @@
 """SpeechBrain datasets of mixtures, from the manifests."""
 
-import json
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import torch
-from speechbrain.dataio.dataio import load_data_json
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.dataio.sampler import ReproducibleRandomSampler
 from speechbrain.utils.data_pipeline import provides, takes
 
+from bloomnet_sb.data.manifests import load_manifest
 from bloomnet_sb.data.mixing import File, draw_mixture, fixed_mixture
-from bloomnet_sb.errors import InputError, check_positive
+from bloomnet_sb.errors import check_positive
 
 OUTPUT_KEYS = ["id", "mix", "target"]
+
+Mixture = tuple[np.ndarray, np.ndarray]
 
 
 def train_dataset(
@@ -59,12 +58,12 @@ def train_dataset(
     noises = _noises(manifest_folder, data_folder, "train")
     frames = round(segment_seconds * sample_rate)
 
-    def draw(utterance_id: str, speech: File, key: tuple[int, int]):
+    def draw(wav: str, length: int, key: tuple[int, int]) -> Mixture:
         rng = np.random.default_rng([seed, *key])
-        return draw_mixture(speech, noises, frames, snr_db, rng)
+        return draw_mixture((wav, length), noises, frames, snr_db, rng)
 
-    speech = _load_manifest(manifest_folder, data_folder, "speech_train")
-    return DrawDataset(speech, [_mixture_item(draw)], OUTPUT_KEYS)
+    speech = load_manifest(manifest_folder, data_folder, "speech_train")
+    return DrawDataset(speech, [mixture_item(draw, "wav", "frames", "key")], OUTPUT_KEYS)
 
 
 def eval_dataset(
@@ -99,11 +98,11 @@ def eval_dataset(
     noises = _noises(manifest_folder, data_folder, split)
     max_frames = round(max_seconds * sample_rate)
 
-    def fixed(utterance_id: str, speech: File, key: None):
-        return fixed_mixture(utterance_id, speech, noises, max_frames, snr_db)
+    def fixed(utterance_id: str, wav: str, length: int) -> Mixture:
+        return fixed_mixture(utterance_id, (wav, length), noises, max_frames, snr_db)
 
-    speech = _load_manifest(manifest_folder, data_folder, f"speech_{split}")
-    return DynamicItemDataset(speech, [_mixture_item(fixed)], OUTPUT_KEYS)
+    speech = load_manifest(manifest_folder, data_folder, f"speech_{split}")
+    return DynamicItemDataset(speech, [mixture_item(fixed, "id", "wav", "frames")], OUTPUT_KEYS)
 
 
 def train_sampler(
@@ -135,33 +134,17 @@ def train_sampler(
     return DrawSampler(dataset, seed=seed, num_samples=segments_per_epoch)
 
 
-def manifests_summary(manifest_folder: str, sample_rate: int) -> str:
-    """What a run was trained, validated and tested on, as a Markdown list.
-
-    Arguments
-    ---------
-    manifest_folder : str
-        Where the manifests are.
-    sample_rate : int
-        In Hz.
-
-    Returns
-    -------
-    str
-        For each manifest, its number of files and minutes.
-    """
-    lines = []
-    for path in sorted(Path(manifest_folder).glob("*_*.json")):
-        frames = [
-            entry["frames"] for entry in load_data_json(str(path), {"data_root": ""}).values()
-        ]
-        minutes = sum(frames) / sample_rate / 60
-        lines.append(f"- {path.stem}: {len(frames)} files, {minutes:.1f} minutes\n")
-    return "".join(lines)
-
-
 class DrawDataset(DynamicItemDataset):
-    """A dataset whose items are drawn: its indices carry the draw's epoch and place."""
+    """A dataset whose items are drawn: its indices carry the draw's epoch and place.
+
+    Takes the arguments of SpeechBrain's `DynamicItemDataset`. A dynamic item gets the epoch and
+    the place as "key".
+    """
+
+    def __init__(self, data: dict[str, dict], *args, **kwargs):
+        # The pipeline knows the keys of the data only; each draw brings its own "key".
+        data = {name: {**entry, "key": None} for name, entry in data.items()}
+        super().__init__(data, *args, **kwargs)
 
     def __getitem__(self, index: tuple[int, tuple[int, int]]) -> dict:
         """The item of one `(index, (epoch, place))` of `DrawSampler`."""
@@ -179,34 +162,38 @@ class DrawSampler(ReproducibleRandomSampler):
         return ((index, (epoch, place)) for place, index in enumerate(super().__iter__()))
 
 
-def _mixture_item(make: Callable) -> dict:
-    @takes("id", "wav", "frames", "key")
+def mixture_item(make: Callable[..., Mixture], *inputs: str) -> Callable:
+    """The dynamic items mix [time] and target [time, sources].
+
+    Arguments
+    ---------
+    make : callable
+        Gives a mixture [time] and its target [time] or [time, sources].
+    *inputs : str
+        The keys of what it takes.
+
+    Returns
+    -------
+    callable
+        SpeechBrain's dynamic item.
+
+    Example
+    -------
+    >>> item = mixture_item(lambda frames: (np.ones(frames), np.ones(frames)), "frames")
+    >>> DynamicItemDataset({"an-id": {"frames": 9}}, [item], OUTPUT_KEYS)[0]["target"].shape
+    torch.Size([9, 1])
+    """
+
+    @takes(*inputs)
     @provides("mix", "target")
-    def mixture(utterance_id, wav, frames, key):
-        mix, target = make(utterance_id, (wav, frames), key)
+    def mixture(*values):
+        mix, target = make(*values)
         yield torch.from_numpy(mix)
-        yield torch.from_numpy(target).unsqueeze(-1)
+        yield torch.from_numpy(target.reshape(len(mix), -1))
 
     return mixture
 
 
 def _noises(manifest_folder: str, data_folder: str, split: str) -> list[File]:
-    manifest = _load_manifest(manifest_folder, data_folder, f"noise_{split}")
+    manifest = load_manifest(manifest_folder, data_folder, f"noise_{split}")
     return [(entry["wav"], entry["frames"]) for _, entry in sorted(manifest.items())]
-
-
-def _load_manifest(manifest_folder: str, data_folder: str, name: str) -> dict:
-    path = Path(manifest_folder) / f"{name}.json"
-    if not path.is_file():
-        raise InputError(f"{path}: no such manifest; run without --skip_prep to make it")
-    try:
-        manifest = load_data_json(str(path), {"data_root": data_folder})
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: no JSON ({error})") from None
-    if not manifest:
-        raise InputError(f"{path}: an empty manifest")
-    for entry in manifest.values():
-        if not os.path.isfile(entry["wav"]):
-            raise InputError(f"{path} names {entry['wav']}, but there is no such file")
-    # The pipeline knows the keys of the manifest only; a training draw brings its own "key".
-    return {name: {**entry, "key": None} for name, entry in manifest.items()}

@@ -2,13 +2,16 @@
 
 import csv
 import hashlib
-import json
-import os
 from pathlib import Path
 
-from bloomnet_sb.data.audio import AUDIO_SUFFIXES, audio_info
+from bloomnet_sb.data.manifests import (
+    corpus_root,
+    find_audio,
+    mono_info,
+    path_in_manifest,
+    write_manifest,
+)
 from bloomnet_sb.errors import InputError
-from bloomnet_sb.files import written_whole
 
 SPEECH_SPLITS = {"train": "train-clean-100", "valid": "dev-clean", "test": "test-clean"}
 NOISE_FOLDER = "musan/noise/free-sound"
@@ -62,38 +65,22 @@ def prepare_librispeech_musan(
     """
     if skip_prep:
         return
-    root = Path(data_folder)
-    if not root.is_dir():
-        raise InputError(f"data_folder {data_folder}: no such folder")
+    root = corpus_root(data_folder)
     noise = _split_noise(root, _find_audio(root, NOISE_FOLDER), noise_split)
-    os.makedirs(save_folder, exist_ok=True)
     for split, part in SPEECH_SPLITS.items():
         speech = _find_audio(root, f"LibriSpeech/{part}")
         for kind, files in (("speech", speech), ("noise", noise[split])):
             manifest = {file.stem: _entry(root, file, sample_rate) for file in files}
-            with written_whole(Path(save_folder) / f"{kind}_{split}.json") as partial:
-                partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+            write_manifest(save_folder, f"{kind}_{split}", manifest)
 
 
 def _find_audio(root: Path, folder: str) -> list[Path]:
-    corpus = SOURCES[folder.split("/")[0]]
-    if not (root / folder).is_dir():
-        raise InputError(f"data_folder {root} has no folder {folder} ({corpus})")
-    files = sorted(path for path in (root / folder).rglob("*") if path.suffix in AUDIO_SUFFIXES)
-    if not files:
-        accepted = ", ".join(AUDIO_SUFFIXES)
-        raise InputError(f"{root / folder} holds no {accepted} file ({corpus})")
-    return files
+    return find_audio(root, folder, SOURCES[folder.split("/")[0]])
 
 
 def _entry(root: Path, file: Path, sample_rate: int) -> dict:
-    info = audio_info(file)
-    if (info.samplerate, info.channels) != (sample_rate, 1):
-        raise InputError(
-            f"{file}: {info.samplerate} Hz with {info.channels} channels, but {sample_rate} Hz "
-            "with 1 channel is needed"
-        )
-    return {"wav": f"{{data_root}}/{file.relative_to(root).as_posix()}", "frames": info.frames}
+    frames = mono_info(file, sample_rate).frames
+    return {"wav": path_in_manifest(root, file), "frames": frames}
 
 
 def _split_noise(root: Path, files: list[Path], noise_split: str | None) -> dict[str, list[Path]]:

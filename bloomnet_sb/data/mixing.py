@@ -1,7 +1,7 @@
-"""Mixing clean speech with noise, anew for training and always the same for evaluation."""
+"""Drawing segments, and mixing clean speech with noise: anew for training, fixed for evaluation."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -37,10 +37,43 @@ def mix_at_snr(
     >>> float(np.mean(mix**2).round(6))
     1.0
     """
-    gain = np.sqrt(_power(speech) / _power(noise) * 10 ** (-snr_db / 10))
-    mix = speech + gain * noise
-    scale = 1 / np.sqrt(_power(mix))
-    return (scale * mix).astype(np.float32), (scale * speech).astype(np.float32)
+    gain = np.sqrt(power(speech) / power(noise) * 10 ** (-snr_db / 10))
+    return at_unit_power(speech + gain * noise, speech)
+
+
+def at_unit_power(mix: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scale a mixture to a mean power of 1, and what it is made of by the same factor.
+
+    Arguments
+    ---------
+    mix : numpy.ndarray
+        The mixture [time], not all zeros.
+    target : numpy.ndarray
+        Signals in it, of any shape.
+
+    Returns
+    -------
+    (numpy.ndarray, numpy.ndarray)
+        Both, scaled, float32.
+
+    Example
+    -------
+    >>> at_unit_power(np.full(4, 2.0), np.full(4, 1.0))[1]
+    array([0.5, 0.5, 0.5, 0.5], dtype=float32)
+    """
+    scale = 1 / np.sqrt(power(mix))
+    return (scale * mix).astype(np.float32), (scale * target).astype(np.float32)
+
+
+def power(signal: np.ndarray) -> float:
+    """The mean power of a signal.
+
+    Example
+    -------
+    >>> power(np.array([1.0, -1.0, 2.0, -2.0]))
+    2.5
+    """
+    return float(np.mean(np.square(signal, dtype=np.float64)))
 
 
 def draw_mixture(
@@ -88,8 +121,8 @@ def draw_mixture(
     >>> draw_mixture(speech, [noise], 16000, (-5, 10), rng)[0].shape
     (16000,)
     """
-    target = _draw_sounding([speech], frames, rng, loop=False)
-    noise = _draw_sounding(noises, frames, rng, loop=True)
+    target = _draw_file([speech], frames, rng, loop=False)
+    noise = _draw_file(noises, frames, rng, loop=True)
     return mix_at_snr(target, noise, rng.uniform(*snr_db))
 
 
@@ -129,30 +162,96 @@ def fixed_mixture(
     return draw_mixture(speech, noises, min(speech[1], max_frames), snr_db, rng)
 
 
-def _draw_sounding(
-    files: Sequence[File], frames: int, rng: np.random.Generator, loop: bool
-) -> np.ndarray:
-    """Draw a file and a segment of it until it is not silent; else the loudest one drawn."""
-    loudest, path = None, None
+def draw_sounding(draw: Callable[[], tuple[str, np.ndarray]]) -> tuple[str, np.ndarray]:
+    """Draw signals until none of them is silent, that is below -60 dB of full scale.
+
+    Arguments
+    ---------
+    draw : callable
+        Gives the path that the signals are from, and the signals [signals, time].
+
+    Returns
+    -------
+    (str, numpy.ndarray)
+        The first draw without a silent signal; after 20 draws the one whose quietest signal is
+        the loudest.
+
+    Example
+    -------
+    >>> draws = iter([("a.wav", np.zeros((2, 50))), ("b.wav", np.ones((2, 50)))])
+    >>> draw_sounding(lambda: next(draws))[0]
+    'b.wav'
+    """
+    loudest, levels = None, []
     for _ in range(MAX_REDRAWS):
-        path, length = files[rng.integers(len(files))]
-        segment = _draw_segment(path, length, frames, rng, loop)
-        if loudest is None or _power(segment) > _power(loudest):
-            loudest = segment
-        if _power(loudest) > 10 ** (SILENCE_DB / 10):
-            return loudest
-    if not loudest.any():
-        raise InputError(f"{path}: silent wherever it was listened to, {MAX_REDRAWS} times")
+        path, signals = draw()
+        # Quietest first: where two draws are equal in that, the next signal decides.
+        drawn = sorted(power(signal) for signal in signals)
+        if drawn > levels:
+            loudest, levels = (path, signals), drawn
+        if levels[0] > 10 ** (SILENCE_DB / 10):
+            break
     return loudest
 
 
-def _draw_segment(
-    path: str, length: int, frames: int, rng: np.random.Generator, loop: bool
+def random_start(length: int, frames: int, rng: np.random.Generator) -> int:
+    """Where a random segment of `frames` begins in a file of `length` frames.
+
+    Example
+    -------
+    >>> random_start(100, 200, np.random.default_rng(0))
+    0
+    """
+    return int(rng.integers(max(length - frames, 0) + 1))
+
+
+def read_segment(path: str, start: int, frames: int) -> np.ndarray:
+    """Read a segment of a file, without its mean, padded with zeros where the file ends.
+
+    Arguments
+    ---------
+    path : str
+        The file; of several channels, the first is read.
+    start, frames : int
+        Where the segment begins and its length.
+
+    Returns
+    -------
+    numpy.ndarray
+        The segment [frames].
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+
+    Example
+    -------
+    >>> read_segment("tests/samples/demo/clean_0dB.flac", start=90000, frames=16000).shape
+    (16000,)
+    """
+    segment = _without_offset(_read_mono(path, start, frames))
+    return np.pad(segment, (0, frames - len(segment)))
+
+
+def _draw_file(
+    files: Sequence[File], frames: int, rng: np.random.Generator, loop: bool
 ) -> np.ndarray:
-    if not loop:
-        start = int(rng.integers(max(length - frames, 0) + 1))
-        segment = _without_offset(_read_mono(path, start, frames))
-        return np.pad(segment, (0, frames - len(segment)))
+    """Draw a file and a segment of it that is not silent."""
+
+    def draw() -> tuple[str, np.ndarray]:
+        path, length = files[rng.integers(len(files))]
+        if loop:
+            return path, _draw_looped(path, length, frames, rng)[None]
+        return path, read_segment(path, random_start(length, frames, rng), frames)[None]
+
+    path, (segment,) = draw_sounding(draw)
+    if not segment.any():
+        raise InputError(f"{path}: silent wherever it was listened to, {MAX_REDRAWS} times")
+    return segment
+
+
+def _draw_looped(path: str, length: int, frames: int, rng: np.random.Generator) -> np.ndarray:
     start = int(rng.integers(length))
     pieces = [_read_mono(path, start, frames)]
     missing = frames - len(pieces[0])
@@ -170,7 +269,3 @@ def _without_offset(signal: np.ndarray) -> np.ndarray:
 
 def _read_mono(path: str, start: int, frames: int) -> np.ndarray:
     return read_audio(path, start, frames)[:, 0]
-
-
-def _power(signal: np.ndarray) -> float:
-    return float(np.mean(np.square(signal, dtype=np.float64)))

@@ -1,0 +1,227 @@
+"""SpeechBrain's JSON manifests: what every corpus needs to write and to read them."""
+
+import json
+import os
+from pathlib import Path
+
+import soundfile as sf
+from speechbrain.dataio.dataio import load_data_json
+
+from bloomnet_sb.data.audio import AUDIO_SUFFIXES, audio_info
+from bloomnet_sb.errors import InputError
+from bloomnet_sb.files import written_whole
+
+
+def corpus_root(data_folder: str | Path) -> Path:
+    """The folder that a user named as that of the data.
+
+    Arguments
+    ---------
+    data_folder : str or Path
+        The folder.
+
+    Returns
+    -------
+    Path
+        The same.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder.
+
+    Example
+    -------
+    >>> corpus_root("tests/samples").name
+    'samples'
+    """
+    root = Path(data_folder)
+    if not root.is_dir():
+        raise InputError(f"data_folder {data_folder}: no such folder")
+    return root
+
+
+def find_audio(root: Path, folder: str, origin: str) -> list[Path]:
+    """The audio files in a folder of a corpus.
+
+    Arguments
+    ---------
+    root : Path
+        The corpus.
+    folder : str
+        The folder's place in it.
+    origin : str
+        Where the corpus can be had, for the error.
+
+    Returns
+    -------
+    list of Path
+        The files in it and in the folders below it, in order of name.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or no audio file in it.
+
+    Example
+    -------
+    >>> [path.name for path in find_audio(Path("tests/samples"), "demo", "")][:2]
+    ['clean_0dB.flac', 'clean_5dB.flac']
+    """
+    if not (root / folder).is_dir():
+        raise InputError(f"data_folder {root} has no folder {folder} ({origin})")
+    files = sorted(path for path in (root / folder).rglob("*") if path.suffix in AUDIO_SUFFIXES)
+    if not files:
+        accepted = ", ".join(AUDIO_SUFFIXES)
+        raise InputError(f"{root / folder} holds no {accepted} file ({origin})")
+    return files
+
+
+def mono_info(path: Path, sample_rate: int) -> sf._SoundFileInfo:
+    """The header of an audio file that must have one channel and a given rate.
+
+    Arguments
+    ---------
+    path : Path
+        The file.
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    soundfile info
+        See `bloomnet_sb.data.audio.audio_info`.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or has another rate or more channels.
+
+    Example
+    -------
+    >>> mono_info(Path("tests/samples/demo/clean_0dB.flac"), 16000).channels
+    1
+    """
+    info = audio_info(path)
+    if (info.samplerate, info.channels) != (sample_rate, 1):
+        raise InputError(
+            f"{path}: {info.samplerate} Hz with {info.channels} channels, but {sample_rate} Hz "
+            "with 1 channel is needed"
+        )
+    return info
+
+
+def path_in_manifest(root: Path, path: Path) -> str:
+    """A path as a manifest has it: {data_root} stands for the corpus.
+
+    Example
+    -------
+    >>> path_in_manifest(Path("/corpora"), Path("/corpora/musan/noise.wav"))
+    '{data_root}/musan/noise.wav'
+    """
+    return f"{{data_root}}/{path.relative_to(root).as_posix()}"
+
+
+def write_manifest(save_folder: str | Path, name: str, manifest: dict[str, dict]) -> None:
+    """Write a manifest; it appears when it is complete.
+
+    Arguments
+    ---------
+    save_folder : str or Path
+        Where it goes; made if it is not there.
+    name : str
+        Its name, without .json.
+    manifest : dict
+        Id to entry: "wav" (a path with {data_root}), "frames" and, where a file has clean sources
+        beside it, "sources" (a list of such paths).
+
+    Example
+    -------
+    >>> folder = getfixture("tmpdir")
+    >>> write_manifest(folder, "speech_test", {"an-id": {"wav": "{data_root}/a.wav", "frames": 9}})
+    >>> [path.basename for path in folder.listdir()]
+    ['speech_test.json']
+    """
+    os.makedirs(save_folder, exist_ok=True)
+    with written_whole(Path(save_folder) / f"{name}.json") as partial:
+        partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def load_manifest(manifest_folder: str | Path, data_folder: str, name: str) -> dict[str, dict]:
+    """Read a manifest and see that its files are there.
+
+    Arguments
+    ---------
+    manifest_folder : str or Path
+        Where it is.
+    data_folder : str
+        What {data_root} stands for.
+    name : str
+        Its name, without .json.
+
+    Returns
+    -------
+    dict
+        Id to entry, see `write_manifest`.
+
+    Raises
+    ------
+    InputError
+        If it is missing, no JSON or empty, or names a missing file.
+
+    Example
+    -------
+    >>> folder = getfixture("tmpdir")
+    >>> entry = {"wav": "{data_root}/clean_0dB.flac", "frames": 99587}
+    >>> write_manifest(folder, "speech_test", {"an-id": entry})
+    >>> load_manifest(folder, "tests/samples/demo", "speech_test")["an-id"]["wav"]
+    'tests/samples/demo/clean_0dB.flac'
+    """
+    path = Path(manifest_folder) / f"{name}.json"
+    if not path.is_file():
+        raise InputError(f"{path}: no such manifest; run without --skip_prep to make it")
+    try:
+        manifest = load_data_json(str(path), {"data_root": data_folder})
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: no JSON ({error})") from None
+    if not manifest:
+        raise InputError(f"{path}: an empty manifest")
+    for entry in manifest.values():
+        for file in (entry["wav"], *entry.get("sources", ())):
+            if not os.path.isfile(file):
+                raise InputError(f"{path} names {file}, but there is no such file")
+    return manifest
+
+
+def manifests_summary(manifest_folder: str, sample_rate: int) -> str:
+    """What a run was trained, validated and tested on, as a Markdown list.
+
+    Arguments
+    ---------
+    manifest_folder : str
+        Where the manifests are.
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    str
+        For each manifest, its number of entries and their minutes. A mixture and its sources are
+        one entry.
+
+    Example
+    -------
+    >>> folder = getfixture("tmpdir")
+    >>> entry = {"wav": "{data_root}/a.wav", "frames": 960000}
+    >>> write_manifest(folder, "speech_test", {"one": entry, "two": entry})
+    >>> print(manifests_summary(folder, 16000), end="")
+    - speech_test: 2 files, 2.0 minutes
+    """
+    lines = []
+    for path in sorted(Path(manifest_folder).glob("*_*.json")):
+        frames = [
+            entry["frames"] for entry in load_data_json(str(path), {"data_root": ""}).values()
+        ]
+        minutes = sum(frames) / sample_rate / 60
+        lines.append(f"- {path.stem}: {len(frames)} files, {minutes:.1f} minutes\n")
+    return "".join(lines)
