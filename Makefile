@@ -28,8 +28,10 @@ demo: $(STAMP)
 			--blocks $$blocks --source $(DEMO)/pretrained; \
 	done
 
+# A process for each core, up to four, of one thread each.
 test: $(STAMP)
-	$(BIN)/python -m pytest --doctest-modules tests bloomnet_sb
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --doctest-modules \
+		tests bloomnet_sb
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -42,12 +44,13 @@ clean:
 distclean: clean
 	rm -rf .venv
 
-$(STAMP): requirements.txt setup.py
+$(STAMP): requirements.txt requirements-asteroid.txt setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "The pinned packages need Python 3.11 or later; $(PYTHON) is older or does not run." >&2; \
 		echo "Name another one with PYTHON=, such as: make test PYTHON=python3.12" >&2; exit 1; }
 	@echo "Setting up .venv (a minute or more, the first time)"
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements-asteroid.txt
 	$(BIN)/python -m pip install --quiet --no-deps -e .
 	@touch $@

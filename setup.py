@@ -42,10 +42,15 @@ setup(
     extras_require={
         # Training curves for TensorBoard
         "tensorboard": TENSORBOARD,
-        # Asteroid's models, to compare with
-        "benchmark": ["asteroid>=0.7", "asteroid-filterbanks>=0.4"],
-        # Tests and linting
-        "test": ["pytest>=8", "pytest-timeout>=2.3", "ruff>=0.12", *TENSORBOARD],
+        # Tests and linting. Those beside Asteroid's modules are skipped without them; an extra
+        # cannot say --no-deps, so they are in requirements-asteroid.txt.
+        "test": [
+            "pytest>=8",
+            "pytest-timeout>=2.3",
+            "pytest-xdist>=3.5",
+            "ruff>=0.12",
+            *TENSORBOARD,
+        ],
     },
     entry_points={"console_scripts": ["bloomnet = bloomnet_sb.cli:main"]},
 )

@@ -4,8 +4,8 @@
 
 The paper's setting (16 kHz, 512 filters of 16 samples, bottleneck 128, hidden 512, 6 blocks of
 one layer, gLN), random weights, one mixture of 4 s, on one thread and on two. The first line is
-the machine's matrix-product peak in the same run. For Asteroid: pip install --no-deps asteroid
-asteroid-filterbanks.
+the machine's matrix-product peak in the same run. For Asteroid: pip install --no-deps -r
+requirements-asteroid.txt.
 """
 
 import warnings

@@ -59,6 +59,23 @@ def info(source: Source) -> None:
     typer.echo(profile_table(BloomEnhancer.from_hparams(source=source).profile()))
 
 
+@app.command()
+def convert(
+    paths: Annotated[list[Path], typer.Argument(help="CHECKPOINT... OUT.")],
+    sample_rate: Annotated[int, typer.Option(help="What they were trained at, in Hz.")] = 16000,
+) -> None:
+    """Turn checkpoints of the paper's own code into a pretrained folder.
+
+    CHECKPOINT... are the sequential models in order of depth, or the fine-tuned model.
+    """
+    from bloomnet_sb.convert import convert as convert_checkpoints
+
+    if len(paths) < 2:
+        raise InputError("convert takes one or more checkpoints, and where the result goes")
+    *checkpoints, folder = paths
+    convert_checkpoints(checkpoints, folder, sample_rate)
+
+
 def main() -> None:
     """The entry point of the command `bloomnet`."""
     with exit_with_one_line():

@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import asdict
+from io import StringIO
 from pathlib import Path
 
 import matplotlib
@@ -27,8 +28,8 @@ HEADER = (
 )
 LEGEND = (
     "MMAC/s: million multiply-accumulates for a second of audio. RTF: seconds of compute for a "
-    "second of audio. SI-SDR and its improvement in dB, PESQ wide band (narrow band at 8 kHz), level: "
-    "median over the test set of the estimate's level over the clean speech's, in dB.\n"
+    "second of audio. SI-SDR and its improvement in dB, PESQ wide band (at 8 kHz narrow band), "
+    "level: median over the test set of the estimate's level over the clean speech's, in dB.\n"
 )
 
 
@@ -199,11 +200,30 @@ def export_pretrained(
     model_card : str
         The text of README.md.
     """
+    with open(hparams_file, encoding="utf-8") as file:
+        write_pretrained(model, resolve_references(file, overrides), folder, model_card)
+
+
+def write_pretrained(
+    model: BloomNet, hparams: str | StringIO, folder: str | Path, model_card: str
+) -> None:
+    """Write a folder that the pretrained interfaces load.
+
+    Arguments
+    ---------
+    model : BloomNet
+        The network, with its weights.
+    hparams : str or StringIO
+        HyperPyYAML without references; its keys model and sample_rate are kept.
+    folder : str or Path
+        Where hyperparams.yaml, model.safetensors and README.md go.
+    model_card : str
+        The text of README.md.
+    """
     folder = Path(folder)
     os.makedirs(folder, exist_ok=True)
     yaml = YAML()
-    with open(hparams_file, encoding="utf-8") as file:
-        trained_with = yaml.load(resolve_references(file, overrides))
+    trained_with = yaml.load(hparams)
     kept = {key: trained_with[key] for key in ("sample_rate", "model")}
     kept["modules"] = {"model": kept["model"]}
     with written_whole(folder / HPARAMS_FILE) as partial:

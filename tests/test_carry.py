@@ -23,9 +23,10 @@ def in_pieces(separator, features, sizes):
 
 @NORMS
 @pytest.mark.parametrize("sizes", [[100], [1] * 100, [40, 60], [3, 90, 7]])
+@pytest.mark.parametrize("skip_channels", [None, 6])
 @pytest.mark.parametrize("with_autograd", [True, False])
-def test_pieces_give_what_the_whole_gives(norm, sizes, with_autograd):
-    model = make_model(norm=norm, causal=True, dilation_cycle=4)
+def test_pieces_give_what_the_whole_gives(norm, sizes, with_autograd, skip_channels):
+    model = make_model(norm=norm, causal=True, dilation_cycle=4, skip_channels=skip_channels)
     for module in model.modules():
         if hasattr(module, "running_mean"):
             torch.nn.init.normal_(module.running_mean)

@@ -18,6 +18,8 @@ CONFIGURATIONS = [
     {"norm": "cgLN", "causal": True},
     {"norm": "BN", "causal": True},
     {"norm": "gLN", "mask_activation": "relu", "num_sources": 2},
+    {"norm": "gLN", "skip_channels": 6},
+    {"norm": "BN", "causal": True, "skip_channels": 6},
 ]
 
 

@@ -1,5 +1,7 @@
 """The temporal convolutional network of Conv-TasNet, cut into blocks."""
 
+from typing import NamedTuple
+
 import torch
 from torch import nn
 
@@ -12,8 +14,9 @@ from bloomnet_sb.separators.base import Separator, mask_activation_named
 class ConvTasNetSeparator(Separator):
     """Conv-TasNet's separator (Luo and Mesgarani, 2019, arXiv 1809.07454) in R blocks.
 
-    A block is X convolutional layers without skip paths, as in BLOOM-Net (Kim and Kim, 2022,
-    arXiv 2111.09372): each layer adds its residual to the bottleneck feature.
+    A block is X convolutional layers, each of which adds its residual to the bottleneck feature.
+    Without skip paths, as in BLOOM-Net (Kim and Kim, 2022, arXiv 2111.09372), a mask head works on
+    that feature; with them, on the sum of the skip outputs of all layers so far.
 
     Arguments
     ---------
@@ -42,6 +45,8 @@ class ConvTasNetSeparator(Separator):
         "sigmoid" or "relu".
     norm_eps : float
         Added to the variance in each norm.
+    skip_channels : int, optional
+        Channels of the skip paths <Sc>. Default: no skip paths.
 
     Raises
     ------
@@ -70,6 +75,7 @@ class ConvTasNetSeparator(Separator):
         causal: bool = False,
         mask_activation: str = "sigmoid",
         norm_eps: float = 1e-8,
+        skip_channels: int | None = None,
     ):
         super().__init__(num_filters, num_sources, causal)
         dilation_cycle = dilation_cycle or layers_per_block
@@ -82,6 +88,7 @@ class ConvTasNetSeparator(Separator):
             num_blocks=num_blocks,
             num_sources=num_sources,
             dilation_cycle=dilation_cycle,
+            skip_channels=1 if skip_channels is None else skip_channels,
         )
         self.carries = causal
         dilations = [2 ** (n % dilation_cycle) for n in range(num_blocks * layers_per_block)]
@@ -90,32 +97,80 @@ class ConvTasNetSeparator(Separator):
         self.norm = make_norm(norm, num_filters, norm_eps, causal)
         self.bottleneck = nn.Conv1d(num_filters, bottleneck_channels, 1)
 
-        def make_layer(dilation: int) -> ConvLayer:
-            return ConvLayer(
-                bottleneck_channels,
-                hidden_channels,
-                kernel_size,
-                dilation=dilation,
-                norm=norm,
-                causal=causal,
-                norm_eps=norm_eps,
-            )
+        self.skip_channels = skip_channels
 
-        layers = [make_layer(dilation) for dilation in dilations]
+        def make_layer(index: int) -> nn.Module:
+            sizes = (bottleneck_channels, hidden_channels, kernel_size, dilations[index])
+            if skip_channels is None:
+                return ConvLayer(*sizes, norm, causal, norm_eps)
+            return SkipConvLayer(*sizes, norm, causal, norm_eps, skip_channels, first=index == 0)
+
+        layers = [make_layer(index) for index in range(len(dilations))]
+        head = MaskHead if skip_channels is None else SkipMaskHead
         self.set_blocks(
             blocks=[
                 nn.Sequential(*layers[start : start + layers_per_block])
                 for start in range(0, len(layers), layers_per_block)
             ],
             heads=[
-                MaskHead(bottleneck_channels, num_filters, num_sources, mask_activation)
+                head(
+                    skip_channels or bottleneck_channels, num_filters, num_sources, mask_activation
+                )
                 for _ in range(num_blocks)
             ],
         )
 
-    def enter(self, features: torch.Tensor) -> torch.Tensor:
+    def enter(self, features: torch.Tensor) -> "torch.Tensor | SkipState":
         """Norm and bottleneck: [batch, filters, frames] to [batch, bottleneck, frames]."""
-        return norm_then_pointwise(self.norm, self.bottleneck, features)
+        bottleneck = norm_then_pointwise(self.norm, self.bottleneck, features)
+        return bottleneck if self.skip_channels is None else SkipState(bottleneck, None, 0.0)
+
+
+def hidden_layers(
+    channels: int,
+    hidden_channels: int,
+    kernel_size: int,
+    dilation: int,
+    norm: str,
+    causal: bool,
+    norm_eps: float,
+) -> list[nn.Module]:
+    """What a layer has before its last 1x1 convolutions, from `channels` to `hidden_channels`.
+
+    The arguments are those of `ConvLayer`.
+
+    Example
+    -------
+    >>> nn.Sequential(*hidden_layers(8, 16, 3, 2, "gLN", False, 1e-8))(torch.rand(2, 8, 50)).shape
+    torch.Size([2, 16, 50])
+    """
+    return [
+        nn.Conv1d(channels, hidden_channels, 1),
+        PReLU(),
+        make_norm(norm, hidden_channels, norm_eps, causal),
+        DepthwiseConv1d(hidden_channels, kernel_size, dilation, causal),
+        PReLU(),
+        make_norm(norm, hidden_channels, norm_eps, causal),
+    ]
+
+
+def folded_hidden(layers: list[nn.Module], x: torch.Tensor) -> torch.Tensor:
+    """All but the last norm of `hidden_layers`, in as few passes as can be.
+
+    The first norm is folded into the depthwise convolution, and the activations are in place:
+    for where `bloomnet_sb.norms.can_fold` says so.
+
+    Example
+    -------
+    >>> layers, x = hidden_layers(8, 16, 3, 2, "gLN", False, 1e-8), torch.rand(2, 8, 50)
+    >>> with torch.no_grad():
+    ...     torch.allclose(folded_hidden(layers, x), nn.Sequential(*layers[:-1])(x), atol=1e-5)
+    True
+    """
+    pointwise, activation, norm, depthwise, last_activation, _ = layers
+    hidden = activation.overwrite(pointwise(x))
+    hidden = depthwise.forward_scaled(hidden, *norm.scale_and_shift(hidden))
+    return last_activation.overwrite(hidden)
 
 
 class ConvLayer(nn.Module):
@@ -155,26 +210,90 @@ class ConvLayer(nn.Module):
         norm_eps: float = 1e-8,
     ):
         super().__init__()
-        self.residual = nn.Sequential(
-            nn.Conv1d(channels, hidden_channels, 1),
-            PReLU(),
-            make_norm(norm, hidden_channels, norm_eps, causal),
-            DepthwiseConv1d(hidden_channels, kernel_size, dilation, causal),
-            PReLU(),
-            make_norm(norm, hidden_channels, norm_eps, causal),
-            nn.Conv1d(hidden_channels, channels, 1),
+        hidden = hidden_layers(
+            channels, hidden_channels, kernel_size, dilation, norm, causal, norm_eps
         )
+        self.residual = nn.Sequential(*hidden, nn.Conv1d(hidden_channels, channels, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Add the layer's residual to `x` [batch, channels, frames]."""
-        pointwise, activation, norm, depthwise, last_activation, last_norm, last = self.residual
+        *hidden, norm, last = self.residual
         if not can_fold(norm, x):
             return x + self.residual(x)
-        # The same, with the norms folded into what follows them and the activations in place.
-        hidden = activation.overwrite(pointwise(x))
-        hidden = depthwise.forward_scaled(hidden, *norm.scale_and_shift(hidden))
-        hidden = last_activation.overwrite(hidden)
-        return x + norm_then_pointwise(last_norm, last, hidden)
+        return x + norm_then_pointwise(norm, last, folded_hidden([*hidden, norm], x))
+
+
+class SkipState(NamedTuple):
+    """The state of a separator with skip paths.
+
+    Arguments
+    ---------
+    features : torch.Tensor
+        The bottleneck feature, without the residual of the last layer, [batch, channels, frames].
+    hidden : torch.Tensor or None
+        What that residual is made from, [batch, hidden channels, frames]; None before any layer.
+    skips : torch.Tensor or float
+        The sum of the skip outputs so far, [batch, skip channels, frames].
+    """
+
+    features: torch.Tensor
+    hidden: torch.Tensor | None
+    skips: torch.Tensor | float
+
+
+class SkipConvLayer(nn.Module):
+    """One layer with a skip path.
+
+    No mask depends on the residual of the last layer that runs. So a residual's 1x1 convolution
+    belongs to the layer that takes it in, not to the one before: each block then trains all of
+    its parameters in its own stage, and l blocks have those of a network of l blocks.
+
+    Arguments
+    ---------
+    channels, hidden_channels, kernel_size, dilation, norm, causal, norm_eps
+        As `ConvLayer`.
+    skip_channels : int
+        Channels of the skip output <Sc>.
+    first : bool
+        Whether there is no layer before.
+
+    Example
+    -------
+    >>> layer = SkipConvLayer(8, 16, 3, 1, "gLN", False, 1e-8, skip_channels=4, first=True)
+    >>> layer(SkipState(torch.rand(2, 8, 50), None, 0.0)).skips.shape
+    torch.Size([2, 4, 50])
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        hidden_channels: int,
+        kernel_size: int,
+        dilation: int,
+        norm: str,
+        causal: bool,
+        norm_eps: float,
+        skip_channels: int,
+        first: bool,
+    ):
+        super().__init__()
+        self.residual = None if first else nn.Conv1d(hidden_channels, channels, 1)
+        self.hidden = nn.Sequential(
+            *hidden_layers(channels, hidden_channels, kernel_size, dilation, norm, causal, norm_eps)
+        )
+        self.skip = nn.Conv1d(hidden_channels, skip_channels, 1)
+
+    def forward(self, state: SkipState) -> SkipState:
+        """Add the residual of the layer before to the features, and a skip output to the sum."""
+        features = state.features
+        if self.residual is not None:
+            features = features + self.residual(state.hidden)
+        *layers, last_norm = self.hidden
+        if can_fold(last_norm, features):
+            hidden = last_norm(folded_hidden([*layers, last_norm], features))
+        else:
+            hidden = self.hidden(features)
+        return SkipState(features, hidden, state.skips + self.skip(hidden))
 
 
 class MaskHead(nn.Module):
@@ -208,3 +327,11 @@ class MaskHead(nn.Module):
     def forward(self, state: torch.Tensor) -> torch.Tensor:
         """Masks [batch, sources, filters, frames] from `state` [batch, channels, frames]."""
         return self.activation(self.mask(state)).unflatten(1, (self.num_sources, -1))
+
+
+class SkipMaskHead(MaskHead):
+    """`MaskHead` on the sum of the skip outputs."""
+
+    def forward(self, state: SkipState) -> torch.Tensor:
+        """Masks [batch, sources, filters, frames]."""
+        return super().forward(state.skips)

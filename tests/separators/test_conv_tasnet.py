@@ -1,0 +1,100 @@
+"""Conv-TasNet beside torchaudio's, and its skip paths in blockwise training."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+from torchaudio.models import ConvTasNet
+
+from bloomnet_sb.errors import InputError
+from bloomnet_sb.losses import training_loss
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.schedule import BlockwiseSchedule
+from bloomnet_sb.separators import ConvTasNetSeparator
+
+KERNEL, STRIDE = 16, 8
+LAYERS = 2
+
+
+def ours_and_theirs(num_blocks: int, num_sources: int, mask_activation: str):
+    """BloomNet and torchaudio's network of the same sizes, ours with random weights."""
+    torch.manual_seed(0)
+    separator = ConvTasNetSeparator(
+        num_filters=12,
+        bottleneck_channels=8,
+        hidden_channels=10,
+        layers_per_block=LAYERS,
+        num_blocks=num_blocks,
+        num_sources=num_sources,
+        mask_activation=mask_activation,
+        skip_channels=8,
+    )
+    ours = BloomNet(separator, 12, KERNEL, encoder_activation="linear", level_norm=False)
+    for parameter in ours.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    theirs = ConvTasNet(
+        num_sources, KERNEL, 12, 3, 8, 10, LAYERS, num_blocks, msk_activate=mask_activation
+    )
+    return ours.eval(), theirs.eval()
+
+
+def load_ours(theirs: ConvTasNet, ours: BloomNet, blocks: int) -> None:
+    """Give torchaudio's network the weights that our estimate of `blocks` blocks uses."""
+    separator, head = ours.separator, ours.separator.heads[blocks - 1].mask
+    mask = theirs.mask_generator
+    pairs = [
+        (mask.input_norm, separator.norm),
+        (mask.input_conv, separator.bottleneck),
+        (mask.output_prelu, head[0]),
+        (mask.output_conv, head[1]),
+    ]
+    layers = [layer for block in separator.blocks[:blocks] for layer in block]
+    for index, (layer, other) in enumerate(zip(layers, mask.conv_layers, strict=True)):
+        pairs += list(zip(other.conv_layers, layer.hidden, strict=True))
+        pairs.append((other.skip_out, layer.skip))
+        if index > 0:
+            pairs.append((mask.conv_layers[index - 1].res_out, layer.residual))
+    for module, source in pairs:
+        module.load_state_dict(source.state_dict())
+    with torch.no_grad():
+        theirs.encoder.weight.copy_(ours.encoder.weight[:, None])
+        theirs.decoder.weight.copy_(ours.decoders[blocks - 1].weight[:, None])
+
+
+@pytest.mark.parametrize(("num_sources", "mask_activation"), [(1, "sigmoid"), (2, "relu")])
+@pytest.mark.parametrize("samples", [100, 1000, 1003])
+@pytest.mark.parametrize("with_autograd", [True, False])
+def test_estimates_are_torchaudios(num_sources, mask_activation, samples, with_autograd):
+    mix = torch.randn(2, samples)
+    for blocks in (1, 2, 3):
+        ours, theirs = ours_and_theirs(3, num_sources, mask_activation)
+        theirs = ours_and_theirs(blocks, num_sources, mask_activation)[1]
+        load_ours(theirs, ours, blocks)
+        with torch.set_grad_enabled(with_autograd):
+            # torchaudio's filters begin one stride before the signal and end one after it.
+            estimate = ours.estimate(F.pad(mix, (STRIDE, STRIDE)), blocks)[:, STRIDE:-STRIDE]
+            expected = theirs(mix[:, None]).transpose(1, 2)
+        torch.testing.assert_close(estimate, expected, atol=1e-5, rtol=1e-5)
+        assert ours.num_parameters(blocks) == sum(p.numel() for p in theirs.parameters())
+
+
+@pytest.mark.parametrize("skip_channels", [None, 6])
+def test_every_parameter_of_a_stage_gets_a_gradient(skip_channels):
+    settings = {"epochs": 1, "lr": 1e-3, "segment_seconds": 1.0}
+    separator = ConvTasNetSeparator(
+        12, 8, 10, num_blocks=3, layers_per_block=LAYERS, skip_channels=skip_channels
+    )
+    model = BloomNet(separator, 12, KERNEL)
+    for stage in BlockwiseSchedule("blockwise", 3, settings, settings, settings).stages:
+        trained = {p for name in stage.parts for p in model.part(name).parameters()}
+        for parameter in model.parameters():
+            parameter.requires_grad_(parameter in trained)
+            parameter.grad = None
+        estimates = model(torch.randn(2, 800), depths=stage.depths)
+        training_loss(estimates, torch.randn(2, 800, 1), 0.01).backward()
+        assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in trained)
+
+
+@pytest.mark.parametrize("skip_channels", [0, 1.5])
+def test_wrong_skip_channels(skip_channels):
+    with pytest.raises(InputError, match="skip_channels is"):
+        ConvTasNetSeparator(skip_channels=skip_channels)
