@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Recipe: BLOOM-Net speech enhancement with a SepFormer separator, trained block by block.
+"""Recipe: BLOOM-Net speech enhancement or separation with a SepFormer separator, trained block by block.
 
     python train.py hparams/librispeech_musan.yaml --data_folder /path/to/corpora
+    python train.py hparams/libri2mix.yaml --data_folder /path/to/librimix
 
 The experiment is `bloomnet_sb.experiment.main`, with `bloomnet_sb.brain.BlockwiseBrain`; what is
 particular to SepFormer stands in hparams/*.yaml.
