@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Recipe: BLOOM-Net speech enhancement or separation with a SepFormer separator, trained block by block.
+"""Recipe: BLOOM-Net with a SepFormer separator, for enhancement or separation of speech.
 
     python train.py hparams/librispeech_musan.yaml --data_folder /path/to/corpora
     python train.py hparams/libri2mix.yaml --data_folder /path/to/librimix
