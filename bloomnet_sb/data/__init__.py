@@ -1,5 +1,6 @@
 """Corpora to manifests, and manifests to mixtures with their clean sources."""
 
+from bloomnet_sb.data.augmentation import Augmentation
 from bloomnet_sb.data.datasets import eval_dataset, train_dataset, train_sampler
 from bloomnet_sb.data.librimix import (
     librimix_eval_dataset,
@@ -10,6 +11,7 @@ from bloomnet_sb.data.librispeech_musan import prepare_librispeech_musan
 from bloomnet_sb.data.manifests import manifests_summary
 
 __all__ = [
+    "Augmentation",
     "eval_dataset",
     "librimix_eval_dataset",
     "librimix_train_dataset",

@@ -8,6 +8,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.dataio.sampler import ReproducibleRandomSampler
 from speechbrain.utils.data_pipeline import provides, takes
 
+from bloomnet_sb.data.augmentation import Augmentation
 from bloomnet_sb.data.manifests import load_manifest
 from bloomnet_sb.data.mixing import File, draw_mixture, fixed_mixture
 from bloomnet_sb.errors import check_positive
@@ -24,6 +25,7 @@ def train_dataset(
     snr_db: tuple[float, float],
     sample_rate: int,
     seed: int,
+    augment: Augmentation | None = None,
 ) -> "DrawDataset":
     """Training mixtures, drawn anew each time; to be read with `train_sampler`.
 
@@ -44,6 +46,8 @@ def train_dataset(
         In Hz.
     seed : int
         Another seed, other draws.
+    augment : Augmentation, optional
+        Random changes of speech, noise and recording. Default: none.
 
     Returns
     -------
@@ -60,7 +64,7 @@ def train_dataset(
 
     def draw(wav: str, length: int, key: tuple[int, int]) -> Mixture:
         rng = np.random.default_rng([seed, *key])
-        return draw_mixture((wav, length), noises, frames, snr_db, rng)
+        return draw_mixture((wav, length), noises, frames, snr_db, rng, augment)
 
     speech = load_manifest(manifest_folder, data_folder, "speech_train")
     return DrawDataset(speech, [mixture_item(draw, "wav", "frames", "key")], OUTPUT_KEYS)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bloomnet_sb.data.audio import read_audio
+from bloomnet_sb.data.augmentation import Augmentation
 from bloomnet_sb.errors import InputError
 
 SILENCE_DB = -60.0
@@ -82,6 +83,7 @@ def draw_mixture(
     frames: int,
     snr_db: tuple[float, float],
     rng: np.random.Generator,
+    augment: Augmentation | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw a random segment of an utterance, a random stretch of a noise, and an SNR.
 
@@ -101,6 +103,8 @@ def draw_mixture(
         Lowest and highest SNR, in dB.
     rng : numpy.random.Generator
         Where every draw comes from.
+    augment : Augmentation, optional
+        Random changes of speech, noise and recording. Default: none.
 
     Returns
     -------
@@ -121,9 +125,19 @@ def draw_mixture(
     >>> draw_mixture(speech, [noise], 16000, (-5, 10), rng)[0].shape
     (16000,)
     """
-    target = _draw_file([speech], frames, rng, loop=False)
-    noise = _draw_file(noises, frames, rng, loop=True)
-    return mix_at_snr(target, noise, rng.uniform(*snr_db))
+
+    def draw_speech(length: int) -> np.ndarray:
+        return _draw_file([speech], length, rng, loop=False)
+
+    def draw_noise(length: int) -> np.ndarray:
+        return _draw_file(noises, length, rng, loop=True)
+
+    if augment is None:
+        return mix_at_snr(draw_speech(frames), draw_noise(frames), rng.uniform(*snr_db))
+    speech_changed = augment.speech(draw_speech, frames, rng)
+    noise_changed = augment.noise(draw_noise, frames, rng)
+    mixture = mix_at_snr(speech_changed, noise_changed, rng.uniform(*snr_db))
+    return at_unit_power(*augment.recording(*mixture, rng))
 
 
 def fixed_mixture(

@@ -1,0 +1,163 @@
+"""Augmentation of training draws: more voices, noises and recordings than a corpus has."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from speechbrain.augment.time_domain import SpeedPerturb
+
+from bloomnet_sb.errors import InputError, check_positive
+
+EQ_POINTS = 8
+LOWEST_EQ_HZ = 60.0
+
+Draw = Callable[[int], np.ndarray]
+
+
+class Augmentation:
+    """Random changes of the speech, of the noise and of the recording of both.
+
+    Speech and noise are played at a random speed (SpeechBrain's `SpeedPerturb`) and each through
+    a random equaliser; the noise is the sum of several, some of them reversed in time; the
+    recording of both has a random upper band limit. The target is the speech as it is in the
+    recording. Every choice comes from the draw's own generator.
+
+    Arguments
+    ---------
+    sample_rate : int
+        In Hz.
+    speech_speeds, noise_speeds : sequence of int
+        Speeds to choose from, in per cent; the pitch changes with them.
+    most_noises : int
+        The most noises that are summed.
+    eq_db : float
+        The equalisers' gains are random between minus and plus this, in dB.
+    band_limits_hz : sequence of float
+        Upper band limits to choose from; one at or above half the sample rate is none.
+
+    Raises
+    ------
+    InputError
+        For a value that cannot be.
+
+    Example
+    -------
+    >>> augment = Augmentation(16000, speech_speeds=[80, 120])
+    >>> augment.speech(np.random.randn, 8000, np.random.default_rng(0)).shape
+    (8000,)
+    """
+
+    def __init__(
+        self,
+        sample_rate: int,
+        speech_speeds: Sequence[int] = (85, 90, 95, 100, 105, 110, 115),
+        noise_speeds: Sequence[int] = (60, 70, 80, 90, 100, 115, 130, 150),
+        most_noises: int = 2,
+        eq_db: float = 6.0,
+        band_limits_hz: Sequence[float] = (4000.0, 6000.0, 8000.0, 8000.0),
+    ):
+        check_positive(sample_rate=sample_rate, most_noises=most_noises)
+        for name, speeds in (("speech_speeds", speech_speeds), ("noise_speeds", noise_speeds)):
+            if not speeds or min(speeds) <= 0:
+                raise InputError(f"{name} is {list(speeds)}, but must be percentages above 0")
+        if eq_db < 0:
+            raise InputError(f"eq_db is {eq_db}, but must be 0 or more")
+        if not band_limits_hz or min(band_limits_hz) <= 0:
+            raise InputError(
+                f"band_limits_hz is {list(band_limits_hz)}, but must be frequencies above 0"
+            )
+        self.sample_rate = sample_rate
+        self.speech_speeds, self.noise_speeds = list(speech_speeds), list(noise_speeds)
+        self.most_noises = most_noises
+        self.eq_db = eq_db
+        self.band_limits_hz = list(band_limits_hz)
+        self.at_speed = {
+            speed: SpeedPerturb(sample_rate, [speed])
+            for speed in {*self.speech_speeds, *self.noise_speeds}
+        }
+
+    def speech(self, draw: Draw, frames: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw speech at a random speed and through a random equaliser.
+
+        Arguments
+        ---------
+        draw : callable
+            Gives a segment of so many samples.
+        frames : int
+            Length of the result.
+        rng : numpy.random.Generator
+            Where every choice comes from.
+
+        Returns
+        -------
+        numpy.ndarray
+            [frames].
+        """
+        return self._equalised(self._at_speed(draw, frames, self.speech_speeds, rng), rng)
+
+    def noise(self, draw: Draw, frames: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw one or several noises; the arguments are those of `speech`.
+
+        Arguments
+        ---------
+        draw, frames, rng
+            As `speech`.
+
+        Returns
+        -------
+        numpy.ndarray
+            [frames].
+        """
+        total = np.zeros(frames)
+        for _ in range(rng.integers(self.most_noises) + 1):
+            noise = self._at_speed(draw, frames, self.noise_speeds, rng)
+            noise = self._equalised(noise[:: rng.choice([-1, 1])], rng)
+            level = np.sqrt(np.mean(np.square(noise)))
+            total += noise / max(level, 1e-12) * 10 ** (rng.uniform(-10, 0) / 20)
+        return total
+
+    def recording(
+        self, mix: np.ndarray, target: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Limit the band of a mixture and of the speech in it.
+
+        Arguments
+        ---------
+        mix, target : numpy.ndarray
+            [time].
+        rng : numpy.random.Generator
+            Where the choice comes from.
+
+        Returns
+        -------
+        (numpy.ndarray, numpy.ndarray)
+            Both, with the same band limit.
+        """
+        limit = rng.choice(self.band_limits_hz)
+        if limit >= self.sample_rate / 2:
+            return mix, target
+        frequencies = np.fft.rfftfreq(len(mix), 1 / self.sample_rate)
+        # A fall of an octave's eighth: a hard edge would ring.
+        gain = np.clip((1.1 * limit - frequencies) / (0.1 * limit), 0, 1)
+        return _filtered(mix, gain), _filtered(target, gain)
+
+    def _at_speed(
+        self, draw: Draw, frames: int, speeds: list[int], rng: np.random.Generator
+    ) -> np.ndarray:
+        speed = int(rng.choice(speeds))
+        segment = draw(-(-frames * speed // 100) + 1)
+        if speed == 100:
+            return segment[:frames]
+        return self.at_speed[speed](torch.from_numpy(segment)[None].float())[0, :frames].numpy()
+
+    def _equalised(self, signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        points = np.geomspace(LOWEST_EQ_HZ, self.sample_rate / 2, EQ_POINTS)
+        gains_db = rng.uniform(-self.eq_db, self.eq_db, EQ_POINTS)
+        frequencies = np.fft.rfftfreq(len(signal), 1 / self.sample_rate)
+        gain_db = np.interp(np.log(np.maximum(frequencies, 1.0)), np.log(points), gains_db)
+        return _filtered(signal, 10 ** (gain_db / 20))
+
+
+def _filtered(signal: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """A signal through a filter of this gain at each of its frequencies."""
+    return np.fft.irfft(np.fft.rfft(signal) * gain, len(signal)).astype(np.float32)

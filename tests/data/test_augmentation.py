@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+
+from bloomnet_sb.data import Augmentation
+from bloomnet_sb.data.mixing import draw_mixture, power
+from bloomnet_sb.errors import InputError
+from tests.conftest import SAMPLES
+
+RATE = 16000
+SPEECH = (str(SAMPLES / "demo" / "clean_0dB.flac"), 99587)
+NOISES = [
+    (str(path), 64000)
+    for path in sorted((SAMPLES / "musan" / "noise" / "free-sound").glob("*.flac"))[:3]
+]
+PLAIN = {"speech_speeds": [100], "noise_speeds": [100], "eq_db": 0, "band_limits_hz": [8000]}
+
+
+def tone(hertz):
+    return lambda frames: np.sin(2 * np.pi * hertz / RATE * np.arange(frames))
+
+
+def loudest_hertz(signal):
+    return np.abs(np.fft.rfft(signal)).argmax() * RATE / len(signal)
+
+
+def draw(augment, seed):
+    return draw_mixture(SPEECH, NOISES, 8000, (5, 5), np.random.default_rng(seed), augment)
+
+
+@pytest.mark.parametrize("frames", [1000, 8000, 12345])
+@pytest.mark.parametrize("speed", [60, 85, 100, 115, 150])
+def test_speed_changes_the_pitch_not_the_length(frames, speed):
+    augment = Augmentation(RATE, **{**PLAIN, "speech_speeds": [speed]})
+    signal = augment.speech(tone(1000), frames, np.random.default_rng(0))
+    assert signal.shape == (frames,)
+    assert loudest_hertz(signal) == pytest.approx(10 * speed, abs=2 * RATE / frames)
+
+
+def test_a_draw_is_a_function_of_its_generator():
+    augment = Augmentation(RATE)
+    for one, two in zip(draw(augment, 0), draw(augment, 0), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(draw(augment, 0)[0], draw(augment, 1)[0])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_mixtures_keep_their_snr_and_unit_power(seed):
+    augment = Augmentation(RATE, band_limits_hz=[8000])
+    mix, target = draw(augment, seed)
+    assert power(mix) == pytest.approx(1, rel=1e-4)
+    assert 10 * np.log10(power(target) / power(mix - target)) == pytest.approx(5, abs=0.01)
+
+
+def test_the_band_limit_is_the_same_for_mixture_and_target():
+    mix, target = draw(Augmentation(RATE, band_limits_hz=[2000]), 0)
+    for signal in (mix, target):
+        spectrum = np.abs(np.fft.rfft(signal)) ** 2
+        edge = round(2300 / RATE * len(signal))
+        assert spectrum[edge:].sum() < 1e-6 * spectrum.sum()
+    assert power(mix) == pytest.approx(1, rel=1e-4)
+
+
+def test_without_changes_the_noise_is_itself_or_reversed():
+    augment = Augmentation(RATE, **PLAIN, most_noises=1)
+    noise = augment.noise(lambda n: np.arange(n) - 500.0, 1000, np.random.default_rng(0))
+    assert abs(np.corrcoef(noise, np.arange(1000))[0, 1]) == pytest.approx(1, abs=1e-4)
+
+
+def test_silence_stays_finite():
+    silent = Augmentation(RATE).noise(np.zeros, 1000, np.random.default_rng(0))
+    assert not silent.any()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"speech_speeds": []}, "speech_speeds is"),
+        ({"noise_speeds": [0, 100]}, "noise_speeds is"),
+        ({"most_noises": 0}, "most_noises is 0"),
+        ({"eq_db": -1}, "eq_db is -1"),
+        ({"band_limits_hz": [0]}, "band_limits_hz is"),
+    ],
+)
+def test_wrong_options(options, message):
+    with pytest.raises(InputError, match=message):
+        Augmentation(RATE, **options)
