@@ -26,14 +26,17 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "hyperpyyaml>=1.2.3",
+        "librosa>=0.10",  # speechmos needs it and onnxruntime, but does not say so
         "matplotlib>=3.8",
         "numpy>=1.26",
+        "onnxruntime>=1.17",
         "pesq>=0.0.4",
         "pystoi>=0.4.1",
         "safetensors>=0.4",
         "scipy>=1.11",
         "soundfile>=0.12.1",
         "speechbrain>=1.1,<1.2",
+        "speechmos>=0.0.1.1",
         "torch>=2.7.1",  # as SpeechBrain 1.1 asks for
         "torchaudio>=2.7.1",
         "tqdm>=4.66",

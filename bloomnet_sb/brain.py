@@ -24,7 +24,7 @@ class BlockwiseBrain(sb.core.Brain):
 
     Takes the arguments of `speechbrain.core.Brain`; `modules` holds the network as "model", and
     `hparams` the entries schedule, epoch_counter, train_logger, use_tensorboard, output_folder,
-    sample_rate, seed, level_weight and segments_per_epoch.
+    sample_rate, seed, level_weight, segments_per_epoch and with_dnsmos.
 
     Example
     -------
@@ -155,7 +155,7 @@ class BlockwiseBrain(sb.core.Brain):
         if stage == sb.Stage.VALID:
             self.valid_si_sdr.append(-negative_si_sdr(estimates, target).mean((1, 2)).cpu())
         if stage == sb.Stage.TEST:
-            self.scores.add(batch.id[0], batch.mix.data, target, estimates)
+            self.scores.add(batch.id[0], batch.mix.data, target, estimates, batch.noise[0] or None)
         return training_loss(estimates, target, self.hparams.level_weight)
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step: bool) -> None:
@@ -168,7 +168,9 @@ class BlockwiseBrain(sb.core.Brain):
         if stage == sb.Stage.VALID:
             self.valid_si_sdr = []
         if stage == sb.Stage.TEST:
-            self.scores = DepthScores(self.schedule.depths, self.hparams.sample_rate)
+            self.scores = DepthScores(
+                self.schedule.depths, self.hparams.sample_rate, self.hparams.with_dnsmos
+            )
 
     def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
         """Log an epoch and save its checkpoint."""

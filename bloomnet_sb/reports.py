@@ -17,19 +17,21 @@ from bloomnet_sb.files import written_whole
 from bloomnet_sb.interface import HPARAMS_FILE, WEIGHTS_FILE
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.profiling import DepthProfile
-from bloomnet_sb.scoring import METRICS, DepthScores
+from bloomnet_sb.scoring import METRICS, DepthScores, noise_name, snr_band
 
 matplotlib.use("Agg")
 
 BYTES_PER_PARAMETER = 4
 HEADER = (
-    "| blocks | parameters | MMAC/s | RTF | SI-SDR | SI-SDRi | PESQ | STOI | level |\n"
-    "| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+    "| blocks | parameters | MMAC/s | RTF | SI-SDR | SI-SDRi | PESQ | STOI | DNSMOS | level |\n"
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
 )
+FORMATS = ("{:.2f}", "{:.2f}", "{:.2f}", "{:.3f}", "{:.2f}", "{:+.1f}")
 LEGEND = (
     "MMAC/s: million multiply-accumulates for a second of audio. RTF: seconds of compute for a "
     "second of audio. SI-SDR and its improvement in dB, PESQ wide band (at 8 kHz narrow band), "
-    "level: median over the test set of the estimate's level over the clean speech's, in dB.\n"
+    "DNSMOS its overall score, level: median over the test set of the estimate's level over the "
+    "clean speech's, in dB.\n"
 )
 
 
@@ -48,9 +50,10 @@ def make_results(scores: DepthScores, profile: list[DepthProfile], model: BloomN
     Returns
     -------
     dict
-        "test_mixtures", "depths" (a list; 0 blocks is the unprocessed mixture), "failures" and
-        "memory_bytes" of this network and of the stand-alone networks that it replaces, one for
-        each depth that was scored.
+        "test_mixtures", "depths" (a list; 0 blocks is the unprocessed mixture), "by_snr" and
+        "by_noise" (see `DepthScores.improvement_by`), "failures" and "memory_bytes" of this
+        network and of the stand-alone networks that it replaces, one for each depth that was
+        scored.
     """
     costs = {depth.blocks: asdict(depth) for depth in profile}
     in_use = {
@@ -63,6 +66,8 @@ def make_results(scores: DepthScores, profile: list[DepthProfile], model: BloomN
     return {
         "test_mixtures": len({row["utterance"] for row in scores.rows}),
         "depths": [{**costs.get(row["blocks"], {}), **row} for row in scores.summary()],
+        "by_snr": scores.improvement_by(snr_band),
+        "by_noise": scores.improvement_by(noise_name),
         "failures": scores.failures,
         "memory_bytes": {
             "this_network": BYTES_PER_PARAMETER * sum(p.numel() for p in in_use),
@@ -72,7 +77,7 @@ def make_results(scores: DepthScores, profile: list[DepthProfile], model: BloomN
 
 
 def results_table(results: dict) -> str:
-    """The results as a Markdown table with a line on memory below.
+    """The results as Markdown tables with a line on memory below.
 
     Arguments
     ---------
@@ -88,6 +93,9 @@ def results_table(results: dict) -> str:
     lines = [HEADER]
     lines += [_table_row(row) for row in results["depths"]]
     lines += [f"\n{LEGEND}\n", *(f"Not scored: {failure}\n" for failure in results["failures"])]
+    depths = [row["blocks"] for row in results["depths"][1:]]
+    lines.append(_groups_table("input SNR", depths, results["by_snr"]))
+    lines.append(_groups_table("noise", depths, results["by_noise"]))
     num_networks = len(results["depths"]) - 1
     lines.append(
         f"Memory of the weights: {memory['this_network'] / 1e6:.2f} MB for this one network, "
@@ -235,9 +243,20 @@ def write_pretrained(
 
 def _table_row(row: dict) -> str:
     cells = ["unprocessed", "", "", ""] if row["blocks"] == 0 else _cost_cells(row)
-    formats = dict(zip(METRICS, ("{:.2f}", "{:.2f}", "{:.2f}", "{:.3f}", "{:+.1f}"), strict=True))
+    formats = dict(zip(METRICS, FORMATS, strict=True))
     cells += ["" if row[m] is None else formats[m].format(row[m]) for m in METRICS]
     return "| " + " | ".join(cells) + " |\n"
+
+
+def _groups_table(title: str, depths: list[int], groups: list[dict]) -> str:
+    if not groups:
+        return ""
+    heads = [title, "mixtures", *(f"SI-SDRi, {blocks} blocks" for blocks in depths)]
+    lines = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
+    for group in groups:
+        gains = [f"{gain:.2f}" for gain in group["si_sdr_improvement"]]
+        lines.append("| " + " | ".join([group["group"], str(group["mixtures"]), *gains]) + " |")
+    return "\n".join(lines) + "\n\n"
 
 
 def _cost_cells(row: dict) -> list[str]:

@@ -1,51 +1,61 @@
-"""Scores of every depth: SI-SDR, PESQ, STOI and level."""
+"""Scores of every depth over a test set: SI-SDR, level, PESQ, STOI and DNSMOS."""
 
-import warnings
-from collections.abc import Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 
 import numpy as np
 import torch
-from pesq import PesqError, pesq
-from pystoi import stoi
 
 from bloomnet_sb.losses import level_difference_db, negative_si_sdr
+from bloomnet_sb.metrics import perceptual_scores
 
-METRICS = ("si_sdr", "si_sdr_improvement", "pesq", "stoi", "level_db")
+METRICS = ("si_sdr", "si_sdr_improvement", "pesq", "stoi", "dnsmos", "level_db")
+SNR_BAND_DB = 5
+# Signals that wait for a process are in memory.
+MOST_WAITING = 64
 
 
 class DepthScores:
     """Scores of the unprocessed mixture and of each depth's estimate, over a test set.
+
+    PESQ, STOI and DNSMOS are computed in processes beside this one.
 
     Arguments
     ---------
     depths : sequence of int
         The numbers of blocks of the estimates to come.
     sample_rate : int
-        In Hz; PESQ is wide-band at 16000, narrow-band at 8000, and left out at other rates.
-
-    Attributes
-    ----------
-    failures : list of str
-        Each metric that could not be computed, with its utterance, depth and reason; the means
-        leave these out.
+        In Hz, see `bloomnet_sb.metrics.perceptual_scores`.
+    with_dnsmos : bool
+        Whether DNSMOS is computed.
 
     Example
     -------
-    >>> scores = DepthScores([1, 2], sample_rate=16000)
+    >>> scores = DepthScores([1, 2], sample_rate=16000, with_dnsmos=False)
     >>> mix, target = torch.randn(1, 16000), torch.randn(1, 16000, 1)
     >>> scores.add("an-id", mix, target, torch.randn(2, 1, 16000, 1))
     >>> [row["blocks"] for row in scores.summary()]
     [0, 1, 2]
     """
 
-    def __init__(self, depths: Sequence[int], sample_rate: int):
+    def __init__(self, depths: Sequence[int], sample_rate: int, with_dnsmos: bool = True):
         self.depths = list(depths)
         self.sample_rate = sample_rate
-        self.rows = []
-        self.failures = []
+        self.with_dnsmos = with_dnsmos
+        self._rows = []
+        self._failures = []
+        self._waiting: deque[tuple[dict, Future]] = deque()
+        self._pool = None
 
     def add(
-        self, utterance_id: str, mix: torch.Tensor, target: torch.Tensor, estimates: torch.Tensor
+        self,
+        utterance_id: str,
+        mix: torch.Tensor,
+        target: torch.Tensor,
+        estimates: torch.Tensor,
+        noise: str | None = None,
     ) -> None:
         """Score one test mixture.
 
@@ -59,25 +69,46 @@ class DepthScores:
             The clean sources [1, time, sources].
         estimates : torch.Tensor
             The estimates [blocks, 1, time, sources].
+        noise : str, optional
+            The name of the noise in it.
         """
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(os.cpu_count())
         unprocessed = mix[None, ..., None].expand(1, -1, -1, target.shape[-1])
         signals = torch.cat([unprocessed, estimates])
         si_sdr = -negative_si_sdr(signals, target).mean((1, 2))
         level = level_difference_db(signals, target).mean((1, 2))
+        snr_db = _snr_db(mix, target)
         for index, blocks in enumerate([0, *self.depths]):
             clean, signal = target[0].t().cpu().numpy(), signals[index, 0].t().cpu().numpy()
-            where = f"{utterance_id} at {blocks} blocks"
-            self.rows.append(
-                {
-                    "utterance": utterance_id,
-                    "blocks": blocks,
-                    "si_sdr": float(si_sdr[index]),
-                    "si_sdr_improvement": float(si_sdr[index] - si_sdr[0]),
-                    "pesq": self._pesq(where, clean, signal),
-                    "stoi": self._stoi(where, clean, signal),
-                    "level_db": float(level[index]),
-                }
+            row = {
+                "utterance": utterance_id,
+                "noise": noise,
+                "snr_db": snr_db,
+                "blocks": blocks,
+                "si_sdr": float(si_sdr[index]),
+                "si_sdr_improvement": float(si_sdr[index] - si_sdr[0]),
+                "level_db": float(level[index]),
+            }
+            scores = self._pool.submit(
+                perceptual_scores, clean, signal, self.sample_rate, self.with_dnsmos
             )
+            self._waiting.append((row, scores))
+        self._gather(MOST_WAITING)
+
+    @property
+    def rows(self) -> list[dict]:
+        """The scores of each test mixture at each depth; None for a metric without a score."""
+        self._gather(0)
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+        return self._rows
+
+    @property
+    def failures(self) -> list[str]:
+        """Each metric that failed, with utterance, depth and reason; the means leave it out."""
+        return self._failures if self.rows else []
 
     def summary(self) -> list[dict]:
         """Means over the test set, the level's median; 0 blocks is the unprocessed mixture.
@@ -99,24 +130,79 @@ class DepthScores:
             table.append(row)
         return table
 
-    def _pesq(self, where: str, clean: np.ndarray, signal: np.ndarray) -> float | None:
-        mode = {16000: "wb", 8000: "nb"}.get(self.sample_rate)
-        if mode is None:
-            return None
-        try:
-            pairs = zip(clean, signal, strict=True)
-            return float(np.mean([pesq(self.sample_rate, c, s, mode) for c, s in pairs]))
-        except (PesqError, ValueError) as error:
-            self.failures.append(f"PESQ of {where}: {error}")
-            return None
+    def improvement_by(self, group: Callable[[dict], str | None]) -> list[dict]:
+        """SI-SDR improvement at each depth, by group of test mixtures.
 
-    def _stoi(self, where: str, clean: np.ndarray, signal: np.ndarray) -> float | None:
-        # pystoi warns, and returns 1e-5, where it finds too little speech.
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", RuntimeWarning)
-            try:
-                pairs = zip(clean, signal, strict=True)
-                return float(np.mean([stoi(c, s, self.sample_rate) for c, s in pairs]))
-            except RuntimeWarning as error:
-                self.failures.append(f"STOI of {where}: {str(error).splitlines()[0]}")
-                return None
+        Arguments
+        ---------
+        group : callable
+            Gives the group of a row, such as `snr_band` and `noise_name`; None: in no group.
+
+        Returns
+        -------
+        list of dict
+            For each group: its name as "group", how many "mixtures" it has, and the mean
+            "si_sdr_improvement" at each depth, a list.
+        """
+        groups: dict[str, dict[int, list[float]]] = {}
+        for row in self.rows:
+            if row["blocks"] and group(row) is not None:
+                depths = groups.setdefault(group(row), {depth: [] for depth in self.depths})
+                depths[row["blocks"]].append(row["si_sdr_improvement"])
+        return [
+            {
+                "group": name,
+                "mixtures": len(depths[self.depths[0]]),
+                "si_sdr_improvement": [float(np.mean(values)) for values in depths.values()],
+            }
+            for name, depths in sorted(groups.items(), key=_natural)
+        ]
+
+    def _gather(self, still_waiting: int) -> None:
+        while len(self._waiting) > still_waiting:
+            row, future = self._waiting.popleft()
+            scores, failures = future.result()
+            self._rows.append({**row, **scores})
+            where = f"{row['utterance']} at {row['blocks']} blocks"
+            self._failures += [f"{m.upper()} of {where}: {why}" for m, why in failures.items()]
+
+
+def snr_band(row: dict) -> str | None:
+    """The band of 5 dB that a row's input SNR is in.
+
+    Example
+    -------
+    >>> snr_band({"snr_db": -1.5})
+    '-5 to 0 dB'
+    """
+    if row["snr_db"] is None:
+        return None
+    lower = int(row["snr_db"] // SNR_BAND_DB) * SNR_BAND_DB
+    return f"{lower} to {lower + SNR_BAND_DB} dB"
+
+
+def noise_name(row: dict) -> str | None:
+    """The noise of a row.
+
+    Example
+    -------
+    >>> noise_name({"noise": "rain"})
+    'rain'
+    """
+    return row["noise"]
+
+
+def _natural(item: tuple[str, dict]) -> tuple[float, str]:
+    """Sort "-5 to 0 dB" by its number, and names after that by their letters."""
+    first = item[0].split()[0]
+    return (float(first), "") if first.lstrip("-").isdecimal() else (float("inf"), item[0])
+
+
+def _snr_db(mix: torch.Tensor, target: torch.Tensor) -> float | None:
+    """Power of all clean sources over that of the rest of the mixture; None without a rest."""
+    speech = target.sum(-1)
+    rest = (mix - speech).double().square().mean()
+    power = speech.double().square().mean()
+    if rest <= 1e-6 * power:
+        return None
+    return float(10 * torch.log10(power / rest))

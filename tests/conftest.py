@@ -34,6 +34,7 @@ TINY = {
     "end_to_end_segment_seconds": 0.25,
     "eval_seconds": 1.0,
     "num_workers": 1,
+    "with_dnsmos": False,
 }
 TINY_SEPARATORS = {
     "ConvTasNet": {"layers_per_block": 1, "bottleneck_channels": 8, "hidden_channels": 8},

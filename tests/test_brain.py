@@ -31,7 +31,7 @@ class Mixtures(torch.utils.data.Dataset):
         generator = torch.Generator().manual_seed(index)
         target = torch.sin(0.1 * (index + 1) * torch.arange(1600.0))
         mix = target + torch.randn(1600, generator=generator)
-        return {"id": str(index), "mix": mix, "target": target[:, None]}
+        return {"id": str(index), "mix": mix, "target": target[:, None], "noise": ""}
 
 
 @pytest.fixture
@@ -48,6 +48,7 @@ def make_brain(tmp_path):
             "use_tensorboard": False,
             "sample_rate": 16000,
             "level_weight": 0.01,
+            "with_dnsmos": False,
         }
         return BlockwiseBrain(
             {"model": model},
@@ -180,7 +181,7 @@ class Pairs(torch.utils.data.Dataset):
         time = torch.arange(1600.0)
         tones = torch.sin(torch.stack([(0.05 + 0.01 * index) * time, 0.9 * time + index], dim=-1))
         target = tones if index % 2 else tones.flip(-1)
-        return {"id": str(index), "mix": target.sum(-1), "target": target}
+        return {"id": str(index), "mix": target.sum(-1), "target": target, "noise": ""}
 
 
 def test_a_source_is_the_same_at_every_depth(make_brain):

@@ -36,28 +36,33 @@ model: !new:bloomnet_sb.model.BloomNet
 
 @pytest.fixture
 def results():
-    scores = DepthScores([1, 2], 16000)
-    scores.rows = [
-        {
-            "utterance": "an-id",
-            "blocks": blocks,
-            "si_sdr": 2.0 + blocks,
-            "si_sdr_improvement": float(blocks),
-            "pesq": None,
-            "stoi": 0.8,
-            "level_db": -0.04,
-        }
-        for blocks in range(3)
-    ]
-    scores.failures = ["PESQ of an-id at 0 blocks: no utterance"]
+    scores = DepthScores([1, 2], 16000, with_dnsmos=False)
+    generator = torch.Generator().manual_seed(0)
+    for name, samples in (("rain", 8000), ("click", 1600)):
+        target, noise = torch.randn(2, 1, samples, 1, generator=generator)
+        estimates = torch.stack([target + 0.5 * noise, target + 0.1 * noise])
+        scores.add(f"{name}-id", (target + noise)[..., 0], target, estimates, name)
     return make_results(scores, PROFILE, make_model(num_blocks=2))
 
 
-def test_table_and_memory(results):
+def test_tables_and_memory(results):
     lines = results_table(results).splitlines()
-    assert lines[2] == "| unprocessed |  |  |  | 2.00 | 0.00 |  | 0.800 | -0.0 |"
-    assert lines[4] == "| 2 | 1,500,000 | 75.0 | 0.020 | 4.00 | 2.00 |  | 0.800 | -0.0 |"
-    assert "Not scored: PESQ of an-id at 0 blocks: no utterance" in lines
+    heads = [cell.strip() for cell in lines[0].split("|")[1:-1]]
+    unprocessed, _, deepest = (
+        dict(zip(heads, [cell.strip() for cell in line.split("|")[1:-1]], strict=True))
+        for line in lines[2:5]
+    )
+    assert unprocessed["blocks"] == "unprocessed"
+    assert unprocessed["SI-SDRi"] == "0.00"
+    assert unprocessed["DNSMOS"] == ""
+    assert (deepest["blocks"], deepest["parameters"]) == ("2", "1,500,000")
+    assert (deepest["MMAC/s"], deepest["RTF"]) == ("75.0", "0.020")
+    assert float(deepest["SI-SDRi"]) == pytest.approx(20, abs=0.3)
+    assert "| input SNR | mixtures | SI-SDRi, 1 blocks | SI-SDRi, 2 blocks |" in lines
+    assert any(line.startswith("| rain | 1 | 6.") for line in lines)
+    failed = [line for line in lines if line.startswith("Not scored: ")]
+    assert len(failed) == len(results["failures"])
+    assert any("PESQ of click-id at 0 blocks: " in line for line in failed)
     assert "10.00 MB for the stand-alone networks that it replaces, 2 in number" in lines[-1]
     assert results["memory_bytes"]["this_network"] == 4 * make_model(num_blocks=2).num_parameters()
 

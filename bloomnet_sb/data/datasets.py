@@ -10,12 +10,10 @@ from speechbrain.utils.data_pipeline import provides, takes
 
 from bloomnet_sb.data.augmentation import Augmentation
 from bloomnet_sb.data.manifests import load_manifest
-from bloomnet_sb.data.mixing import File, draw_mixture, fixed_mixture
+from bloomnet_sb.data.mixing import File, Mixture, draw_mixture, fixed_mixture
 from bloomnet_sb.errors import check_positive
 
-OUTPUT_KEYS = ["id", "mix", "target"]
-
-Mixture = tuple[np.ndarray, np.ndarray]
+OUTPUT_KEYS = ["id", "mix", "target", "noise"]
 
 
 def train_dataset(
@@ -52,7 +50,7 @@ def train_dataset(
     Returns
     -------
     DrawDataset
-        Items with id, mix [time] and target [time, 1].
+        Items with id, mix [time], target [time, 1] and noise, its name.
 
     Raises
     ------
@@ -92,7 +90,7 @@ def eval_dataset(
     Returns
     -------
     DynamicItemDataset
-        Items with id, mix [time] and target [time, 1].
+        Items with id, mix [time], target [time, 1] and noise, its name.
 
     Raises
     ------
@@ -167,12 +165,12 @@ class DrawSampler(ReproducibleRandomSampler):
 
 
 def mixture_item(make: Callable[..., Mixture], *inputs: str) -> Callable:
-    """The dynamic items mix [time] and target [time, sources].
+    """The dynamic items mix [time], target [time, sources] and noise, its name.
 
     Arguments
     ---------
     make : callable
-        Gives a mixture [time] and its target [time] or [time, sources].
+        Gives a mixture.
     *inputs : str
         The keys of what it takes.
 
@@ -183,17 +181,18 @@ def mixture_item(make: Callable[..., Mixture], *inputs: str) -> Callable:
 
     Example
     -------
-    >>> item = mixture_item(lambda frames: (np.ones(frames), np.ones(frames)), "frames")
+    >>> item = mixture_item(lambda frames: Mixture(np.ones(frames), np.ones(frames)), "frames")
     >>> DynamicItemDataset({"an-id": {"frames": 9}}, [item], OUTPUT_KEYS)[0]["target"].shape
     torch.Size([9, 1])
     """
 
     @takes(*inputs)
-    @provides("mix", "target")
+    @provides("mix", "target", "noise")
     def mixture(*values):
-        mix, target = make(*values)
+        mix, target, noise = make(*values)
         yield torch.from_numpy(mix)
         yield torch.from_numpy(target.reshape(len(mix), -1))
+        yield noise
 
     return mixture
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from bloomnet_sb.data.datasets import OUTPUT_KEYS, DrawDataset, Mixture, mixture_item
+from bloomnet_sb.data.datasets import OUTPUT_KEYS, DrawDataset, mixture_item
 from bloomnet_sb.data.manifests import (
     corpus_root,
     find_audio,
@@ -15,7 +15,13 @@ from bloomnet_sb.data.manifests import (
     path_in_manifest,
     write_manifest,
 )
-from bloomnet_sb.data.mixing import at_unit_power, draw_sounding, random_start, read_segment
+from bloomnet_sb.data.mixing import (
+    Mixture,
+    at_unit_power,
+    draw_sounding,
+    random_start,
+    read_segment,
+)
 from bloomnet_sb.errors import InputError
 
 RATE_FOLDERS = {8000: "wav8k", 16000: "wav16k"}
@@ -131,7 +137,7 @@ def librimix_train_dataset(
     Returns
     -------
     DrawDataset
-        Items with id, mix [time] and target [time, sources].
+        Items with id, mix [time], target [time, sources] and noise, an empty name.
 
     Raises
     ------
@@ -181,8 +187,8 @@ def librimix_eval_dataset(
     Returns
     -------
     DynamicItemDataset
-        Items with id, mix [time] and target [time, sources], scaled as `librimix_train_dataset`
-        does.
+        Items with id, mix [time], target [time, sources] and noise, an empty name; scaled as
+        `librimix_train_dataset` does.
 
     Raises
     ------
@@ -241,4 +247,4 @@ def _scaled(path: str, signals: np.ndarray) -> Mixture:
     """Mixture [time] and target [time, sources] of a mixture and its sources [signals, time]."""
     if not signals[0].any():
         raise InputError(f"{path}: a silent mixture")
-    return at_unit_power(signals[0], np.ascontiguousarray(signals[1:].T))
+    return Mixture(*at_unit_power(signals[0], np.ascontiguousarray(signals[1:].T)))

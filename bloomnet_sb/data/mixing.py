@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +15,24 @@ SILENCE_DB = -60.0
 MAX_REDRAWS = 20
 
 File = tuple[str, int]
+
+
+class Mixture(NamedTuple):
+    """A mixture, what is to be estimated from it, and what else is in it.
+
+    Arguments
+    ---------
+    mix : numpy.ndarray
+        [time].
+    target : numpy.ndarray
+        [time] or [time, sources].
+    noise : str
+        The name of the noise; empty where it has none.
+    """
+
+    mix: np.ndarray
+    target: np.ndarray
+    noise: str = ""
 
 
 def mix_at_snr(
@@ -84,7 +104,7 @@ def draw_mixture(
     snr_db: tuple[float, float],
     rng: np.random.Generator,
     augment: Augmentation | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Mixture:
     """Draw a random segment of an utterance, a random stretch of a noise, and an SNR.
 
     Segments below -60 dB of full scale are drawn again. Only the segments are read, and their
@@ -108,7 +128,7 @@ def draw_mixture(
 
     Returns
     -------
-    (numpy.ndarray, numpy.ndarray)
+    Mixture
         Mixture and target, see `mix_at_snr`.
 
     Raises
@@ -126,18 +146,24 @@ def draw_mixture(
     (16000,)
     """
 
+    drawn = []
+
     def draw_speech(length: int) -> np.ndarray:
-        return _draw_file([speech], length, rng, loop=False)
+        return _draw_file([speech], length, rng, loop=False)[1]
 
     def draw_noise(length: int) -> np.ndarray:
-        return _draw_file(noises, length, rng, loop=True)
+        path, noise = _draw_file(noises, length, rng, loop=True)
+        drawn.append(Path(path).stem)
+        return noise
 
     if augment is None:
-        return mix_at_snr(draw_speech(frames), draw_noise(frames), rng.uniform(*snr_db))
-    speech_changed = augment.speech(draw_speech, frames, rng)
-    noise_changed = augment.noise(draw_noise, frames, rng)
-    mixture = mix_at_snr(speech_changed, noise_changed, rng.uniform(*snr_db))
-    return at_unit_power(*augment.recording(*mixture, rng))
+        mixture = mix_at_snr(draw_speech(frames), draw_noise(frames), rng.uniform(*snr_db))
+    else:
+        clean = augment.speech(draw_speech, frames, rng)
+        noise = augment.noise(draw_noise, frames, rng)
+        mixture = mix_at_snr(clean, noise, rng.uniform(*snr_db))
+        mixture = at_unit_power(*augment.recording(*mixture, rng))
+    return Mixture(*mixture, noise=" and ".join(drawn))
 
 
 def fixed_mixture(
@@ -146,7 +172,7 @@ def fixed_mixture(
     noises: Sequence[File],
     max_frames: int,
     snr_db: tuple[float, float],
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Mixture:
     """The one evaluation mixture of an utterance: its id decides every draw.
 
     Arguments
@@ -160,7 +186,7 @@ def fixed_mixture(
 
     Returns
     -------
-    (numpy.ndarray, numpy.ndarray)
+    Mixture
         Mixture and target, see `mix_at_snr`.
 
     Example
@@ -168,8 +194,8 @@ def fixed_mixture(
     >>> speech = ("tests/samples/demo/clean_0dB.flac", 96000)
     >>> noise = ("tests/samples/musan/noise/free-sound/noise-free-sound-0000.flac", 64000)
     >>> one, two = (fixed_mixture("an-id", speech, [noise], 16000, (-5, 10)) for _ in range(2))
-    >>> np.array_equal(one[0], two[0])
-    True
+    >>> np.array_equal(one.mix, two.mix), one.noise
+    (True, 'noise-free-sound-0000')
     """
     seed = int.from_bytes(hashlib.sha256(utterance_id.encode()).digest()[:8], "big")
     rng = np.random.default_rng(seed)
@@ -250,7 +276,7 @@ def read_segment(path: str, start: int, frames: int) -> np.ndarray:
 
 def _draw_file(
     files: Sequence[File], frames: int, rng: np.random.Generator, loop: bool
-) -> np.ndarray:
+) -> tuple[str, np.ndarray]:
     """Draw a file and a segment of it that is not silent."""
 
     def draw() -> tuple[str, np.ndarray]:
@@ -262,7 +288,7 @@ def _draw_file(
     path, (segment,) = draw_sounding(draw)
     if not segment.any():
         raise InputError(f"{path}: silent wherever it was listened to, {MAX_REDRAWS} times")
-    return segment
+    return path, segment
 
 
 def _draw_looped(path: str, length: int, frames: int, rng: np.random.Generator) -> np.ndarray:

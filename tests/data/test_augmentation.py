@@ -24,7 +24,7 @@ def loudest_hertz(signal):
 
 
 def draw(augment, seed):
-    return draw_mixture(SPEECH, NOISES, 8000, (5, 5), np.random.default_rng(seed), augment)
+    return draw_mixture(SPEECH, NOISES, 8000, (5, 5), np.random.default_rng(seed), augment)[:2]
 
 
 @pytest.mark.parametrize("frames", [1000, 8000, 12345])

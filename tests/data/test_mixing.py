@@ -29,7 +29,7 @@ def snr_db(mix, target):
 
 
 def draw(speech, noises, frames=1000, snr=(0, 0), seed=0):
-    return draw_mixture(speech, noises, frames, snr, np.random.default_rng(seed))
+    return draw_mixture(speech, noises, frames, snr, np.random.default_rng(seed))[:2]
 
 
 @pytest.mark.parametrize("snr", [-5.0, 0.0, 10.0])
@@ -113,6 +113,7 @@ def test_evaluation_mixture_depends_on_its_id_alone(write):
     assert np.array_equal(first[0], again[0])
     assert not np.array_equal(first[0], other[0])
     assert len(first[0]) == 5000
+    assert first.noise == again.noise == "n" + first.noise[1]
     assert len(fixed_mixture("id-1", speech, noises, 10000, (-5, 10))[0]) == 9000
 
 

@@ -1,0 +1,88 @@
+"""What listeners would say of an estimate: PESQ, STOI and DNSMOS."""
+
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+from pesq import PesqError, pesq
+from pystoi import stoi
+
+PESQ_MODES = {16000: "wb", 8000: "nb"}
+DNSMOS_RATE = 16000
+# What DNSMOS says depends on the level: signals are scaled to -26 dB of full scale.
+DNSMOS_LEVEL = 10 ** (-26 / 20)
+
+
+class MetricError(Exception):
+    """A metric that cannot be computed for an utterance; the message says why."""
+
+
+def perceptual_scores(
+    clean: np.ndarray, signal: np.ndarray, sample_rate: int, with_dnsmos: bool
+) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Score an estimate by every metric that there is at a sample rate.
+
+    Arguments
+    ---------
+    clean, signal : numpy.ndarray
+        The clean sources and their estimates [sources, time]; a score is the mean over them.
+    sample_rate : int
+        In Hz. PESQ is wide-band at 16000, narrow-band at 8000, and left out at other rates;
+        DNSMOS is for 16000 only.
+    with_dnsmos : bool
+        Whether DNSMOS, which takes longer than the others together, is computed.
+
+    Returns
+    -------
+    (dict, dict)
+        Metric to score, None where there is none; and metric to reason where one failed.
+
+    Example
+    -------
+    >>> import soundfile as sf
+    >>> clean, _ = sf.read("tests/samples/demo/clean_0dB.flac")
+    >>> scores, failures = perceptual_scores(clean[None], clean[None], 16000, with_dnsmos=False)
+    >>> round(scores["pesq"], 2), round(scores["stoi"], 2), scores["dnsmos"], failures
+    (4.64, 1.0, None, {})
+    """
+    metrics: dict[str, Callable] = {"stoi": _stoi}
+    if sample_rate in PESQ_MODES:
+        metrics["pesq"] = _pesq
+    if with_dnsmos and sample_rate == DNSMOS_RATE:
+        metrics["dnsmos"] = _dnsmos
+    scores, failures = dict.fromkeys(("pesq", "stoi", "dnsmos")), {}
+    for name, metric in metrics.items():
+        try:
+            pairs = zip(clean, signal, strict=True)
+            scores[name] = float(np.mean([metric(c, s, sample_rate) for c, s in pairs]))
+        except MetricError as error:
+            failures[name] = str(error)
+    return scores, failures
+
+
+def _pesq(clean: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
+    try:
+        return pesq(sample_rate, clean, signal, PESQ_MODES[sample_rate])
+    except (PesqError, ValueError) as error:
+        reason = error.args[0] if error.args else type(error).__name__
+        raise MetricError(reason.decode() if isinstance(reason, bytes) else str(reason)) from error
+
+
+def _stoi(clean: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
+    # pystoi warns, and returns 1e-5, where it finds too little speech.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        try:
+            return stoi(clean, signal, sample_rate)
+        except RuntimeWarning as error:
+            raise MetricError(str(error).splitlines()[0]) from error
+
+
+def _dnsmos(clean: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
+    from speechmos import dnsmos  # takes seconds: it imports librosa
+
+    level = np.sqrt(np.mean(np.square(signal, dtype=np.float64)))
+    if level == 0:
+        raise MetricError("a silent signal")
+    scaled = np.clip(signal * (DNSMOS_LEVEL / level), -1, 1).astype(np.float32)
+    return float(dnsmos.run(scaled, sample_rate, return_df=False)["ovrl_mos"])
