@@ -15,7 +15,8 @@ app = typer.Typer(help="Speech enhancement with a number of blocks that you choo
 Paths = Annotated[list[Path], typer.Argument(help="IN... OUT: files or folders, and where to.")]
 Blocks = Annotated[str, typer.Option(help="How many blocks run. Default: all.")]
 Source = Annotated[
-    str, typer.Option(help="A pretrained folder, or the id of one on the Hugging Face hub.")
+    str,
+    typer.Option(help="A pretrained folder, a name of `bloomnet list`, or a Hugging Face id."),
 ]
 
 
@@ -74,6 +75,38 @@ def convert(
         raise InputError("convert takes one or more checkpoints, and where the result goes")
     *checkpoints, folder = paths
     convert_checkpoints(checkpoints, folder, sample_rate)
+
+
+@app.command()
+def evaluate(
+    source: Source,
+    data_folder: Annotated[str, typer.Option(help="The folder of LibriSpeech/ and musan/.")],
+    noise_split: Annotated[str, typer.Option(help="A CSV file of file and split.")] = "",
+    max_seconds: Annotated[float, typer.Option(help="Longest test mixture.")] = 10.0,
+    dnsmos: Annotated[bool, typer.Option(help="Whether DNSMOS is computed.")] = True,
+) -> None:
+    """Score every number of blocks on a corpus's test mixtures, and print the table."""
+    from bloomnet_sb.evaluation import evaluate_on_librispeech_musan
+    from bloomnet_sb.inference import BloomEnhancer
+    from bloomnet_sb.reports import results_table
+
+    results = evaluate_on_librispeech_musan(
+        BloomEnhancer.from_hparams(source=source),
+        data_folder,
+        noise_split or None,
+        max_seconds=max_seconds,
+        with_dnsmos=dnsmos,
+    )
+    typer.echo(results_table(results))
+
+
+@app.command("list")
+def list_installed() -> None:
+    """Name the networks that came with the package."""
+    from bloomnet_sb.interface import installed_names
+
+    for name in installed_names():
+        typer.echo(name)
 
 
 def main() -> None:

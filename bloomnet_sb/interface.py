@@ -21,6 +21,7 @@ from bloomnet_sb.windows import Windows, cut, join, plan_windows, resampled
 
 HPARAMS_FILE = "hyperparams.yaml"
 WEIGHTS_FILE = "model.safetensors"
+INSTALLED = Path(__file__).parent / "pretrained"
 
 FADE_SECONDS = 0.5
 # Before and after a fade, where a network's reach is not known to be less.
@@ -60,8 +61,9 @@ class BloomInterface(Pretrained):
         Arguments
         ---------
         source : str
-            A folder with hyperparams.yaml and model.safetensors, or the id of such a repository
-            on the Hugging Face hub.
+            A folder with hyperparams.yaml and model.safetensors, the name of a network that came
+            with the package (see `installed_names`), or the id of such a repository on the
+            Hugging Face hub.
         hparams_file : str
             Another name for hyperparams.yaml.
         savedir : str, optional
@@ -211,15 +213,31 @@ class BloomInterface(Pretrained):
             return self.mods.model.estimate(mix, blocks, level).float()
 
 
+def installed_names() -> list[str]:
+    """The names of the networks that came with the package.
+
+    Example
+    -------
+    >>> all((INSTALLED / name).is_dir() for name in installed_names())
+    True
+    """
+    return sorted(path.parent.name for path in INSTALLED.glob(f"*/{HPARAMS_FILE}"))
+
+
 def _fetch(filename: str, source: str, savedir: str | None) -> Path:
     folder = Path(source)
+    if str(source) in installed_names() and not folder.exists():
+        source = folder = INSTALLED / source
     if folder.is_dir():
         if not (folder / filename).is_file():
             raise InputError(f"{source}: a pretrained folder without {filename}")
     elif folder.exists() or folder.is_absolute() or str(source).count("/") != 1:
-        raise InputError(f"{source}: neither a folder nor a Hugging Face id such as name/model")
+        raise InputError(
+            f"{source}: neither a folder, nor one of {', '.join(installed_names())}, nor a Hugging "
+            "Face id such as name/model"
+        )
     try:
-        return fetch(filename, source, savedir=savedir)
+        return fetch(filename, str(source), savedir=savedir)
     except Exception as error:  # the hub's client has a dozen kinds; all mean that there is none
         reason = str(error).strip().splitlines()[0]
         raise InputError(
