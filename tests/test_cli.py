@@ -8,6 +8,7 @@ import soundfile as sf
 from hyperpyyaml import load_hyperpyyaml
 
 from bloomnet_sb.inference import BloomEnhancer, BloomSeparator
+from bloomnet_sb.interface import installed_names
 from bloomnet_sb.reports import export_pretrained
 from tests.conftest import SAMPLES
 
@@ -86,6 +87,32 @@ def test_info(pretrained):
     assert [row.split("|")[1].strip() for row in rows] == ["1", "2"]
 
 
+def test_evaluate_makes_the_table_of_the_model_card_again(pretrained, finished_run):
+    result = bloomnet(
+        "evaluate", "--source", pretrained, "--data-folder", SAMPLES, "--max-seconds=1.0",
+        "--no-dnsmos",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    scores = [
+        [line.split("|")[column] for line in table.splitlines() if line.startswith("| ")]
+        for table in (result.stdout, (finished_run / "results.md").read_text())
+        for column in (1, 2, 5)
+    ]
+    assert scores[:3] == scores[3:]
+
+
+def test_evaluate_without_a_corpus(pretrained, tmp_path):
+    result = bloomnet("evaluate", "--source", pretrained, "--data-folder", tmp_path)
+    assert result.returncode == 2
+    assert "has no folder musan/noise/free-sound" in result.stderr
+
+
+def test_list():
+    result = bloomnet("list")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == installed_names()
+
+
 @pytest.mark.parametrize("blocks", ["0", "3", "two", "-1"])
 def test_wrong_blocks(pretrained, tmp_path, blocks):
     result = bloomnet(
@@ -111,7 +138,7 @@ def test_a_bad_file_does_not_stop_the_others(pretrained, tmp_path):
 def test_no_such_source(tmp_path):
     result = bloomnet("info", "--source", tmp_path / "nowhere")
     assert result.returncode == 2
-    assert "nowhere: neither a folder nor a Hugging Face id" in result.stderr
+    assert "nowhere: neither a folder, nor" in result.stderr
 
 
 def test_files_without_a_place_to_go(pretrained):

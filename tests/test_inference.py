@@ -7,6 +7,7 @@ import torch
 from torchaudio.functional import resample
 
 from bloomnet_sb import inference
+from bloomnet_sb import interface as interface_module
 from bloomnet_sb.errors import InputError
 from bloomnet_sb.inference import BloomEnhancer, BloomSeparator
 from bloomnet_sb.losses import negative_si_sdr
@@ -260,8 +261,19 @@ def test_unusable_files_leave_nothing(enhancer, noisy_file, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["broken.wav"]
 
 
+def test_a_network_that_came_with_the_package(pretrained, noisy, tmp_path, monkeypatch):
+    shutil.copytree(pretrained, tmp_path / "installed" / "small-16k")
+    monkeypatch.setattr(interface_module, "INSTALLED", tmp_path / "installed")
+    assert interface_module.installed_names() == ["small-16k"]
+    enhancer = BloomEnhancer.from_hparams(source="small-16k")
+    expected = BloomEnhancer.from_hparams(source=str(pretrained))(noisy)
+    torch.testing.assert_close(enhancer(noisy), expected)
+
+
 def test_unusable_sources_are_named(pretrained, tmp_path):
-    with pytest.raises(InputError, match="nowhere: neither a folder nor"):
+    with pytest.raises(
+        InputError, match="nowhere: neither a folder, nor one of .*, nor a Hugging Face id"
+    ):
         BloomEnhancer.from_hparams(source=str(tmp_path / "nowhere"))
     for name in ("hyperparams.yaml", "model.safetensors"):
         folder = shutil.copytree(pretrained, tmp_path / name)
