@@ -138,7 +138,9 @@ class BloomInterface(Pretrained):
         blocks = self._checked(blocks)
         samples = math.ceil(info.frames * self.sample_rate / info.samplerate)
         windows = self._plan(samples)
-        level = self._level(filename, info, mono, samples) if windows.count > 1 else None
+        level = None
+        if windows.count > 1:
+            level = self._level(self._read(filename, info, mono), samples)
         memory = {}
 
         def estimate(window: torch.Tensor) -> torch.Tensor:
@@ -176,18 +178,13 @@ class BloomInterface(Pretrained):
             context = model.separator.reach * model.encoder.stride + model.encoder.kernel_size
         return plan_windows(samples, model.encoder, size, context, round(FADE_SECONDS * rate))
 
-    def _level(
-        self, filename: str | Path, info: sf._SoundFileInfo, mono: bool, samples: int
-    ) -> torch.Tensor | None:
-        """The level [channels] of the whole file's features, for networks that ask for it."""
+    def _level(self, pieces: Iterator[torch.Tensor], samples: int) -> torch.Tensor | None:
+        """The level [channels] of a whole file's features, for networks that ask for it."""
         model = self.mods.model
         if model.separator.causal or model.level_norm is None:
             return None
-        windows = plan_windows(
-            samples, model.encoder, round(self.window_seconds * self.sample_rate)
-        )
         power = 0.0
-        for window in cut(self._read(filename, info, mono), windows):
+        for window in cut(pieces, plan_windows(samples, model.encoder, self._window_samples)):
             with torch.no_grad():
                 features = model.encoder(window).flatten(1)
             power += torch.linalg.vector_norm(features, dim=1).double().square()
