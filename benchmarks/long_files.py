@@ -3,8 +3,8 @@
     python benchmarks/long_files.py --hours 2
 
 Random weights: Conv-TasNet at the paper's setting, and smaller networks with a causal Conv-TasNet
-(cgLN), DPRNN and SepFormer. Each file is enhanced in a process of its own, whose peak memory is what
-Linux calls VmHWM. The audio repeats a sample of tests/samples.
+(cgLN), DPRNN and SepFormer. Each file is enhanced in a process of its own, whose peak memory is
+what Linux calls VmHWM. The audio repeats a sample of tests/samples.
 """
 
 import argparse

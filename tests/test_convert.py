@@ -1,5 +1,6 @@
 """Checkpoints of the paper's code: beside Asteroid's own modules, and what cannot be converted."""
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 import torch
 from torch import nn
 
+from bloomnet_sb.convert import convert as convert_checkpoints
+from bloomnet_sb.errors import InputError
 from bloomnet_sb.inference import BloomEnhancer
 
 COMMAND = Path(sys.executable).with_name("bloomnet")
@@ -134,6 +137,7 @@ def test_estimates_are_asteroids(kind, tmp_path):
     assert result.returncode == 0, result.stderr
     enhancer = BloomEnhancer.from_hparams(source=str(tmp_path / "converted"))
     assert enhancer.num_blocks == BLOCKS
+    torch.manual_seed(0)
     for samples in (16, 100, 1000, 1007, 16000):
         for gain in (1.0, 1e-4):
             mix = gain * torch.randn(2, samples)
@@ -153,55 +157,133 @@ def test_what_is_written(tmp_path):
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"hyperparams.yaml", "model.safetensors", "README.md"}
     assert BloomEnhancer.from_hparams(source=str(tmp_path / "out")).sample_rate == 8000
-    assert "layer1.pt, layer2.pt, layer3.pt" in (tmp_path / "out" / "README.md").read_text()
+    names = [f"{tmp_path.name}/layer{number}.pt" for number in range(1, BLOCKS + 1)]
+    assert ", ".join(names) in (tmp_path / "out" / "README.md").read_text()
 
 
-def without(models, name):
-    return [{n: v for n, v in model.items() if n != name} for model in models]
+def without(models, name, number=None):
+    """The models, number `number` of them (all by default) without a weight."""
+    return [
+        {n: value for n, value in model.items() if n != name or number not in (None, index)}
+        for index, model in enumerate(models, 1)
+    ]
 
 
-def change(models, name, value):
-    return [*models[:-1], {**models[-1], name: value}]
+def change(models, name, value, number=None):
+    """The models, number `number` of them (all by default) with another weight."""
+    return [
+        {**model, name: value} if number in (None, index) else model
+        for index, model in enumerate(models, 1)
+    ]
+
+
+def tuned(**weights):
+    return [{**state_dict(BLOCKS, depths=range(1, BLOCKS + 1)), **weights}]
+
+
+TCN, HEAD, BOTTLENECK_BIAS = "masker.TCN.1", "masker.mask_net.1.bias", "masker.bottleneck.1.bias"
+FILTERBANK = "encoder.filterbank._filters"
 
 
 @pytest.mark.parametrize(
     ("models", "message"),
     [
+        # order and number
         (lambda m: m[::-1], "layer1.pt: a model of 3 blocks, but is number 1"),
         (lambda m: m[1:], "layer1.pt: a model of 2 blocks, but is number 1"),
-        (lambda m: [state_dict(1, [1]), state_dict(2, [1, 2])], "layer2.pt: no sequential model"),
+        (lambda m: m[2:], "layer1.pt: a model of 3 blocks, but is number 1"),
+        (lambda m: [m[0], m[0]], "layer2.pt: a model of 1 blocks, but is number 2"),
+        (lambda m: [m[0], *tuned()], "layer2.pt: no sequential model"),
+        (lambda m: tuned() * 2, "layer1.pt: no sequential model"),
+        # no state dicts
         (lambda m: [[1, 2]], "layer1.pt: no state dict"),
+        (lambda m: [torch.ones(3)], "layer1.pt: no state dict"),
         (lambda m: [{"epoch": 3}], "layer1.pt: no state dict"),
+        (lambda m: [{0: torch.ones(3)}], "layer1.pt: no state dict"),
+        (lambda m: [{"state_dict": [torch.ones(3)]}], "layer1.pt: no state dict"),
+        (lambda m: [{"weight": torch.ones(3)}], "layer1.pt: no checkpoint of BLOOM-Net, it lacks"),
+        # models that do not go on from the one before
         (
-            lambda m: change(m, "masker.bottleneck.1.bias", torch.zeros(BOTTLENECK)),
-            "layer1.pt: masker.bottleneck.1.bias is not that of",
+            lambda m: change(m, BOTTLENECK_BIAS, torch.zeros(BOTTLENECK), 3),
+            f"layer3.pt: {BOTTLENECK_BIAS} is not that of",
         ),
         (
-            lambda m: without(m, "encoder.filterbank._filters"),
-            "it lacks encoder.filterbank._filters",
+            lambda m: change(m, f"{TCN}.shared_block.2.gamma", torch.zeros(HIDDEN), 2),
+            f"layer3.pt: {TCN}.shared_block.2.gamma is not that of",
         ),
         (
-            lambda m: without(m, "masker.TCN.0.shared_block.4.weight"),
-            "lacks the weights that are separator.blocks.0.0.residual.4.weight here",
+            lambda m: change(m, FILTERBANK, torch.zeros(FILTERS, 1, 32), 2),
+            "layer2.pt: kernel_size is 32, but 16 in",
         ),
         (
-            lambda m: change(m, "masker.TCN.2.skip_conv.bias", torch.zeros(8)),
-            "has masker.TCN.2.skip_conv.bias, but the paper's network has no skip paths",
+            lambda m: change(m, "masker.mask_net.1.weight", torch.ones(40, BOTTLENECK, 1), 1),
+            f"layer1.pt: {HEAD} is [20], but must be [40]",
         ),
-        (lambda m: change(m, "masker.gru.bias", torch.zeros(8)), "masker.gru.bias is no weight"),
+        # names
+        (lambda m: without(m, FILTERBANK), f"it lacks {FILTERBANK}"),
+        (lambda m: without(m, BOTTLENECK_BIAS, 1), f"layer1.pt: lacks {BOTTLENECK_BIAS}"),
+        (lambda m: without(m, HEAD, 2), f"layer2.pt: lacks {HEAD}"),
         (
-            lambda m: change(m, "masker.TCN.2.res_conv.bias", torch.zeros(9)),
-            r"separator.blocks.2.0.residual.6.bias here is [9], but must be [8]",
+            lambda m: without(m, f"{TCN}.shared_block.4.weight"),
+            f"layer2.pt: lacks {TCN}.shared_block.4.weight",
+        ),
+        (lambda m: without(tuned(), "decoder2.filterbank._filters"), "lacks decoder2.filterbank"),
+        (
+            lambda m: change(m, "masker.gru.bias", torch.zeros(8), 2),
+            "layer2.pt: masker.gru.bias is",
         ),
         (
-            lambda m: change(m, "masker.TCN.2.shared_block.9.bias", torch.zeros(9)),
-            "has weights for separator.blocks.2.0.residual.9.bias",
+            lambda m: change(m, f"{TCN}.skip_conv.bias", torch.zeros(8), 3),
+            f"layer3.pt: has {TCN}.skip_conv.bias, but the paper's network has no skip paths",
+        ),
+        # shapes and values
+        (
+            lambda m: change(m, HEAD, torch.zeros(9), 1),
+            f"layer1.pt: {HEAD} is [9], but must be [20]",
+        ),
+        (
+            lambda m: tuned(**{"masker.mask_net2.1.bias": torch.zeros(9)}),
+            "masker.mask_net2.1.bias is [9], but must be [20]",
+        ),
+        (
+            lambda m: change(m, FILTERBANK, torch.zeros(FILTERS, 2, 16)),
+            f"layer1.pt: {FILTERBANK} is [20, 2, 16], but must be [20, 1, 16]",
+        ),
+        (
+            lambda m: change(m, FILTERBANK, torch.tensor(1.0)),
+            f"layer1.pt: {FILTERBANK} is [], but must have 3 dimensions",
+        ),
+        (
+            lambda m: change(m, HEAD, torch.full((FILTERS,), float("nan")), 2),
+            f"layer2.pt: {HEAD} holds NaN",
         ),
     ],
 )
 def test_what_cannot_be_converted(models, message, tmp_path):
     paths = save(models(sequential_state_dicts()), tmp_path)
-    check_refused(convert(*paths, tmp_path / "out"), message, tmp_path / "out")
+    with pytest.raises(InputError) as error:
+        convert_checkpoints(paths, tmp_path / "out")
+    assert message in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_is_not_half_written(tmp_path, monkeypatch):
+    paths = save(sequential_state_dicts(), tmp_path)
+    convert_checkpoints(paths, tmp_path / "earlier")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "earlier").iterdir()}
+
+    def fail(weights, path):
+        Path(path).write_text("the beginning")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("bloomnet_sb.reports.save_file", fail)
+    for folder in ("new", "earlier"):
+        with pytest.raises(InputError, match=f"{folder}: cannot be written .No space left"):
+            convert_checkpoints(paths, tmp_path / folder, sample_rate=8000)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {*(path.name for path in paths), "earlier"}
+    after = {path.name: path.read_bytes() for path in (tmp_path / "earlier").iterdir()}
+    assert after == before
 
 
 def check_refused(result, message, folder):
@@ -223,13 +305,27 @@ class Exploit:
 
 
 def test_files_that_are_no_checkpoints(tmp_path):
-    out = tmp_path / "out"
-    check_refused(convert(tmp_path / "none.pt", out), "none.pt: no such file", out)
     (tmp_path / "text.pt").write_text("no checkpoint")
-    check_refused(convert(tmp_path / "text.pt", out), "text.pt: not a checkpoint", out)
-    torch.save({"weight": Exploit(tmp_path / "written")}, tmp_path / "bad.pt")
-    check_refused(convert(tmp_path / "bad.pt", out), "bad.pt: not a checkpoint", out)
+    (tmp_path / "empty.pt").write_bytes(b"")
+    (tmp_path / "rundata_last.pt").write_bytes(pickle.dumps({"epoch": 3}, protocol=5))
+    torch.save({"weight": Exploit(tmp_path / "written")}, tmp_path / "code.pt")
+    whole = save(sequential_state_dicts(), tmp_path)[0].read_bytes()
+    (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
+    # A byte that stands for an object that was not stored: torch's reader raises a KeyError.
+    (tmp_path / "damaged.pt").write_bytes(pickle.dumps({"a": "a"}).replace(b"\x94s.", b"h\x99s."))
+    for name in ("text", "empty", "rundata_last", "code", "cut", "damaged"):
+        with pytest.raises(InputError, match=f"{name}.pt: not a checkpoint that torch loads"):
+            convert_checkpoints([tmp_path / f"{name}.pt"], tmp_path / "out")
     assert not (tmp_path / "written").exists()
-    check_refused(convert(tmp_path / "text.pt"), "convert takes one or more checkpoints", out)
+    assert not (tmp_path / "out").exists()
+
+
+def test_errors_of_the_command_are_one_line(tmp_path):
+    out = tmp_path / "out"
     paths = save(sequential_state_dicts(), tmp_path)
-    check_refused(convert(*paths, tmp_path / "text.pt"), "text.pt: a file, but", out)
+    check_refused(convert(tmp_path / "none.pt", out), "none.pt: no such file", out)
+    check_refused(convert(paths[1], out), "layer2.pt: a model of 2 blocks, but", out)
+    check_refused(convert(paths[0]), "convert takes one or more checkpoints", out)
+    check_refused(convert(paths[0], paths[1]), "layer2.pt: a file, but the result is a", out)
+    check_refused(convert(paths[0], paths[1] / "out"), "layer2.pt/out: cannot be written", out)
+    check_refused(convert(paths[0], out, "--sample-rate", 0), "sample_rate is 0", out)
