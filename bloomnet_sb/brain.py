@@ -176,6 +176,8 @@ class BlockwiseBrain(sb.core.Brain):
         """Log an epoch and save its checkpoint."""
         if stage == sb.Stage.TRAIN:
             self.train_loss = stage_loss
+        if stage == sb.Stage.TEST:
+            self.scores.wait()
         if stage == sb.Stage.VALID:
             si_sdr = torch.stack(self.valid_si_sdr).mean(0)
             by_depth = zip(self.stage.depths, si_sdr.tolist(), strict=True)

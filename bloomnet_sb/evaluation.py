@@ -99,4 +99,5 @@ def score(model: BloomNet, mixtures: Dataset, sample_rate: int, with_dnsmos: boo
         with torch.no_grad():
             estimates = model(mix)
         scores.add(item["id"], mix, target, estimates, item["noise"] or None)
+    scores.wait()  # what is timed next is to have the machine for itself
     return scores

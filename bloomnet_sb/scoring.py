@@ -96,13 +96,17 @@ class DepthScores:
             self._waiting.append((row, scores))
         self._gather(MOST_WAITING)
 
-    @property
-    def rows(self) -> list[dict]:
-        """The scores of each test mixture at each depth; None for a metric without a score."""
+    def wait(self) -> None:
+        """Wait until every score is there, and end the processes."""
         self._gather(0)
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None
+
+    @property
+    def rows(self) -> list[dict]:
+        """The scores of each test mixture at each depth; None for a metric without a score."""
+        self.wait()
         return self._rows
 
     @property

@@ -12,29 +12,26 @@ from bloomnet_sb.schedule import BlockwiseSchedule
 from bloomnet_sb.separators import ConvTasNetSeparator
 
 KERNEL, STRIDE = 16, 8
-LAYERS = 2
+BLOCKS, LAYERS = 3, 2
 
 
-def ours_and_theirs(num_blocks: int, num_sources: int, mask_activation: str):
-    """BloomNet and torchaudio's network of the same sizes, ours with random weights."""
+def ours_with_skips(num_sources: int, mask_activation: str, **layers) -> BloomNet:
+    """BloomNet as torchaudio's Conv-TasNet, with random weights."""
     torch.manual_seed(0)
     separator = ConvTasNetSeparator(
         num_filters=12,
         bottleneck_channels=8,
         hidden_channels=10,
-        layers_per_block=LAYERS,
-        num_blocks=num_blocks,
+        num_blocks=BLOCKS,
         num_sources=num_sources,
         mask_activation=mask_activation,
         skip_channels=8,
+        **layers,
     )
-    ours = BloomNet(separator, 12, KERNEL, encoder_activation="linear", level_norm=False)
-    for parameter in ours.parameters():
+    model = BloomNet(separator, 12, KERNEL, encoder_activation="linear", level_norm=False)
+    for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    theirs = ConvTasNet(
-        num_sources, KERNEL, 12, 3, 8, 10, LAYERS, num_blocks, msk_activate=mask_activation
-    )
-    return ours.eval(), theirs.eval()
+    return model.eval()
 
 
 def load_ours(theirs: ConvTasNet, ours: BloomNet, blocks: int) -> None:
@@ -60,31 +57,44 @@ def load_ours(theirs: ConvTasNet, ours: BloomNet, blocks: int) -> None:
         theirs.decoder.weight.copy_(ours.decoders[blocks - 1].weight[:, None])
 
 
-@pytest.mark.parametrize(("num_sources", "mask_activation"), [(1, "sigmoid"), (2, "relu")])
-@pytest.mark.parametrize("samples", [100, 1000, 1003])
-@pytest.mark.parametrize("with_autograd", [True, False])
-def test_estimates_are_torchaudios(num_sources, mask_activation, samples, with_autograd):
+# torchaudio's layers and stacks for a number of blocks: a stack for each, or a layer for each.
+DIVISIONS = {
+    "stacks": ({"layers_per_block": LAYERS}, lambda blocks: (LAYERS, blocks)),
+    "layers": ({"layers_per_block": 1, "dilation_cycle": BLOCKS}, lambda blocks: (blocks, 1)),
+}
+
+
+@pytest.mark.parametrize("division", DIVISIONS)
+@pytest.mark.parametrize("num_sources", [1, 2])
+@pytest.mark.parametrize("mask_activation", ["sigmoid", "relu"])
+@pytest.mark.parametrize("samples", [1, 8, 100, 1000, 1003])
+def test_estimates_are_torchaudios(division, num_sources, mask_activation, samples):
+    layers, layers_and_stacks = DIVISIONS[division]
+    ours = ours_with_skips(num_sources, mask_activation, **layers)
     mix = torch.randn(2, samples)
-    for blocks in (1, 2, 3):
-        ours, theirs = ours_and_theirs(3, num_sources, mask_activation)
-        theirs = ours_and_theirs(blocks, num_sources, mask_activation)[1]
+    for blocks in range(1, BLOCKS + 1):
+        theirs = ConvTasNet(
+            num_sources, KERNEL, 12, 3, 8, 10, *layers_and_stacks(blocks), mask_activation
+        ).eval()
         load_ours(theirs, ours, blocks)
-        with torch.set_grad_enabled(with_autograd):
-            # torchaudio's filters begin one stride before the signal and end one after it.
-            estimate = ours.estimate(F.pad(mix, (STRIDE, STRIDE)), blocks)[:, STRIDE:-STRIDE]
-            expected = theirs(mix[:, None]).transpose(1, 2)
-        torch.testing.assert_close(estimate, expected, atol=1e-5, rtol=1e-5)
         assert ours.num_parameters(blocks) == sum(p.numel() for p in theirs.parameters())
+        for with_autograd in (True, False):
+            with torch.set_grad_enabled(with_autograd):
+                # torchaudio's filters begin one stride before the signal and end one after it.
+                estimate = ours.estimate(F.pad(mix, (STRIDE, STRIDE)), blocks)[:, STRIDE:-STRIDE]
+                expected = theirs(mix[:, None]).transpose(1, 2)
+            torch.testing.assert_close(estimate, expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("skip_channels", [None, 6])
 def test_every_parameter_of_a_stage_gets_a_gradient(skip_channels):
+    torch.manual_seed(0)
     settings = {"epochs": 1, "lr": 1e-3, "segment_seconds": 1.0}
     separator = ConvTasNetSeparator(
-        12, 8, 10, num_blocks=3, layers_per_block=LAYERS, skip_channels=skip_channels
+        12, 8, 10, num_blocks=BLOCKS, layers_per_block=LAYERS, skip_channels=skip_channels
     )
     model = BloomNet(separator, 12, KERNEL)
-    for stage in BlockwiseSchedule("blockwise", 3, settings, settings, settings).stages:
+    for stage in BlockwiseSchedule("blockwise", BLOCKS, settings, settings, settings).stages:
         trained = {p for name in stage.parts for p in model.part(name).parameters()}
         for parameter in model.parameters():
             parameter.requires_grad_(parameter in trained)
