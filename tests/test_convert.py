@@ -285,6 +285,7 @@ class Exploit:
         return (open, (str(self.path), "w"))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_files_that_are_no_checkpoints(tmp_path):
     (tmp_path / "text.pt").write_text("no checkpoint")
     (tmp_path / "empty.pt").write_bytes(b"")
@@ -300,12 +301,21 @@ def test_files_that_are_no_checkpoints(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_paths_that_cannot_be(tmp_path):
+    first, second, _ = save(sequential_state_dicts(), tmp_path)
+    for checkpoint, folder, message in (
+        (tmp_path / "none.pt", tmp_path / "out", "none.pt: no such file"),
+        (first, second, "layer2.pt: a file, but the result is a folder"),
+        (first, second / "out", "layer2.pt/out: cannot be written"),
+    ):
+        with pytest.raises(InputError, match=message):
+            convert_checkpoints([checkpoint], folder)
+        assert not folder.is_dir()
+
+
 def test_errors_of_the_command_are_one_line(tmp_path):
+    first, second, _ = save(sequential_state_dicts(), tmp_path)
     out = tmp_path / "out"
-    paths = save(sequential_state_dicts(), tmp_path)
-    check_refused(convert(tmp_path / "none.pt", out), "none.pt: no such file", out)
-    check_refused(convert(paths[1], out), "layer2.pt: a model of 2 blocks, but", out)
-    check_refused(convert(paths[0]), "convert takes one or more checkpoints", out)
-    check_refused(convert(paths[0], paths[1]), "layer2.pt: a file, but the result is a", out)
-    check_refused(convert(paths[0], paths[1] / "out"), "layer2.pt/out: cannot be written", out)
-    check_refused(convert(paths[0], out, "--sample-rate", 0), "sample_rate is 0", out)
+    check_refused(convert(second, out), "layer2.pt: a model of 2 blocks, but", out)
+    check_refused(convert(first), "convert takes one or more checkpoints", out)
+    check_refused(convert(first, out, "--sample-rate", 0), "sample_rate is 0", out)
