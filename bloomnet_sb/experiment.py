@@ -22,6 +22,7 @@ from bloomnet_sb.reports import (
     make_results,
     results_table,
     write_results,
+    write_scores,
 )
 from bloomnet_sb.schedule import Stage
 
@@ -115,6 +116,7 @@ def _evaluate(brain: BlockwiseBrain, hparams: dict, hparams_file: str, overrides
     profile = profile_depths(model, hparams["sample_rate"])
     results = make_results(brain.scores, profile, model)
     write_results(results, folder)
+    write_scores(brain.scores, folder)
     _draw_typical(brain, test_set, folder / "spectrograms.png")
     card = _model_card(hparams, hparams_file, results)
     export_pretrained(model, hparams_file, overrides, folder / "pretrained", card)

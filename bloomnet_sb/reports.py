@@ -1,5 +1,6 @@
 """What a run leaves behind: tables, a picture, and a folder to load the network from."""
 
+import csv
 import json
 import os
 from dataclasses import asdict
@@ -143,6 +144,25 @@ def write_results(results: dict, output_folder: str | Path) -> None:
     folder = Path(output_folder)
     _write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
     _write_text(folder / "results.md", results_table(results))
+
+
+def write_scores(scores: DepthScores, output_folder: str | Path) -> None:
+    """Write scores.csv, a line for each test mixture and number of blocks.
+
+    Arguments
+    ---------
+    scores : DepthScores
+        Of the test set.
+    output_folder : str or Path
+        Where it goes.
+    """
+    with (
+        written_whole(Path(output_folder) / "scores.csv") as partial,
+        open(partial, "w", encoding="utf-8", newline="") as file,
+    ):
+        table = csv.DictWriter(file, ["utterance", "noise", "snr_db", "blocks", *METRICS])
+        table.writeheader()
+        table.writerows(scores.rows)
 
 
 def draw_spectrograms(signals: dict[str, torch.Tensor], sample_rate: int, path: str | Path) -> None:

@@ -1,5 +1,6 @@
 """Recipes as a user runs them: what a run leaves behind, its options, and bad input."""
 
+import csv
 import json
 import math
 import os
@@ -36,6 +37,12 @@ def test_what_a_run_leaves_behind(finished_run):
     assert table.rstrip().splitlines()[-1].startswith("Memory of the weights: ")
     memory = results["memory_bytes"]
     assert memory["this_network"] < memory["stand_alone_networks"]
+    with open(finished_run / "scores.csv", newline="") as file:
+        scores = list(csv.DictReader(file))
+    assert len(scores) == 14 * 3
+    for row in results["depths"]:
+        mean = [float(s["si_sdr"]) for s in scores if s["blocks"] == str(row["blocks"])]
+        assert sum(mean) / 14 == pytest.approx(row["si_sdr"])
     epochs = (finished_run / "train_log.txt").read_text().splitlines()
     assert [line.split(",")[0] for line in epochs] == [f"epoch: {n}" for n in range(1, 7)]
     assert (finished_run / "spectrograms.png").read_bytes().startswith(b"\x89PNG")

@@ -108,5 +108,5 @@ class Separator(nn.Module):
         )
 
     @abstractmethod
-    def enter(self, features: torch.Tensor) -> torch.Tensor:
+    def enter(self, features: torch.Tensor) -> torch.Tensor | tuple:
         """Map `features` [batch, filters, frames] to the state that the first block takes."""
