@@ -272,7 +272,7 @@ def test_a_network_that_came_with_the_package(pretrained, noisy, tmp_path, monke
 
 def test_unusable_sources_are_named(pretrained, tmp_path):
     with pytest.raises(
-        InputError, match="nowhere: neither a folder, nor one of .*, nor a Hugging Face id"
+        InputError, match="nowhere: neither a folder, nor a name of .*, nor a Hugging Face id"
     ):
         BloomEnhancer.from_hparams(source=str(tmp_path / "nowhere"))
     for name in ("hyperparams.yaml", "model.safetensors"):
