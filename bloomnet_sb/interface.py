@@ -230,8 +230,8 @@ def _fetch(filename: str, source: str, savedir: str | None) -> Path:
             raise InputError(f"{source}: a pretrained folder without {filename}")
     elif folder.exists() or folder.is_absolute() or str(source).count("/") != 1:
         raise InputError(
-            f"{source}: neither a folder, nor a name of `bloomnet list`, nor a Hugging Face id such "
-            "as name/model"
+            f"{source}: neither a folder, nor a name of `bloomnet list`, nor a Hugging Face id "
+            "such as name/model"
         )
     try:
         return fetch(filename, str(source), savedir=savedir)
