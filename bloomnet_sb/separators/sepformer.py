@@ -121,7 +121,7 @@ class TransformerPath(SBTransformerBlock):
         super().__init__(num_layers, d_model, nhead, *args, **kwargs)
         self.pos_enc = GrowingPositionalEncoding(d_model)
         for layer in self.mdl.layers:
-            layer.self_att = FusedAttention(nhead, d_model)
+            layer.self_att = FusedAttention(nhead, d_model, layer.self_att.att.dropout)
 
 
 class GrowingPositionalEncoding(PositionalEncoding):

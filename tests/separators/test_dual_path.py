@@ -97,6 +97,12 @@ def test_sepformer_goes_beyond_speechbrains_positional_encoding():
     assert longer.shape == steps.shape
 
 
+def test_dropout_reaches_the_attention():
+    separator = SepFormerSeparator(16, 12, 24, 4, 2, CHUNK, 1, dropout=0.3)
+    paths = separator.blocks[0].intra_mdl, separator.blocks[0].inter_mdl
+    assert {layer.self_att.att.dropout for path in paths for layer in path.mdl.layers} == {0.3}
+
+
 @pytest.mark.parametrize(
     ("backbone", "options", "message"),
     [
