@@ -15,16 +15,10 @@ import soundfile as sf
 import torch
 
 from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.data import eval_dataset, prepare_librispeech_musan
+from bloomnet_sb.evaluation import corpus_test_set
 from bloomnet_sb.losses import negative_si_sdr
 
 WINDOWS_SECONDS = (5.0, 10.0, 30.0)
-
-
-def test_mixtures(data_folder: str, folder: Path, sample_rate: int) -> list[dict]:
-    """The items of the corpus's test set."""
-    prepare_librispeech_musan(data_folder, str(folder), sample_rate)
-    return list(eval_dataset(str(folder), data_folder, "test", 10.0, (-5, 10), sample_rate))
 
 
 def mean_si_sdr(signal: torch.Tensor, targets: list[torch.Tensor]) -> float:
@@ -47,7 +41,7 @@ def main() -> None:
         for source in options.source:
             enhancer = BloomEnhancer.from_hparams(source=source)
             rate = enhancer.sample_rate
-            items = test_mixtures(options.data_folder, Path(folder), rate)
+            items = list(corpus_test_set(options.data_folder, rate))
             targets = [item["target"][:, 0] for item in items]
             mix = torch.cat([item["mix"] for item in items])
             path = Path(folder) / "mix.wav"

@@ -29,7 +29,7 @@ def enhance(paths: Paths, source: Source, blocks: Blocks = "") -> None:
     """
     from bloomnet_sb.inference import BloomEnhancer
 
-    *inputs, output = _checked(paths, "enhance")
+    *inputs, output = _checked(paths, "enhance", "files or folders")
     if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix in AUDIO_SUFFIXES:
         jobs = [(inputs[0], output)]
     else:
@@ -46,7 +46,7 @@ def separate(paths: Paths, source: Source, blocks: Blocks = "") -> None:
     """
     from bloomnet_sb.inference import BloomSeparator
 
-    *inputs, output = _checked(paths, "separate")
+    *inputs, output = _checked(paths, "separate", "files or folders")
     jobs = [(file, output / place) for file, place in _find(inputs)]
     _run(_load(BloomSeparator, source, blocks).separate_file, jobs)
 
@@ -71,9 +71,7 @@ def convert(
     """
     from bloomnet_sb.convert import convert as convert_checkpoints
 
-    if len(paths) < 2:
-        raise InputError("convert takes one or more checkpoints, and where the result goes")
-    *checkpoints, folder = paths
+    *checkpoints, folder = _checked(paths, "convert", "checkpoints")
     convert_checkpoints(checkpoints, folder, sample_rate)
 
 
@@ -115,9 +113,9 @@ def main() -> None:
         app()
 
 
-def _checked(paths: list[Path], command: str) -> list[Path]:
+def _checked(paths: list[Path], command: str, inputs: str) -> list[Path]:
     if len(paths) < 2:
-        raise InputError(f"{command} takes one or more files or folders, and where the result goes")
+        raise InputError(f"{command} takes one or more {inputs}, and where the result goes")
     return paths
 
 

@@ -60,13 +60,46 @@ def evaluate_on_librispeech_musan(
     >>> results["test_mixtures"]
     14
     """
-    rate = enhancer.sample_rate
+    model, rate = enhancer.mods.model, enhancer.sample_rate
+    mixtures = corpus_test_set(data_folder, rate, noise_split, snr_db, max_seconds)
+    scores = score(model, mixtures, rate, with_dnsmos)
+    return make_results(scores, profile_depths(model, rate), model)
+
+
+def corpus_test_set(
+    data_folder: str,
+    sample_rate: int,
+    noise_split: str | None = None,
+    snr_db: tuple[float, float] = (-5, 10),
+    max_seconds: float = 10.0,
+) -> Dataset:
+    """The test mixtures of a corpus, without manifests that stay.
+
+    Arguments
+    ---------
+    data_folder, noise_split, snr_db, max_seconds
+        As `evaluate_on_librispeech_musan`.
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    Dataset
+        See `bloomnet_sb.data.eval_dataset`.
+
+    Raises
+    ------
+    InputError
+        As `evaluate_on_librispeech_musan`.
+
+    Example
+    -------
+    >>> len(corpus_test_set("tests/samples", 16000))
+    14
+    """
     with tempfile.TemporaryDirectory() as folder:
-        prepare_librispeech_musan(data_folder, folder, rate, noise_split)
-        mixtures = eval_dataset(folder, data_folder, "test", max_seconds, snr_db, rate)
-        model = enhancer.mods.model
-        scores = score(model, mixtures, rate, with_dnsmos)
-        return make_results(scores, profile_depths(model, rate), model)
+        prepare_librispeech_musan(data_folder, folder, sample_rate, noise_split)
+        return eval_dataset(folder, data_folder, "test", max_seconds, snr_db, sample_rate)
 
 
 def score(model: BloomNet, mixtures: Dataset, sample_rate: int, with_dnsmos: bool) -> DepthScores:

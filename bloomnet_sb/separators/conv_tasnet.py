@@ -155,19 +155,20 @@ def hidden_layers(
 
 
 def folded_hidden(layers: list[nn.Module], x: torch.Tensor) -> torch.Tensor:
-    """All but the last norm of `hidden_layers`, in as few passes as can be.
+    """The `hidden_layers` before the last norm, in as few passes as can be.
 
     The first norm is folded into the depthwise convolution, and the activations are in place:
     for where `bloomnet_sb.norms.can_fold` says so.
 
     Example
     -------
-    >>> layers, x = hidden_layers(8, 16, 3, 2, "gLN", False, 1e-8), torch.rand(2, 8, 50)
+    >>> *layers, _ = hidden_layers(8, 16, 3, 2, "gLN", False, 1e-8)
+    >>> x = torch.rand(2, 8, 50)
     >>> with torch.no_grad():
-    ...     torch.allclose(folded_hidden(layers, x), nn.Sequential(*layers[:-1])(x), atol=1e-5)
+    ...     torch.allclose(folded_hidden(layers, x), nn.Sequential(*layers)(x), atol=1e-5)
     True
     """
-    pointwise, activation, norm, depthwise, last_activation, _ = layers
+    pointwise, activation, norm, depthwise, last_activation = layers
     hidden = activation.overwrite(pointwise(x))
     hidden = depthwise.forward_scaled(hidden, *norm.scale_and_shift(hidden))
     return last_activation.overwrite(hidden)
@@ -220,7 +221,7 @@ class ConvLayer(nn.Module):
         *hidden, norm, last = self.residual
         if not can_fold(norm, x):
             return x + self.residual(x)
-        return x + norm_then_pointwise(norm, last, folded_hidden([*hidden, norm], x))
+        return x + norm_then_pointwise(norm, last, folded_hidden(hidden, x))
 
 
 class SkipState(NamedTuple):
@@ -290,7 +291,7 @@ class SkipConvLayer(nn.Module):
             features = features + self.residual(state.hidden)
         *layers, last_norm = self.hidden
         if can_fold(last_norm, features):
-            hidden = last_norm(folded_hidden([*layers, last_norm], features))
+            hidden = last_norm(folded_hidden(layers, features))
         else:
             hidden = self.hidden(features)
         return SkipState(features, hidden, state.skips + self.skip(hidden))
