@@ -21,7 +21,8 @@ def interface(model, kind=BloomEnhancer):
 
 
 def small_models():
-    """A network of each backbone, and Conv-TasNet with each norm."""
+    """A network of each backbone, and Conv-TasNet with each norm; the same in every run."""
+    torch.manual_seed(0)
     models = {
         "DPRNN": BloomNet(DPRNNSeparator(16, 8, 8, 20, 2), 16, 32),
         "SepFormer": BloomNet(SepFormerSeparator(16, 8, 16, 2, 1, 50, 2), 16, 32),
