@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from speechbrain.augment.time_domain import SpeedPerturb
 
+from bloomnet_sb.data.synthetic import synthetic_noise, unit_power
 from bloomnet_sb.errors import InputError, check_positive
 
 EQ_POINTS = 8
@@ -18,9 +19,10 @@ class Augmentation:
     """Random changes of the speech, of the noise and of the recording of both.
 
     Speech and noise are played at a random speed (SpeechBrain's `SpeedPerturb`) and each through
-    a random equaliser; the noise is the sum of several, some of them reversed in time; the
-    recording of both has a random upper band limit. The target is the speech as it is in the
-    recording. Every choice comes from the draw's own generator.
+    a random equaliser; the noise is the sum of several, some of them reversed in time, some
+    synthetic, some a babble of voices; the recording of both has a random upper band limit. The
+    target is the speech as it is in the recording. Every choice comes from the draw's own
+    generator.
 
     Arguments
     ---------
@@ -30,10 +32,17 @@ class Augmentation:
         Speeds to choose from, in per cent; the pitch changes with them.
     most_noises : int
         The most noises that are summed.
-    eq_db : float
-        The equalisers' gains are random between minus and plus this, in dB.
+    eq_db, noise_eq_db : float
+        The gains of the equalisers of the speech and of the noise are random between minus and
+        plus this, in dB.
     band_limits_hz : sequence of float
         Upper band limits to choose from; one at or above half the sample rate is none.
+    synthetic : float
+        Which share of the noises is synthetic, see `bloomnet_sb.data.synthetic`.
+    babble : float
+        Which share of the noises is made of voices.
+    babble_voices : (int, int)
+        The fewest and the most voices in a babble.
 
     Raises
     ------
@@ -54,14 +63,27 @@ class Augmentation:
         noise_speeds: Sequence[int] = (60, 70, 80, 90, 100, 115, 130, 150),
         most_noises: int = 2,
         eq_db: float = 6.0,
+        noise_eq_db: float = 6.0,
         band_limits_hz: Sequence[float] = (4000.0, 6000.0, 8000.0, 8000.0),
+        synthetic: float = 0.0,
+        babble: float = 0.0,
+        babble_voices: tuple[int, int] = (3, 8),
     ):
         check_positive(sample_rate=sample_rate, most_noises=most_noises)
         for name, speeds in (("speech_speeds", speech_speeds), ("noise_speeds", noise_speeds)):
             if not speeds or min(speeds) <= 0:
                 raise InputError(f"{name} is {list(speeds)}, but must be percentages above 0")
-        if eq_db < 0:
-            raise InputError(f"eq_db is {eq_db}, but must be 0 or more")
+        for name, gain_db in (("eq_db", eq_db), ("noise_eq_db", noise_eq_db)):
+            if gain_db < 0:
+                raise InputError(f"{name} is {gain_db}, but must be 0 or more")
+        if min(synthetic, babble) < 0 or synthetic + babble > 1:
+            raise InputError(
+                f"synthetic is {synthetic} and babble {babble}, but must be shares of one whole"
+            )
+        if not 1 <= babble_voices[0] <= babble_voices[1]:
+            raise InputError(
+                f"babble_voices is {list(babble_voices)}, but must be two rising numbers from 1 on"
+            )
         if not band_limits_hz or min(band_limits_hz) <= 0:
             raise InputError(
                 f"band_limits_hz is {list(band_limits_hz)}, but must be frequencies above 0"
@@ -69,8 +91,9 @@ class Augmentation:
         self.sample_rate = sample_rate
         self.speech_speeds, self.noise_speeds = list(speech_speeds), list(noise_speeds)
         self.most_noises = most_noises
-        self.eq_db = eq_db
+        self.eq_db, self.noise_eq_db = eq_db, noise_eq_db
         self.band_limits_hz = list(band_limits_hz)
+        self.synthetic, self.babble, self.babble_voices = synthetic, babble, babble_voices
         self.at_speed = {
             speed: SpeedPerturb(sample_rate, [speed])
             for speed in {*self.speech_speeds, *self.noise_speeds}
@@ -93,14 +116,19 @@ class Augmentation:
         numpy.ndarray
             [frames].
         """
-        return self._equalised(self._at_speed(draw, frames, self.speech_speeds, rng), rng)
+        speech = self._at_speed(draw, frames, self.speech_speeds, rng)
+        return self._equalised(speech, self.eq_db, rng)
 
-    def noise(self, draw: Draw, frames: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw one or several noises; the arguments are those of `speech`.
+    def noise(
+        self, draw: Draw, draw_voice: Draw, frames: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Draw one or several noises.
 
         Arguments
         ---------
-        draw, frames, rng
+        draw, draw_voice : callable
+            Give a segment of so many samples of some noise, and of some speech.
+        frames, rng
             As `speech`.
 
         Returns
@@ -110,10 +138,9 @@ class Augmentation:
         """
         total = np.zeros(frames)
         for _ in range(rng.integers(self.most_noises) + 1):
-            noise = self._at_speed(draw, frames, self.noise_speeds, rng)
-            noise = self._equalised(noise[:: rng.choice([-1, 1])], rng)
-            level = np.sqrt(np.mean(np.square(noise)))
-            total += noise / max(level, 1e-12) * 10 ** (rng.uniform(-10, 0) / 20)
+            noise = self._one_noise(draw, draw_voice, frames, rng)
+            noise = self._equalised(noise[:: rng.choice([-1, 1])], self.noise_eq_db, rng)
+            total += unit_power(noise) * 10 ** (rng.uniform(-10, 0) / 20)
         return total
 
     def recording(
@@ -141,6 +168,21 @@ class Augmentation:
         gain = np.clip((1.1 * limit - frequencies) / (0.1 * limit), 0, 1)
         return _filtered(mix, gain), _filtered(target, gain)
 
+    def _one_noise(
+        self, draw: Draw, draw_voice: Draw, frames: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        kind = rng.uniform()
+        if kind < self.synthetic:
+            return synthetic_noise(frames, self.sample_rate, rng)
+        if kind >= self.synthetic + self.babble:
+            return self._at_speed(draw, frames, self.noise_speeds, rng)
+        fewest, most = self.babble_voices
+        voices = (
+            self._at_speed(draw_voice, frames, self.speech_speeds, rng)
+            for _ in range(rng.integers(fewest, most + 1))
+        )
+        return sum(unit_power(voice) for voice in voices)
+
     def _at_speed(
         self, draw: Draw, frames: int, speeds: list[int], rng: np.random.Generator
     ) -> np.ndarray:
@@ -150,9 +192,11 @@ class Augmentation:
             return segment[:frames]
         return self.at_speed[speed](torch.from_numpy(segment)[None].float())[0, :frames].numpy()
 
-    def _equalised(self, signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _equalised(
+        self, signal: np.ndarray, most_db: float, rng: np.random.Generator
+    ) -> np.ndarray:
         points = np.geomspace(LOWEST_EQ_HZ, self.sample_rate / 2, EQ_POINTS)
-        gains_db = rng.uniform(-self.eq_db, self.eq_db, EQ_POINTS)
+        gains_db = rng.uniform(-most_db, most_db, EQ_POINTS)
         frequencies = np.fft.rfftfreq(len(signal), 1 / self.sample_rate)
         gain_db = np.interp(np.log(np.maximum(frequencies, 1.0)), np.log(points), gains_db)
         return _filtered(signal, 10 ** (gain_db / 20))

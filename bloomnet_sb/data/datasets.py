@@ -57,14 +57,15 @@ def train_dataset(
     InputError
         If a manifest is missing, empty, or names a missing file.
     """
+    speech = load_manifest(manifest_folder, data_folder, "speech_train")
+    voices = _files(speech)
     noises = _noises(manifest_folder, data_folder, "train")
     frames = round(segment_seconds * sample_rate)
 
     def draw(wav: str, length: int, key: tuple[int, int]) -> Mixture:
         rng = np.random.default_rng([seed, *key])
-        return draw_mixture((wav, length), noises, frames, snr_db, rng, augment)
+        return draw_mixture((wav, length), noises, frames, snr_db, rng, augment, voices)
 
-    speech = load_manifest(manifest_folder, data_folder, "speech_train")
     return DrawDataset(speech, [mixture_item(draw, "wav", "frames", "key")], OUTPUT_KEYS)
 
 
@@ -198,5 +199,8 @@ def mixture_item(make: Callable[..., Mixture], *inputs: str) -> Callable:
 
 
 def _noises(manifest_folder: str, data_folder: str, split: str) -> list[File]:
-    manifest = load_manifest(manifest_folder, data_folder, f"noise_{split}")
+    return _files(load_manifest(manifest_folder, data_folder, f"noise_{split}"))
+
+
+def _files(manifest: dict) -> list[File]:
     return [(entry["wav"], entry["frames"]) for _, entry in sorted(manifest.items())]

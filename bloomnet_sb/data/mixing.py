@@ -104,6 +104,7 @@ def draw_mixture(
     snr_db: tuple[float, float],
     rng: np.random.Generator,
     augment: Augmentation | None = None,
+    voices: Sequence[File] = (),
 ) -> Mixture:
     """Draw a random segment of an utterance, a random stretch of a noise, and an SNR.
 
@@ -125,6 +126,8 @@ def draw_mixture(
         Where every draw comes from.
     augment : Augmentation, optional
         Random changes of speech, noise and recording. Default: none.
+    voices : sequence of (str, int)
+        Utterances to make a babble of, for an augmentation that does. Default: this one.
 
     Returns
     -------
@@ -156,11 +159,14 @@ def draw_mixture(
         drawn.append(Path(path).stem)
         return noise
 
+    def draw_voice(length: int) -> np.ndarray:
+        return _draw_file(voices or [speech], length, rng, loop=True)[1]
+
     if augment is None:
         mixture = mix_at_snr(draw_speech(frames), draw_noise(frames), rng.uniform(*snr_db))
     else:
         clean = augment.speech(draw_speech, frames, rng)
-        noise = augment.noise(draw_noise, frames, rng)
+        noise = augment.noise(draw_noise, draw_voice, frames, rng)
         mixture = mix_at_snr(clean, noise, rng.uniform(*snr_db))
         mixture = at_unit_power(*augment.recording(*mixture, rng))
     return Mixture(*mixture, noise=" and ".join(drawn))

@@ -12,7 +12,13 @@ NOISES = [
     (str(path), 64000)
     for path in sorted((SAMPLES / "musan" / "noise" / "free-sound").glob("*.flac"))[:3]
 ]
-PLAIN = {"speech_speeds": [100], "noise_speeds": [100], "eq_db": 0, "band_limits_hz": [8000]}
+PLAIN = {
+    "speech_speeds": [100],
+    "noise_speeds": [100],
+    "eq_db": 0,
+    "noise_eq_db": 0,
+    "band_limits_hz": [8000],
+}
 
 
 def tone(hertz):
@@ -62,13 +68,40 @@ def test_the_band_limit_is_the_same_for_mixture_and_target():
 
 def test_without_changes_the_noise_is_itself_or_reversed():
     augment = Augmentation(RATE, **PLAIN, most_noises=1)
-    noise = augment.noise(lambda n: np.arange(n) - 500.0, 1000, np.random.default_rng(0))
+    ramp = lambda n: np.arange(n) - 500.0  # noqa: E731
+    noise = augment.noise(ramp, tone(1000), 1000, np.random.default_rng(0))
     assert abs(np.corrcoef(noise, np.arange(1000))[0, 1]) == pytest.approx(1, abs=1e-4)
 
 
 def test_silence_stays_finite():
-    silent = Augmentation(RATE).noise(np.zeros, 1000, np.random.default_rng(0))
+    silent = Augmentation(RATE).noise(np.zeros, np.zeros, 1000, np.random.default_rng(0))
     assert not silent.any()
+
+
+def test_a_babble_is_the_voices_and_nothing_else():
+    augment = Augmentation(RATE, **PLAIN, most_noises=1, babble=1.0)
+    noise = augment.noise(tone(3000), tone(1000), 8000, np.random.default_rng(0))
+    assert loudest_hertz(noise) == 1000
+
+
+def test_synthetic_noise_needs_no_recording():
+    def no_recording(frames):
+        raise AssertionError
+
+    augment = Augmentation(RATE, synthetic=1.0, most_noises=3)
+    noise = augment.noise(no_recording, no_recording, 8000, np.random.default_rng(0))
+    assert noise.shape == (8000,) and noise.any()
+
+
+def test_the_babble_of_a_mixture_is_of_other_utterances():
+    augment = Augmentation(RATE, **PLAIN, most_noises=1, babble=1.0)
+    mixtures = [
+        draw_mixture(SPEECH, NOISES, 8000, (5, 5), np.random.default_rng(0), augment, voices)
+        for voices in ((), [SPEECH], NOISES)
+    ]
+    np.testing.assert_array_equal(mixtures[0].mix, mixtures[1].mix)
+    assert not np.array_equal(mixtures[0].mix, mixtures[2].mix)
+    assert mixtures[0].noise == ""
 
 
 @pytest.mark.parametrize(
@@ -78,6 +111,10 @@ def test_silence_stays_finite():
         ({"noise_speeds": [0, 100]}, "noise_speeds is"),
         ({"most_noises": 0}, "most_noises is 0"),
         ({"eq_db": -1}, "eq_db is -1"),
+        ({"noise_eq_db": -1}, "noise_eq_db is -1"),
+        ({"synthetic": 0.6, "babble": 0.5}, "synthetic is 0.6 and babble 0.5"),
+        ({"babble": -0.1}, "babble -0.1"),
+        ({"babble_voices": (5, 3)}, "babble_voices is"),
         ({"band_limits_hz": [0]}, "band_limits_hz is"),
     ],
 )
