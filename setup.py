@@ -23,6 +23,7 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["bloomnet_sb", "bloomnet_sb.*"]),
+    package_data={"bloomnet_sb": ["pretrained/*/*"]},
     python_requires=">=3.10",
     install_requires=[
         "hyperpyyaml>=1.2.3",

@@ -10,6 +10,8 @@ from tqdm import tqdm
 from bloomnet_sb.data.audio import AUDIO_SUFFIXES
 from bloomnet_sb.errors import InputError, exit_with_one_line
 
+DEFAULT_SOURCE = "convtasnet-16k"
+
 app = typer.Typer(help="Speech enhancement with a number of blocks that you choose.")
 
 Paths = Annotated[list[Path], typer.Argument(help="IN... OUT: files or folders, and where to.")]
@@ -21,7 +23,7 @@ Source = Annotated[
 
 
 @app.command()
-def enhance(paths: Paths, source: Source, blocks: Blocks = "") -> None:
+def enhance(paths: Paths, source: Source = DEFAULT_SOURCE, blocks: Blocks = "") -> None:
     """Enhance audio files, or all in a folder.
 
     One file IN and an OUT with an audio suffix: OUT is the file to write. Otherwise OUT is a
@@ -52,7 +54,7 @@ def separate(paths: Paths, source: Source, blocks: Blocks = "") -> None:
 
 
 @app.command()
-def info(source: Source) -> None:
+def info(source: Source = DEFAULT_SOURCE) -> None:
     """Print what each number of blocks costs: parameters, multiply-accumulates, time."""
     from bloomnet_sb.inference import BloomEnhancer
     from bloomnet_sb.reports import profile_table
@@ -77,10 +79,17 @@ def convert(
 
 @app.command()
 def evaluate(
-    source: Source,
-    data_folder: Annotated[str, typer.Option(help="The folder of LibriSpeech/ and musan/.")],
-    noise_split: Annotated[str, typer.Option(help="A CSV file of file and split.")] = "",
-    max_seconds: Annotated[float, typer.Option(help="Longest test mixture.")] = 10.0,
+    data_folder: Annotated[
+        str,
+        typer.Option("--data_folder", "--data-folder", help="The folder of LibriSpeech/ and musan/."),
+    ],
+    source: Source = DEFAULT_SOURCE,
+    noise_split: Annotated[
+        str, typer.Option("--noise_split", "--noise-split", help="A CSV file of file and split.")
+    ] = "",
+    max_seconds: Annotated[
+        float, typer.Option("--max_seconds", "--max-seconds", help="Longest test mixture.")
+    ] = 10.0,
     dnsmos: Annotated[bool, typer.Option(help="Whether DNSMOS is computed.")] = True,
 ) -> None:
     """Score every number of blocks on a corpus's test mixtures, and print the table."""

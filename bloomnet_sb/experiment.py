@@ -152,13 +152,15 @@ def _model_card(hparams: dict, hparams_file: str, results: dict) -> str:
     model = hparams["model"]
     backbone = type(model.separator).__name__
     task = "enhancement" if model.num_sources == 1 else "separation"
-    command = " ".join(["python", "train.py", *sys.argv[1:]])
+    limits = hparams.get("limits")
+    limits = "" if limits is None else f"## Limits\n\n{limits}\n\n"
     snr_db = hparams.get("snr_db")
     levels = "" if snr_db is None else f"{snr_db[0]} to {snr_db[1]} dB SNR, "
     return (
         f"# BLOOM-Net speech {task}, {backbone}, {model.num_blocks} blocks\n\n"
         f"Trained with bloomnet_sb, `{Path(hparams_file).name}`, schedule "
-        f"`{hparams['schedule'].kind}`, seed {hparams['seed']}:\n\n    {command}\n\n"
+        f"`{hparams['schedule'].kind}`, seed {hparams['seed']}:\n\n"
+        f"    {_shared_command(sys.argv[1:])}\n\n"
         "## Data\n\n"
         f"{hparams['data_description']}\n\n"
         f"{manifests_summary(hparams['manifest_folder'], hparams['sample_rate'])}\n"
@@ -166,5 +168,16 @@ def _model_card(hparams: dict, hparams_file: str, results: dict) -> str:
         f"weights: {hparams['data_license']}\n\n"
         f"## Results on {results['test_mixtures']} test mixtures\n\n"
         f"{results_table(results)}\n"
+        f"{limits}"
         f"## Use\n{USE[task]}"
     )
+
+
+def _shared_command(argv: list[str]) -> str:
+    """The command of a run for other machines: without the paths of this one."""
+    command = ["python", "train.py"]
+    for option, value in zip(["", *argv], argv, strict=False):
+        if Path(value).is_absolute():
+            value = "DIR" if option.startswith("--") else Path(value).name
+        command.append(value)
+    return " ".join(command)

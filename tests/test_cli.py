@@ -89,7 +89,7 @@ def test_info(pretrained):
 
 def test_evaluate_makes_the_table_of_the_model_card_again(pretrained, finished_run):
     result = bloomnet(
-        "evaluate", "--source", pretrained, "--data-folder", SAMPLES, "--max-seconds=1.0",
+        "evaluate", "--source", pretrained, "--data_folder", SAMPLES, "--max_seconds=1.0",
         "--no-dnsmos",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

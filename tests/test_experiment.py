@@ -54,6 +54,8 @@ def test_what_a_run_leaves_behind(finished_run):
     assert "- speech_train: 82 files, 7.9 minutes" in card
     assert "Mixtures at -5 to 10 dB SNR, 16000 Hz." in card
     assert "| unprocessed |" in card
+    assert "    python train.py mini.yaml --data_folder DIR --output_folder DIR --" in card
+    assert str(finished_run) not in card
     assert "BloomEnhancer.from_hparams" in card
 
 
