@@ -49,6 +49,7 @@ setup(
         # Tests and linting. Those beside Asteroid's modules are skipped without them; an extra
         # cannot say --no-deps, so they are in requirements-asteroid.txt.
         "test": [
+            "hypothesis>=6.100",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",

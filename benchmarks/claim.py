@@ -306,6 +306,7 @@ def main() -> None:
     config = yaml.safe_load(options.config.read_text(encoding="utf-8"))
     experiment = Experiment(config, options.data_folder, options.output_folder.resolve())
     runs = [(run, seed) for seed in config["seeds"] for run in experiment.runs(seed)]
+    runs.sort(key=lambda job: job[0].system == "alone_longer")  # the longest at the end
     for number, (run, seed) in enumerate(runs, 1):
         print(f"[{number}/{len(runs)}] seed {seed}: {run.folder.name}", file=sys.stderr)
         experiment.train(run, seed)

@@ -81,7 +81,9 @@ def convert(
 def evaluate(
     data_folder: Annotated[
         str,
-        typer.Option("--data_folder", "--data-folder", help="The folder of LibriSpeech/ and musan/."),
+        typer.Option(
+            "--data_folder", "--data-folder", help="The folder of LibriSpeech/ and musan/."
+        ),
     ],
     source: Source = DEFAULT_SOURCE,
     noise_split: Annotated[

@@ -8,7 +8,9 @@ import torch
 
 from bloomnet_sb.data.audio import audio_info, writing
 from bloomnet_sb.errors import InputError
+from bloomnet_sb.framewise import FramewiseNet
 from bloomnet_sb.interface import BloomInterface
+from bloomnet_sb.streaming import Stream
 
 # A longer result that goes to a file is not held in memory to be returned as well: 64 MB.
 MOST_SAMPLES_RETURNED = 2**24
@@ -43,6 +45,44 @@ class BloomEnhancer(BloomInterface):
         sources = self.mods.model.num_sources
         if sources != 1:
             raise InputError(f"this network separates {sources} sources; use BloomSeparator")
+        self._framewise = None
+
+    def stream(
+        self,
+        blocks: int | None = None,
+        batch_size: int | None = None,
+        fade_seconds: float = 0.02,
+    ) -> Stream:
+        """Enhance a signal as it comes, for causal Conv-TasNets.
+
+        Streams are independent of each other and share the weights, which are copied when the
+        first is made.
+
+        Arguments
+        ---------
+        blocks : int, optional
+            How many blocks run; it may change at any time. Default: `self.blocks`.
+        batch_size : int, optional
+            How many signals come side by side, as chunks [batch_size, time]. Default: one, as
+            chunks [time].
+        fade_seconds : float
+            Length of the cross-fade between two numbers of blocks.
+
+        Returns
+        -------
+        Stream
+            The stream, see `bloomnet_sb.streaming`.
+
+        Raises
+        ------
+        InputError
+            If the network cannot stream, or an argument cannot be.
+        """
+        if self._framewise is None:
+            self._framewise = FramewiseNet(self.mods.model)
+        return Stream(
+            self._framewise, self.sample_rate, self._checked(blocks), batch_size, fade_seconds
+        )
 
     def enhance_batch(
         self,

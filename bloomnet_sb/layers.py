@@ -73,7 +73,7 @@ def _shifted_sum(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, taps: list[tuple[slice, slice]]
 ) -> torch.Tensor:
     """Sum over the taps of weight[.., channels, tap] times the shifted `x`, plus the bias."""
-    out = bias.expand_as(x).contiguous()
+    out = bias.expand_as(x).clone(memory_format=torch.contiguous_format)
     for tap, (source, target) in enumerate(taps):
         out[..., target].addcmul_(x[..., source], weight[..., tap, None])
     return out

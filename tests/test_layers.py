@@ -34,3 +34,13 @@ def test_prelu_equals_torch():
         gradients(ours(x), x, ours.weight), gradients(theirs(x), x, theirs.weight), strict=True
     ):
         torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_single_frame_leaves_the_weights_alone():
+    layer = DepthwiseConv1d(4, kernel_size=3, dilation=2)
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    x, one = torch.randn(1, 4, 1), torch.ones(1, 4, 1)
+    torch.testing.assert_close(layer(x), layer(x))
+    torch.testing.assert_close(layer.forward_scaled(x, one, 0 * one), layer(x))
+    torch.testing.assert_close(layer.state_dict(), before)

@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from bloomnet_sb.errors import InputError
+from bloomnet_sb.framewise import MOST_FRAMES, FramewiseNet, Past
+from tests.conftest import make_model
+from tests.test_inference import SMALL_MODELS
+
+
+def test_the_past_is_the_last_frames_whatever_came():
+    past, frames = Past(torch.zeros(1), batch_size=1, reach=7), torch.arange(1.0, 2000.0)
+    before = torch.zeros(7)
+    for piece in frames.split(13):
+        window = past.append(piece[None, :, None])[0, :, 0]
+        assert torch.equal(window, torch.cat([before, piece]))
+        before = window[-7:].clone()
+    assert past.frames.shape[1] <= 7 + MOST_FRAMES
+
+
+def test_its_weights_are_its_own():
+    model = make_model(norm="BN", causal=True)
+    net = FramewiseNet(model)
+    windows = torch.randn(1, 5, 16)
+    before = net.enter(windows, net.new_memory(1))[1]
+    with torch.no_grad():
+        model.separator.bottleneck.weight.zero_()
+    assert torch.equal(net.enter(windows, net.new_memory(1))[1], before)
+
+
+@pytest.mark.parametrize("name", ["gLN", "BN", "DPRNN"])
+def test_a_network_that_is_not_causal(name):
+    with pytest.raises(InputError, match="a causal Conv-TasNet; this network is not one"):
+        FramewiseNet(SMALL_MODELS[name])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"skip_channels": 8}, "this one has 8 skip channels and 1 sources"),
+        ({"num_sources": 2}, "this one has 0 skip channels and 2 sources"),
+    ],
+)
+def test_networks_that_cannot_stream(overrides, message):
+    with pytest.raises(InputError, match=message):
+        FramewiseNet(make_model(norm="BN", causal=True, **overrides))
+
+
+def test_a_network_in_training():
+    with pytest.raises(InputError, match="in evaluation mode"):
+        FramewiseNet(make_model(norm="BN", causal=True).train())
