@@ -57,9 +57,9 @@ def train_dataset(
     InputError
         If a manifest is missing, empty, or names a missing file.
     """
+    noises = _noises(manifest_folder, data_folder, "train")
     speech = load_manifest(manifest_folder, data_folder, "speech_train")
     voices = _files(speech)
-    noises = _noises(manifest_folder, data_folder, "train")
     frames = round(segment_seconds * sample_rate)
 
     def draw(wav: str, length: int, key: tuple[int, int]) -> Mixture:
