@@ -67,31 +67,77 @@ def with_past(key: Hashable, x: torch.Tensor, frames: int) -> torch.Tensor:
     return x
 
 
-def running_mean(key: Hashable, x: torch.Tensor) -> torch.Tensor:
-    """The mean over the frames so far.
+def running_mean(key: Hashable, x: torch.Tensor, window: int | None = None) -> torch.Tensor:
+    """The mean over the frames so far, see `RunningMean`.
 
     Arguments
     ---------
     key : hashable
         Whose frames they are.
     x : torch.Tensor
-        [.., frames], double precision: sums over an hour cancel in single precision.
+        [.., frames].
+    window : int, optional
+        As `RunningMean`.
 
     Returns
     -------
     torch.Tensor
-        [.., frames].
+        [.., frames], in double precision.
 
     Example
     -------
     >>> running_mean("a key", torch.tensor([1.0, 3.0, 5.0]))
-    tensor([1., 2., 3.])
+    tensor([1., 2., 3.], dtype=torch.float64)
     """
-    totals = x.cumsum(-1)
-    frames = torch.arange(1, x.shape[-1] + 1, dtype=x.dtype, device=x.device)
     memory = _MEMORY.get()
-    if memory is not None:
-        total, count = memory.get(key, (0.0, 0.0))
-        totals, frames = totals + total, frames + count
-        memory[key] = totals[..., -1:].clone(), frames[-1:].clone()
-    return totals / frames
+    mean = RunningMean(window) if memory is None else memory.setdefault(key, RunningMean(window))
+    return mean.over(x)
+
+
+class RunningMean:
+    """A mean over the frames so far, in double precision: sums over an hour cancel in single.
+
+    Arguments
+    ---------
+    window : int, optional
+        From this many frames on, what is further back than that fades out: each frame takes the
+        share 1/window of the mean. Default: all frames count alike.
+
+    Example
+    -------
+    >>> mean = RunningMean()
+    >>> mean.over(torch.tensor([1.0, 3.0])).tolist(), mean.over(torch.tensor([5.0])).tolist()
+    ([1.0, 2.0], [3.0])
+    >>> RunningMean(window=2).over(torch.tensor([1.0, 3.0, 6.0, 6.0])).tolist()
+    [1.0, 2.0, 4.0, 5.0]
+    """
+
+    def __init__(self, window: int | None = None):
+        self.window = window
+        self.mean: torch.Tensor | float = 0.0
+        self.frames = 0
+
+    def over(self, x: torch.Tensor) -> torch.Tensor:
+        """The mean up to each frame of `x` [.., frames], which goes on from the ones before."""
+        x = x.double()
+        if self.window is None:
+            return self._growing(x)
+        growing = min(max(self.window - self.frames, 0), x.shape[-1])
+        # Factors up to e to the 64th: far from what overflows.
+        fading = x[..., growing:].split(64 * self.window, dim=-1)
+        return torch.cat([self._growing(x[..., :growing]), *map(self._fading, fading)], dim=-1)
+
+    def _growing(self, x: torch.Tensor) -> torch.Tensor:
+        counts = torch.arange(1, x.shape[-1] + 1, device=x.device) + self.frames
+        return self._keep((x.cumsum(-1) + self.mean * self.frames) / counts)
+
+    def _fading(self, x: torch.Tensor) -> torch.Tensor:
+        frames = torch.arange(1, x.shape[-1] + 1, dtype=x.dtype, device=x.device)
+        kept = (1 - 1 / self.window) ** frames
+        return self._keep(kept * ((x / kept).cumsum(-1) / self.window + self.mean))
+
+    def _keep(self, means: torch.Tensor) -> torch.Tensor:
+        if means.shape[-1]:
+            self.mean = means[..., -1:].clone()
+            self.frames += means.shape[-1]
+        return means

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from bloomnet_sb.carry import RunningMean
 from bloomnet_sb.errors import InputError, check_blocks
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.norms import BatchNorm, CumulativeLayerNorm
@@ -49,28 +50,6 @@ class Past:
         self.frames[:, end - x.shape[1] : end] = x
         self.end = end
         return self.frames[:, end - x.shape[1] - self.reach : end]
-
-
-@dataclass
-class RunningMean:
-    """A mean over all frames so far, in double precision.
-
-    Example
-    -------
-    >>> mean = RunningMean()
-    >>> mean.over(torch.tensor([[1.0, 3.0]])), mean.over(torch.tensor([[5.0]]))
-    (tensor([[1., 2.]], dtype=torch.float64), tensor([[3.]], dtype=torch.float64))
-    """
-
-    total: torch.Tensor | float = 0.0
-    frames: int = 0
-
-    def over(self, x: torch.Tensor) -> torch.Tensor:
-        """The mean up to each frame of `x` [.., frames], which goes on from the ones before."""
-        totals = x.double().cumsum(-1) + self.total
-        counts = torch.arange(1, x.shape[-1] + 1, device=x.device) + self.frames
-        self.total, self.frames = totals[..., -1:], self.frames + x.shape[-1]
-        return totals / counts
 
 
 @dataclass
@@ -157,6 +136,7 @@ class FramewiseNet:
         self.encoder = model.encoder
         self.encoder_weight = model.encoder.weight.detach().clone()
         self.has_level_norm = model.level_norm is not None
+        self.level_window = model.level_norm.window if self.has_level_norm else None
         scale, shift, self.entry_norm = _folded(separator.norm)
         self.bottleneck = _pointwise(separator.bottleneck, scale, shift)
         self.blocks = [[_layer(layer) for layer in block] for block in separator.blocks]
@@ -177,7 +157,9 @@ class FramewiseNet:
 
     def new_memory(self, batch_size: int) -> NetMemory:
         """What the network carries at the start of a signal."""
-        memory = NetMemory(batch_size, RunningMean(), [RunningMean(), RunningMean()], [])
+        memory = NetMemory(
+            batch_size, RunningMean(self.level_window), [RunningMean(), RunningMean()], []
+        )
         memory.blocks = [self._block_memory(layers, batch_size) for layers in self.blocks]
         return memory
 

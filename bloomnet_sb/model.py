@@ -39,6 +39,9 @@ class BloomNet(nn.Module):
     pad_input : bool
         Whether the samples after the last whole frame get a frame of their own. Without it, as in
         Asteroid, the estimates are zero there.
+    level_window : int, optional
+        For causal separators: frames further back than this fade out of the level, so that a long
+        call may change its level. Default: all frames so far count alike.
 
     Raises
     ------
@@ -66,6 +69,7 @@ class BloomNet(nn.Module):
         encoder_activation: str = "relu",
         level_norm: bool = True,
         pad_input: bool = True,
+        level_window: int | None = None,
     ):
         super().__init__()
         stride = stride or max(kernel_size // 2, 1)
@@ -77,7 +81,7 @@ class BloomNet(nn.Module):
                 f"num_filters is {num_filters}, but the separator takes {separator.num_filters}"
             )
         self.encoder = Encoder(num_filters, kernel_size, stride, encoder_activation, pad_input)
-        self.level_norm = LevelNorm(separator.causal) if level_norm else None
+        self.level_norm = LevelNorm(separator.causal, level_window) if level_norm else None
         self.separator = separator
         self.decoders = nn.ModuleList(
             Decoder(num_filters, kernel_size, stride) for _ in range(separator.num_blocks)

@@ -182,8 +182,8 @@ class CumulativeLayerNorm(ChannelLayerNorm):
         """Normalise `x` [batch, channels, frames]."""
         power = torch.linalg.vector_norm(x.float(), dim=1, keepdim=True).square() / x.shape[1]
         # Double over time only: what is lost in the sum of a frame is not lost again and again.
-        mean = running_mean((self, "mean"), x.float().mean(1, keepdim=True).double())
-        power = running_mean((self, "power"), power.double())
+        mean = running_mean((self, "mean"), x.float().mean(1, keepdim=True))
+        power = running_mean((self, "power"), power)
         scale = ((power - mean.square()).clamp(min=0) + self.eps).rsqrt()
         return _affine((x - mean.to(x.dtype)) * scale.to(x.dtype), self)
 
@@ -202,6 +202,14 @@ class LevelNorm(nn.Module):
     ---------
     causal : bool
         Whether the level of a frame is that of the frames so far, or of all frames.
+    window : int, optional
+        Where causal, frames further back than this fade out, see `bloomnet_sb.carry.RunningMean`.
+        Default: all frames so far count alike.
+
+    Raises
+    ------
+    InputError
+        If `window` is below 2, or given where the norm is not causal.
 
     Example
     -------
@@ -211,9 +219,15 @@ class LevelNorm(nn.Module):
     True
     """
 
-    def __init__(self, causal: bool = False):
+    def __init__(self, causal: bool = False, window: int | None = None):
         super().__init__()
+        if window is not None and (not causal or window < 2):
+            raise InputError(
+                f"the level's window is {window} frames, but must be 2 or more, and is for causal "
+                "networks only"
+            )
         self.causal = causal
+        self.window = window
 
     def forward(self, features: torch.Tensor, level: torch.Tensor | None = None) -> torch.Tensor:
         """Scale features to unit root mean square; silence stays.
@@ -235,7 +249,7 @@ class LevelNorm(nn.Module):
             level = level[:, None, None]
         elif self.causal:
             norm = torch.linalg.vector_norm(features.float(), dim=1, keepdim=True)
-            level = running_mean(self, (norm.square() / features.shape[1]).double()).sqrt()
+            level = running_mean(self, norm.square() / features.shape[1], self.window).sqrt()
         else:
             # The norm of [batch, filters * frames] is one pass where a mean of squares is two.
             norm = torch.linalg.vector_norm(features.float().flatten(1), dim=1)

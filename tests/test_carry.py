@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from bloomnet_sb.carry import carrying
+from bloomnet_sb.carry import RunningMean, carrying
 from tests.conftest import make_model
 
 NORMS = pytest.mark.parametrize("norm", ["cLN", "cgLN", "BN"])
@@ -55,3 +55,21 @@ def test_nothing_is_carried_outside():
         model.separator.enter(features)
     assert memory
     torch.testing.assert_close(in_pieces(model.separator, features, [50]), before)
+
+
+@pytest.mark.parametrize("window", [None, 2, 7, 50, 1000])
+@pytest.mark.parametrize("size", [1, 13, 500])
+def test_a_running_mean_is_its_recursion(window, size):
+    x = torch.rand(2, 500)
+    mean, expected = torch.zeros(2, dtype=torch.double), []
+    for frame, value in enumerate(x.t().double(), 1):
+        mean = mean + (value - mean) / min(frame, window or frame)
+        expected.append(mean)
+    running = RunningMean(window)
+    means = torch.cat([running.over(piece) for piece in x.split(size, dim=1)], dim=1)
+    torch.testing.assert_close(means, torch.stack(expected, dim=1))
+
+
+def test_a_fading_mean_stays_right_for_a_day():
+    running = RunningMean(window=10)
+    assert running.over(torch.full((10**6,), 3.0)).sub(3).abs().max() < 1e-9

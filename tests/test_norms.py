@@ -32,3 +32,9 @@ def test_unknown_norm_is_refused():
         make_norm("LN", 5)
     with pytest.raises(InputError, match="looks ahead"):
         make_norm("gLN", 5, causal=True)
+
+
+@pytest.mark.parametrize("options", [(True, 1), (True, 0), (False, 100)])
+def test_wrong_windows_of_the_level(options):
+    with pytest.raises(InputError, match="the level's window is"):
+        LevelNorm(*options)

@@ -14,6 +14,13 @@ from tests.test_inference import SMALL_MODELS, interface
 CAUSAL = ("causal BN", "causal cLN", "causal cgLN")
 
 
+def fading_level():
+    """A network whose level is that of the last 50 frames or so."""
+    torch.manual_seed(0)
+    separator = ConvTasNetSeparator(16, 8, 12, 3, 2, 3, norm="BN", causal=True)
+    return BloomNet(separator, 16, kernel_size=16, level_window=50).eval()
+
+
 def odd_windows(pad_input):
     """A network whose windows overlap by more and by less than a stride."""
     torch.manual_seed(0)
@@ -22,6 +29,7 @@ def odd_windows(pad_input):
 
 
 ENHANCERS = {name: interface(SMALL_MODELS[name]) for name in CAUSAL}
+ENHANCERS["fading level"] = interface(fading_level())
 ENHANCERS |= {f"odd, {pad}": interface(odd_windows(pad)) for pad in (True, False)}
 
 
@@ -115,7 +123,7 @@ def test_memory_does_not_grow(noisy):
     def held():
         memory = stream._memory
         pasts = [layer.past.frames for block in memory.blocks for layer in block]
-        means = [mean.total for block in memory.blocks for layer in block for mean in layer.means]
+        means = [mean.mean for block in memory.blocks for layer in block for mean in layer.means]
         return [tensor.numel() for tensor in (*pasts, *means, stream._waiting, stream._tail)]
 
     stream.process(noisy[:1600])
@@ -216,6 +224,18 @@ def test_nan_is_refused_and_not_taken(noisy):
     out = torch.cat([first, stream.process(noisy[1000:5000]), stream.flush()])
     whole = ENHANCERS["causal BN"].enhance_batch(noisy[None, :5000])[0]
     torch.testing.assert_close(out, whole, atol=1e-4, rtol=0)
+
+
+def test_a_fading_level_follows_a_call_that_gets_quieter(noisy):
+    def level_db(enhancer, gain):
+        signal = torch.cat([noisy[:40000], gain * noisy[40000:80000]])
+        memory, net = enhancer.stream().net.new_memory(1), enhancer.stream().net
+        for windows in signal[None].unfold(1, 16, 8).split(200, dim=1):
+            net.enter(windows, memory)
+        return 10 * memory.level.mean.log10().item()
+
+    assert level_db(ENHANCERS["fading level"], 1) - level_db(ENHANCERS["fading level"], 0.01) > 39
+    assert level_db(ENHANCERS["causal BN"], 1) - level_db(ENHANCERS["causal BN"], 0.01) < 6
 
 
 def test_results_may_be_changed(noisy):
