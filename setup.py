@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 README = Path(__file__).parent / "README.md"
 
+LIVE = ["psutil>=5.9"]
 TENSORBOARD = ["tensorboard>=2.16"]
 
 setup(
@@ -46,6 +47,8 @@ setup(
     extras_require={
         # Training curves for TensorBoard
         "tensorboard": TENSORBOARD,
+        # The battery for budget.Power
+        "live": LIVE,
         # Tests and linting. Those beside Asteroid's modules are skipped without them; an extra
         # cannot say --no-deps, so they are in requirements-asteroid.txt.
         "test": [
@@ -54,6 +57,7 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",
             "ruff>=0.12",
+            *LIVE,
             *TENSORBOARD,
         ],
     },
