@@ -6,6 +6,7 @@ import torch
 
 from bloomnet_sb.errors import InputError, check_blocks, check_positive
 from bloomnet_sb.framewise import MOST_FRAMES, FramewiseNet
+from bloomnet_sb.switching import DepthSwitch
 
 
 class Stream:
@@ -67,24 +68,28 @@ class Stream:
             raise InputError(f"fade_seconds is {fade_seconds!r}, but must be above 0")
         self.net = net
         self.batch_size = batch_size
-        self.fade_samples = max(round(fade_seconds * sample_rate), 1)
-        blocks = net.num_blocks if blocks is None else blocks
-        self._target = check_blocks(blocks, net.num_blocks)
+        self._switch = DepthSwitch(
+            [net.reach(depth) for depth in range(1, net.num_blocks + 1)],
+            check_blocks(net.num_blocks if blocks is None else blocks, net.num_blocks),
+            net.encoder.kernel_size,
+            net.encoder.stride,
+            fade_samples=max(round(fade_seconds * sample_rate), 1),
+        )
         self.reset()
 
     @property
     def blocks(self) -> int:
         """How many blocks were asked for."""
-        return self._target
+        return self._switch.target
 
     @blocks.setter
     def blocks(self, blocks: int) -> None:
-        self._target = check_blocks(blocks, self.net.num_blocks)
+        self._switch.target = check_blocks(blocks, self.net.num_blocks)
 
     @property
     def heard_blocks(self) -> int:
         """The number of blocks whose estimate is heard; in a fade, that of the outgoing one."""
-        return self._heard
+        return self._switch.heard
 
     @property
     def delay_samples(self) -> int:
@@ -100,10 +105,8 @@ class Stream:
             self._memory = self.net.new_memory(batch)
             self._waiting = weight.new_zeros(batch, 0)
             self._tail = weight.new_zeros(batch, kernel - stride)
-        self._received = self._returned = self._frame = 0
-        self._heard = self._running = self._target
-        self._fading_to, self._fade_start = None, 0
-        self._exact_from = [0] * (self.net.num_blocks + 1)
+        self._received = self._returned = 0
+        self._switch.restart()
 
     def process(self, chunk: torch.Tensor) -> torch.Tensor:
         """Enhance the next chunk.
@@ -162,58 +165,34 @@ class Stream:
         windows = samples.unfold(1, kernel, stride)
         pieces, done = [], 0
         while done < count:
-            frames = min(count - done, self._frames_to_next_change(), MOST_FRAMES)
+            frames = min(count - done, self._switch.next_frames(), MOST_FRAMES)
+            for depth in self._switch.restarted:
+                self.net.restart(depth, self._memory)
             pieces.append(self._overlap_add(self._estimate(windows[:, done : done + frames])))
-            self._frame += frames
+            self._switch.frame += frames
             done += frames
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
-
-    def _frames_to_next_change(self) -> float:
-        """Decide what runs from this frame on, and for how many frames that holds."""
-        stride, kernel = self.net.encoder.stride, self.net.encoder.kernel_size
-        if self._fading_to is not None and self._frame >= self._fade_end:
-            self._heard, self._fading_to = self._fading_to, None
-        self._run_blocks(max(self._heard, self._target, self._fading_to or 0))
-        exact_from = self._exact_from[self._target]
-        if self._fading_to is None and self._target != self._heard:
-            if self._frame > 0 and exact_from > self._frame:
-                return exact_from - self._frame
-            # The first samples that no window of an earlier frame adds to.
-            self._fading_to = self._target
-            self._fade_start = self._frame * stride + kernel - stride
-        return math.inf if self._fading_to is None else self._fade_end - self._frame
-
-    @property
-    def _fade_end(self) -> int:
-        """The first frame that adds to no sample of the fade."""
-        return math.ceil((self._fade_start + self.fade_samples) / self.net.encoder.stride)
-
-    def _run_blocks(self, running: int) -> None:
-        for depth in range(self._running + 1, running + 1):
-            self.net.restart(depth, self._memory)
-            exact_input_from = max(self._frame, self._exact_from[depth - 1])
-            self._exact_from[depth] = exact_input_from + self.net.reach(depth)
-        self._running = running
 
     def _estimate(self, windows: torch.Tensor) -> torch.Tensor:
         """The windows of what is heard, of windows of the noisy signal."""
         features, state = self.net.enter(windows, self._memory)
         estimates = {}
-        for depth in range(1, self._running + 1):
+        switch = self._switch
+        for depth in range(1, switch.running + 1):
             state = self.net.block(state, depth, self._memory)
-            if depth in (self._heard, self._fading_to):
+            if depth in (switch.heard, switch.fading_to):
                 estimates[depth] = self.net.decode(state, features, depth)
-        heard = estimates[self._heard]
-        if self._fading_to is None:
+        heard = estimates[switch.heard]
+        if switch.fading_to is None:
             return heard
-        return torch.lerp(heard, estimates[self._fading_to], self._share(windows.shape[1]))
+        return torch.lerp(heard, estimates[switch.fading_to], self._share(windows.shape[1]))
 
     def _share(self, frames: int) -> torch.Tensor:
         """How much of what fades in is heard in each sample of the next windows."""
         stride, kernel = self.net.encoder.stride, self.net.encoder.kernel_size
         samples = torch.arange((frames - 1) * stride + kernel, device=self._waiting.device)
-        since = samples + (self._frame * stride - self._fade_start + 0.5)
-        share = 0.5 - 0.5 * torch.cos(math.pi * (since / self.fade_samples).clamp(0, 1))
+        since = samples + (self._switch.samples_since_fade_start + 0.5)
+        share = 0.5 - 0.5 * torch.cos(math.pi * (since / self._switch.fade_samples).clamp(0, 1))
         return share.unfold(0, kernel, stride)
 
     def _overlap_add(self, windows: torch.Tensor) -> torch.Tensor:

@@ -147,7 +147,7 @@ def test_outside_of_warm_up_and_fade_a_change_leaves_the_fixed_output(name, firs
     encoder = enhancer.mods.model.encoder
     frames = sum(stream.net.reach(depth) for depth in range(first + 1, then + 1))
     warm = at + frames * encoder.stride - encoder.kernel_size
-    changed = at + frames * encoder.stride + encoder.kernel_size + stream.fade_samples
+    changed = at + frames * encoder.stride + encoder.kernel_size + stream._switch.fade_samples
     torch.testing.assert_close(out[:warm], whole[first][:warm], atol=1e-4, rtol=0)
     torch.testing.assert_close(out[changed:], whole[then][changed:], atol=1e-4, rtol=0)
     fade = slice(warm, changed)
