@@ -6,6 +6,7 @@ from setuptools import find_packages, setup
 
 README = Path(__file__).parent / "README.md"
 
+EXPORT = ["onnx>=1.17", "onnxscript>=0.3"]
 LIVE = ["psutil>=5.9"]
 TENSORBOARD = ["tensorboard>=2.16"]
 
@@ -47,6 +48,8 @@ setup(
     extras_require={
         # Training curves for TensorBoard
         "tensorboard": TENSORBOARD,
+        # `bloomnet export`
+        "export": EXPORT,
         # The battery for budget.Power
         "live": LIVE,
         # Tests and linting. Those beside Asteroid's modules are skipped without them; an extra
@@ -57,6 +60,7 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",
             "ruff>=0.12",
+            *EXPORT,
             *LIVE,
             *TENSORBOARD,
         ],

@@ -78,6 +78,19 @@ def convert(
 
 
 @app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="OUT: a new folder.")],
+    source: Source,
+    int8: Annotated[bool, typer.Option(help="Whether to quantise to 8 bits.")] = False,
+) -> None:
+    """Write a causal network as ONNX files that stream at any depth without torch."""
+    from bloomnet_sb.export import export_onnx
+    from bloomnet_sb.inference import BloomEnhancer
+
+    export_onnx(BloomEnhancer.from_hparams(source=source), folder, int8)
+
+
+@app.command()
 def evaluate(
     data_folder: Annotated[
         str,

@@ -231,7 +231,9 @@ def _normed(
         return F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps)
     means = mean.over(x.mean(2))
     powers = power.over(torch.linalg.vector_norm(x, dim=2).square() / x.shape[2])
-    scale = ((powers - means.square()).clamp_(min=0) + norm.eps).rsqrt_()
+    # The inverse root of the variance plus eps; the ONNX optimizer takes adding 1e-8 for adding 0.
+    variance = (powers - means.square()).clamp_(min=0)
+    scale = (variance / norm.eps + 1).rsqrt_() * norm.eps**-0.5
     x = (x - means.float().unsqueeze(2)) * scale.float().unsqueeze(2)
     return x * norm.weight + norm.bias
 
