@@ -1,6 +1,7 @@
 """The command `bloomnet`."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -23,20 +24,35 @@ Source = Annotated[
 
 
 @app.command()
-def enhance(paths: Paths, source: Source = DEFAULT_SOURCE, blocks: Blocks = "") -> None:
+def enhance(
+    paths: Paths,
+    source: Source = DEFAULT_SOURCE,
+    blocks: Annotated[str, typer.Option(help='How many blocks run, or "auto". Default: all.')] = "",
+    min_gain_db: Annotated[
+        float,
+        typer.Option(
+            "--min_gain_db",
+            "--min-gain-db",
+            help="For auto: stop when a block changes a window by less, in dB of its power.",
+        ),
+    ] = -20.0,
+) -> None:
     """Enhance audio files, or all in a folder.
 
     One file IN and an OUT with an audio suffix: OUT is the file to write. Otherwise OUT is a
     folder, and what was in a folder IN keeps its place below it.
     """
     from bloomnet_sb.inference import BloomEnhancer
+    from bloomnet_sb.interface import AUTO
 
     *inputs, output = _checked(paths, "enhance", "files or folders")
     if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix in AUDIO_SUFFIXES:
         jobs = [(inputs[0], output)]
     else:
         jobs = [(file, output / place / file.name) for file, place in _find(inputs)]
-    _run(_load(BloomEnhancer, source, blocks).enhance_file, jobs)
+    enhancer = _load(BloomEnhancer, source, "" if blocks == AUTO else blocks)
+    options = {"blocks": AUTO, "min_gain_db": min_gain_db} if blocks == AUTO else {}
+    _run(partial(enhancer.enhance_file, **options), jobs)
 
 
 @app.command()

@@ -129,7 +129,8 @@ class BloomEnhancer(BloomInterface):
         self,
         filename: str | Path,
         output_filename: str | Path | None = None,
-        blocks: int | None = None,
+        blocks: int | str | None = None,
+        min_gain_db: float = -20.0,
     ) -> torch.Tensor | None:
         """Enhance an audio file of any length, rate, number of channels and readable format.
 
@@ -140,6 +141,9 @@ class BloomEnhancer(BloomInterface):
         are cross-faded: with the norms BN and cLN the result is again that of the whole file; the
         statistics of gLN are those of the window.
 
+        With "auto" for `blocks`, each window gets blocks until the last one changed its estimate
+        by less than `min_gain_db`; `blocks_used` says how many those were.
+
         Arguments
         ---------
         filename : str or Path
@@ -148,8 +152,10 @@ class BloomEnhancer(BloomInterface):
             Where the result goes, in the format of this name's suffix, with the input's rate,
             channels, length and, where the format has it, sample type. It appears when it is
             complete.
-        blocks : int, optional
+        blocks : int or "auto", optional
             How many blocks run. Default: `self.blocks`.
+        min_gain_db : float
+            For "auto": the power of the change over that of the estimate, in dB.
 
         Returns
         -------
@@ -164,7 +170,7 @@ class BloomEnhancer(BloomInterface):
             no number of blocks of this network.
         """
         info = audio_info(filename)
-        pieces = self._estimate_file(filename, info, blocks, mono=False)
+        pieces = self._estimate_file(filename, info, blocks, mono=False, min_gain_db=min_gain_db)
         signals = (piece[..., 0].t() for piece in pieces)
         if output_filename is None:
             return torch.cat(list(signals)).squeeze(1)

@@ -23,6 +23,9 @@ HPARAMS_FILE = "hyperparams.yaml"
 WEIGHTS_FILE = "model.safetensors"
 INSTALLED = Path(__file__).parent / "pretrained"
 
+# In place of a number of blocks: as many as a window needs.
+AUTO = "auto"
+
 FADE_SECONDS = 0.5
 # Before and after a fade, where a network's reach is not known to be less.
 CONTEXT_SECONDS = 0.25
@@ -37,6 +40,8 @@ class BloomInterface(Pretrained):
         How many blocks run where a call does not say; at first all.
     window_seconds : float
         A longer file is processed in windows of at most this length.
+    blocks_used : list of int
+        How many blocks ran in each window of the last file.
 
     Example
     -------
@@ -50,6 +55,7 @@ class BloomInterface(Pretrained):
         super().__init__(*args, **kwargs)
         self.sample_rate = self.hparams.sample_rate
         self.window_seconds = 10.0
+        self.blocks_used: list[int] = []
         self._blocks = self.num_blocks
 
     @classmethod
@@ -132,19 +138,30 @@ class BloomInterface(Pretrained):
         return estimates
 
     def _estimate_file(
-        self, filename: str | Path, info: sf._SoundFileInfo, blocks: int | None, mono: bool
+        self,
+        filename: str | Path,
+        info: sf._SoundFileInfo,
+        blocks: int | str | None,
+        mono: bool,
+        min_gain_db: float | None = None,
     ) -> Iterator[torch.Tensor]:
         """Pieces [channels, time, sources] of the estimate, at the file's rate."""
-        blocks = self._checked(blocks)
+        as_needed = blocks == AUTO and min_gain_db is not None
+        blocks = None if as_needed else self._checked(blocks)
         samples = math.ceil(info.frames * self.sample_rate / info.samplerate)
-        windows = self._plan(samples)
+        # A block that did not run in a window carries nothing to the next.
+        carries = self.mods.model.separator.carries and not as_needed
+        windows = self._plan(samples, carries)
         level = None
         if windows.count > 1:
             level = self._level(self._read(filename, info, mono), samples)
-        memory = {}
+        memory, self.blocks_used = {}, []
 
         def estimate(window: torch.Tensor) -> torch.Tensor:
-            if not self.mods.model.separator.carries:
+            if as_needed:
+                return self._estimate_as_needed(window, min_gain_db, level)
+            self.blocks_used.append(blocks)
+            if not carries:
                 return self._estimate(window, blocks, level)
             with carrying(memory):
                 return self._estimate(window, blocks)
@@ -169,9 +186,9 @@ class BloomInterface(Pretrained):
     def _window_samples(self) -> int:
         return round(self.window_seconds * self.sample_rate)
 
-    def _plan(self, samples: int) -> Windows:
+    def _plan(self, samples: int, carries: bool) -> Windows:
         model, rate, size = self.mods.model, self.sample_rate, self._window_samples
-        if model.separator.carries:
+        if carries:
             return plan_windows(samples, model.encoder, size)
         context = round(CONTEXT_SECONDS * rate)
         if model.separator.reach is not None:
@@ -208,6 +225,27 @@ class BloomInterface(Pretrained):
     ) -> torch.Tensor:
         with torch.no_grad(), self.inference_ctx:
             return self.mods.model.estimate(mix, blocks, level).float()
+
+    def _estimate_as_needed(
+        self, mix: torch.Tensor, min_gain_db: float, level: torch.Tensor | None
+    ) -> torch.Tensor:
+        """The estimate of the first block that changes it by less than asked for, or of all."""
+        self.blocks_used.append(0)
+        with torch.no_grad(), self.inference_ctx:
+            before = None
+            for estimate in self.mods.model.estimates(mix, level):
+                self.blocks_used[-1] += 1
+                if before is not None and _change_db(before, estimate) < min_gain_db:
+                    break
+                before = estimate
+        return estimate.float()
+
+
+def _change_db(before: torch.Tensor, after: torch.Tensor) -> float:
+    """The power of the change over that of the result, of the channel where it is highest."""
+    power = after.square().mean((1, 2)).clamp(min=torch.finfo(torch.float32).tiny)
+    change = (after - before).square().mean((1, 2))
+    return 10 * torch.log10(change / power).max().item()
 
 
 def installed_names() -> list[str]:

@@ -1,6 +1,6 @@
 """BLOOM-Net: one masking network that runs with as many blocks as the moment affords."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
 
 import torch
 from torch import nn
@@ -134,14 +134,38 @@ class BloomNet(nn.Module):
             blocks = max(depths) if depths else self.num_blocks
         check_blocks(blocks, self.num_blocks)
         wanted = {check_blocks(depth, blocks) for depth in depths or range(1, blocks + 1)}
-        if mix.dim() != 2 or mix.shape[-1] == 0:
-            raise InputError(
-                f"mix has shape {list(mix.shape)}, but must be [batch, time] with time >= 1"
-            )
+        _check_mix(mix)
+        return torch.stack(list(self._estimates(mix, blocks, wanted, level)))
+
+    def estimates(
+        self, mix: torch.Tensor, level: torch.Tensor | None = None
+    ) -> Iterator[torch.Tensor]:
+        """The estimates of 1 block, 2 blocks.., each of which runs when its estimate is asked for.
+
+        Arguments
+        ---------
+        mix, level
+            As `forward`.
+
+        Yields
+        ------
+        torch.Tensor
+            The next estimate [batch, time, sources].
+
+        Raises
+        ------
+        InputError
+            As `forward`.
+        """
+        _check_mix(mix)
+        return self._estimates(mix, self.num_blocks, range(1, self.num_blocks + 1), level)
+
+    def _estimates(
+        self, mix: torch.Tensor, blocks: int, wanted: Container[int], level: torch.Tensor | None
+    ) -> Iterator[torch.Tensor]:
         features = self.encoder(mix)
         normed = features if self.level_norm is None else self.level_norm(features, level)
         state = self.separator.enter(normed)
-        estimates = []
         for depth in range(1, blocks + 1):
             state = self.separator.blocks[depth - 1](state)
             if depth in wanted:
@@ -149,8 +173,7 @@ class BloomNet(nn.Module):
                 # A new tensor where autograd has to keep the masks.
                 multiply = torch.mul if torch.is_grad_enabled() else torch.Tensor.mul_
                 masked = multiply(masks, features.unsqueeze(1))
-                estimates.append(self.decoders[depth - 1](masked, mix.shape[-1]))
-        return torch.stack(estimates)
+                yield self.decoders[depth - 1](masked, mix.shape[-1])
 
     def estimate(
         self, mix: torch.Tensor, blocks: int | None = None, level: torch.Tensor | None = None
@@ -223,6 +246,13 @@ class BloomNet(nn.Module):
         for kind, modules in stacks.items():
             parts |= {f"{kind}{depth}": module for depth, module in enumerate(modules, 1)}
         return parts
+
+
+def _check_mix(mix: torch.Tensor) -> None:
+    if mix.dim() != 2 or mix.shape[-1] == 0:
+        raise InputError(
+            f"mix has shape {list(mix.shape)}, but must be [batch, time] with time >= 1"
+        )
 
 
 class Encoder(nn.Module):

@@ -3,6 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile as sf
 from hyperpyyaml import load_hyperpyyaml
@@ -77,6 +78,18 @@ def test_a_separator_does_not_enhance(two_source_folder, tmp_path):
     result = bloomnet("enhance", NOISY[0], tmp_path / "o.wav", "--source", two_source_folder)
     assert result.returncode == 2
     assert "error: this network separates 2 sources" in result.stderr
+
+
+def test_enhance_with_as_many_blocks_as_needed(pretrained, tmp_path):
+    result = bloomnet(
+        "enhance", NOISY[0], tmp_path / "out.wav", "--source", pretrained, "--blocks", "auto",
+        "--min_gain_db=-1000",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    enhancer = BloomEnhancer.from_hparams(source=str(pretrained))
+    expected = enhancer.enhance_file(NOISY[0])
+    enhanced, _ = sf.read(tmp_path / "out.wav", dtype="float32")
+    np.testing.assert_allclose(enhanced, expected, atol=1e-4)
 
 
 def test_info(pretrained):

@@ -112,6 +112,43 @@ def test_a_long_file_in_windows(name, blocks, noisy, noisy_file, tmp_path):
         torch.testing.assert_close(windowed, whole, atol=1e-4 * whole.abs().max(), rtol=0)
 
 
+@pytest.mark.parametrize("name", ["gLN", "BN", "causal BN", "DPRNN"])
+def test_as_many_blocks_as_a_window_needs(name, noisy_file, tmp_path):
+    enhancer = interface(SMALL_MODELS[name])
+    enhancer.window_seconds = 1.3
+    last = enhancer.num_blocks
+    for min_gain_db, blocks in ((-1000.0, last), (1000.0, 2)):
+        # The last block that ran is the one whose change was too small.
+        auto = enhancer.enhance_file(noisy_file, blocks="auto", min_gain_db=min_gain_db)
+        assert set(enhancer.blocks_used) == {blocks}
+        assert len(enhancer.blocks_used) > 3
+        fixed = enhancer.enhance_file(noisy_file, blocks=blocks)
+        assert set(enhancer.blocks_used) == {blocks}
+        if name != "causal BN":  # whose level, window by window, is another
+            torch.testing.assert_close(auto, fixed)
+    out = enhancer.enhance_file(noisy_file, tmp_path / "out.wav", blocks="auto")
+    np.testing.assert_allclose(sf.read(tmp_path / "out.wav", dtype="float32")[0], out, atol=1e-4)
+
+
+def test_blocks_run_only_while_they_change_something(noisy_file):
+    enhancer = interface(make_model(norm="BN"))
+    head, decoder = enhancer.mods.model.separator.heads, enhancer.mods.model.decoders
+    enhancer.mods.model.separator.blocks[1] = torch.nn.Identity()
+    head[1].load_state_dict(head[0].state_dict())
+    decoder[1].load_state_dict(decoder[0].state_dict())
+    enhancer.mods.model.separator.blocks[2] = None  # it must not run
+    auto = enhancer.enhance_file(noisy_file, blocks="auto")
+    assert enhancer.blocks_used == [2]
+    torch.testing.assert_close(auto, enhancer.enhance_file(noisy_file, blocks=1))
+
+
+def test_silence_needs_no_more_than_two_blocks(tmp_path):
+    sf.write(tmp_path / "in.wav", np.zeros(16000), 16000)
+    enhancer = interface(SMALL_MODELS["BN"])
+    assert not enhancer.enhance_file(tmp_path / "in.wav", blocks="auto").any()
+    assert enhancer.blocks_used == [2]
+
+
 def test_a_long_file_of_another_rate_in_windows(noisy, tmp_path):
     samples = resample(torch.cat([noisy, -0.5 * noisy]), 16000, 44100).t().numpy()
     sf.write(tmp_path / "in.wav", samples, 44100, subtype="FLOAT")
