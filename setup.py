@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 README = Path(__file__).parent / "README.md"
 
 EXPORT = ["onnx>=1.17", "onnxscript>=0.3"]
-LIVE = ["psutil>=5.9"]
+LIVE = ["psutil>=5.9", "sounddevice>=0.4.6"]
 TENSORBOARD = ["tensorboard>=2.16"]
 
 setup(
@@ -35,6 +35,7 @@ setup(
         "onnxruntime>=1.17",
         "pesq>=0.0.4",
         "pystoi>=0.4.1",
+        "rich>=13",
         "safetensors>=0.4",
         "scipy>=1.11",
         "soundfile>=0.12.1",
@@ -50,7 +51,7 @@ setup(
         "tensorboard": TENSORBOARD,
         # `bloomnet export`
         "export": EXPORT,
-        # The battery for budget.Power
+        # Sound devices for `bloomnet live`, the battery for budget.Power
         "live": LIVE,
         # Tests and linting. Those beside Asteroid's modules are skipped without them; an extra
         # cannot say --no-deps, so they are in requirements-asteroid.txt.

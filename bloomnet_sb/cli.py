@@ -9,7 +9,7 @@ import typer
 from tqdm import tqdm
 
 from bloomnet_sb.data.audio import AUDIO_SUFFIXES
-from bloomnet_sb.errors import InputError, exit_with_one_line
+from bloomnet_sb.errors import InputError, check_blocks, exit_with_one_line
 
 DEFAULT_SOURCE = "convtasnet-16k"
 
@@ -104,6 +104,29 @@ def export(
     from bloomnet_sb.inference import BloomEnhancer
 
     export_onnx(BloomEnhancer.from_hparams(source=source), folder, int8)
+
+
+@app.command()
+def live(
+    source: Source,
+    input: Annotated[str, typer.Option(help="A file, or a sound device. Default: its own.")] = "",
+    output: Annotated[str, typer.Option(help="A file, or a sound device. Default: its own.")] = "",
+    blocks: Annotated[int, typer.Option(help="How many blocks run. Default: by the load.")] = 0,
+    target: Annotated[float, typer.Option(help="The load to keep to, where it decides.")] = 0.3,
+    speed: Annotated[str, typer.Option(help="For a file: realtime, or full.")] = "realtime",
+) -> None:
+    """Enhance a microphone as it comes; a digit sets the blocks, "a" the automatic, "q" ends."""
+    from bloomnet_sb.budget import Fixed, RealTime
+    from bloomnet_sb.inference import BloomEnhancer
+    from bloomnet_sb.live import run_live
+
+    enhancer = BloomEnhancer.from_hparams(source=source)
+    policy = Fixed(check_blocks(blocks, enhancer.num_blocks)) if blocks else RealTime(target)
+    report = run_live(enhancer, policy, input or None, output or None, speed)
+    typer.echo(
+        f"{report.chunks} chunks, {report.missed} of them late, {report.blocks:.2f} blocks on "
+        f"average, load {report.compute_seconds / max(report.audio_seconds, 1e-9):.1%}"
+    )
 
 
 @app.command()

@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ from hyperpyyaml import load_hyperpyyaml
 
 from bloomnet_sb.inference import BloomEnhancer, BloomSeparator
 from bloomnet_sb.interface import installed_names
-from bloomnet_sb.reports import export_pretrained
-from tests.conftest import SAMPLES
+from bloomnet_sb.reports import export_pretrained, write_pretrained
+from tests.conftest import SAMPLES, make_model
 
 COMMAND = Path(sys.executable).with_name("bloomnet")
 NOISY = [SAMPLES / "demo" / f"noisy_{snr}dB.flac" for snr in (0, 5)]
@@ -90,6 +91,32 @@ def test_enhance_with_as_many_blocks_as_needed(pretrained, tmp_path):
     expected = enhancer.enhance_file(NOISY[0])
     enhanced, _ = sf.read(tmp_path / "out.wav", dtype="float32")
     np.testing.assert_allclose(enhanced, expected, atol=1e-4)
+
+
+def test_live_and_export(tmp_path):
+    model = make_model(norm="BN", causal=True)
+    sizes = {"num_filters": 16, "bottleneck_channels": 8, "hidden_channels": 12, "num_blocks": 3}
+    separator = "".join(f"\n    {name}: {value}" for name, value in sizes.items())
+    hparams = (
+        "sample_rate: 16000\nmodel: !new:bloomnet_sb.model.BloomNet\n  num_filters: 16\n"
+        "  separator: !new:bloomnet_sb.separators.ConvTasNetSeparator\n"
+        f"    layers_per_block: 2\n    norm: BN\n    causal: True{separator}\n"
+    )
+    write_pretrained(model, StringIO(hparams), tmp_path / "causal", "A card.")
+    result = bloomnet(
+        "live", "--source", tmp_path / "causal", "--input", NOISY[0], "--output",
+        tmp_path / "live.wav", "--speed", "full", "--blocks", 2,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("623 chunks, ")
+    live, _ = sf.read(tmp_path / "live.wav", dtype="float32")
+    expected = BloomEnhancer.from_hparams(source=str(tmp_path / "causal")).enhance_file(
+        NOISY[0], blocks=2
+    )
+    np.testing.assert_allclose(live[1000:], expected.clamp(-1, 1)[1000:], atol=1e-4)
+    result = bloomnet("export", tmp_path / "onnx", "--source", tmp_path / "causal")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "onnx" / "block3.onnx").is_file()
 
 
 def test_info(pretrained):
