@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 
 import torch
 
@@ -94,6 +95,17 @@ def running_mean(key: Hashable, x: torch.Tensor, window: int | None = None) -> t
     return mean.over(x)
 
 
+@lru_cache(maxsize=4)  # the chunks of a stream are of one length or two
+def _fading_factors(
+    window: int, frames: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What each of the next frames keeps of the mean before them, and what it adds over that."""
+    with torch.inference_mode(False):  # they may serve a training next
+        counts = torch.arange(1, frames + 1, dtype=torch.double, device=device)
+        kept = (1 - 1 / window) ** counts
+        return kept, 1 / (window * kept)
+
+
 class RunningMean:
     """A mean over the frames so far, in double precision: sums over an hour cancel in single.
 
@@ -120,11 +132,14 @@ class RunningMean:
     def over(self, x: torch.Tensor) -> torch.Tensor:
         """The mean up to each frame of `x` [.., frames], which goes on from the ones before."""
         x = x.double()
-        if self.window is None:
+        if self.window is None or self.frames + x.shape[-1] <= self.window:
             return self._growing(x)
-        growing = min(max(self.window - self.frames, 0), x.shape[-1])
         # Factors up to e to the 64th: far from what overflows.
-        fading = x[..., growing:].split(64 * self.window, dim=-1)
+        most = 64 * self.window
+        if self.frames >= self.window and x.shape[-1] <= most:
+            return self._fading(x)
+        growing = min(max(self.window - self.frames, 0), x.shape[-1])
+        fading = x[..., growing:].split(most, dim=-1)
         return torch.cat([self._growing(x[..., :growing]), *map(self._fading, fading)], dim=-1)
 
     def _growing(self, x: torch.Tensor) -> torch.Tensor:
@@ -132,9 +147,8 @@ class RunningMean:
         return self._keep((x.cumsum(-1) + self.mean * self.frames) / counts)
 
     def _fading(self, x: torch.Tensor) -> torch.Tensor:
-        frames = torch.arange(1, x.shape[-1] + 1, dtype=x.dtype, device=x.device)
-        kept = (1 - 1 / self.window) ** frames
-        return self._keep(kept * ((x / kept).cumsum(-1) / self.window + self.mean))
+        kept, shares = _fading_factors(self.window, x.shape[-1], x.device)
+        return self._keep((x * shares).cumsum(-1).add_(self.mean).mul_(kept))
 
     def _keep(self, means: torch.Tensor) -> torch.Tensor:
         if means.shape[-1]:

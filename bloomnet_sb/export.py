@@ -201,10 +201,10 @@ class _GraphPast:
 
 @dataclass
 class _GraphMean:
-    """`bloomnet_sb.carry.RunningMean` on a state of a graph, as one triangular product.
+    """`bloomnet_sb.carry.RunningMean` on a state of a graph.
 
-    From frame s to frame t, what frame s added is kept by the product of 1 - 1/n over the frames
-    between; logarithms make that a difference of sums.
+    A frame keeps the share 1 - 1/n of the mean before it; the product of the shares so far, as a
+    sum of logarithms, turns the recursion into one sum.
     """
 
     states: dict[str, torch.Tensor]
@@ -217,10 +217,9 @@ class _GraphMean:
         self.states[f"{self.name}_frames"] = counts[-1:]
         if self.window is not None:
             counts = counts.clamp(max=self.window)
-        # The first frame of all keeps nothing of what was before it.
-        kept = torch.cumsum(torch.log((1 - 1 / counts).clamp(min=1e-30)), 0)
-        between = torch.tril(torch.exp(kept[:, None] - kept[None]))
-        means = (x.double() / counts) @ between.t() + mean * torch.exp(kept)
+        # The first frame of all keeps nothing of what was before it: too little to be seen.
+        kept = torch.exp(torch.cumsum(torch.log((1 - 1 / counts).clamp(min=1e-30)), 0))
+        means = kept * (torch.cumsum(x.double() / (counts * kept), 1) + mean)
         self.states[f"{self.name}_mean"] = means[:, -1:]
         return means
 

@@ -47,9 +47,10 @@ class Past:
         if end > self.frames.shape[1]:
             self.frames[:, : self.reach] = self.frames[:, self.end - self.reach : self.end].clone()
             end = self.reach + x.shape[1]
-        self.frames[:, end - x.shape[1] : end] = x
+        window = self.frames.narrow(1, end - x.shape[1] - self.reach, self.reach + x.shape[1])
+        window.narrow(1, self.reach, x.shape[1]).copy_(x)
         self.end = end
-        return self.frames[:, end - x.shape[1] - self.reach : end]
+        return window
 
 
 @dataclass
@@ -77,7 +78,7 @@ class Layer(NamedTuple):
     expand: tuple[torch.Tensor, torch.Tensor]
     slope: float
     norm: nn.Module | None
-    taps: torch.Tensor
+    taps: tuple[torch.Tensor, ...]
     bias: torch.Tensor
     dilation: int
     before: torch.Tensor
@@ -215,8 +216,7 @@ def _run_layer(layer: Layer, state: torch.Tensor, memory: LayerMemory) -> torch.
     window = memory.past.append(hidden)
     out = torch.addcmul(layer.bias, hidden, layer.taps[-1])
     for tap, weight in enumerate(layer.taps[:-1]):
-        start = tap * layer.dilation
-        out.addcmul_(window[:, start : start + frames], weight)
+        out.addcmul_(window.narrow(1, tap * layer.dilation, frames), weight)
     out = _normed(layer.last_norm, F.leaky_relu_(out, layer.last_slope), *memory.means[2:])
     return F.linear(out, *layer.reduce)
 
@@ -250,7 +250,7 @@ def _layer(layer: ConvLayer) -> Layer:
         expand=_pointwise(expand),
         slope=activation.weight.item(),
         norm=norm,
-        taps=(taps * scale[:, None]).t().contiguous(),
+        taps=(taps * scale[:, None]).t().contiguous().unbind(),
         bias=depthwise.bias.detach() + shift * taps.sum(1),
         dilation=depthwise.dilation[0],
         before=before,

@@ -73,3 +73,11 @@ def test_a_running_mean_is_its_recursion(window, size):
 def test_a_fading_mean_stays_right_for_a_day():
     running = RunningMean(window=10)
     assert running.over(torch.full((10**6,), 3.0)).sub(3).abs().max() < 1e-9
+
+
+def test_a_stream_and_a_training_may_share_what_is_cached():
+    with torch.inference_mode():
+        RunningMean(window=2).over(torch.rand(1, 9))
+    x = torch.rand(1, 9, requires_grad=True)
+    RunningMean(window=2).over(x).sum().backward()
+    assert x.grad.isfinite().all()
