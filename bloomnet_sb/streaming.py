@@ -213,6 +213,9 @@ class Stream:
         return signal[:, : frames * stride]
 
     def _checked(self, chunk: torch.Tensor) -> torch.Tensor:
+        if not isinstance(chunk, torch.Tensor) or not chunk.is_floating_point():
+            kind = getattr(chunk, "dtype", type(chunk).__name__)
+            raise InputError(f"a chunk is of {kind}, but must be a tensor of floats")
         form = "[time]" if self.batch_size is None else f"[{self.batch_size}, time]"
         rows = chunk[None] if self.batch_size is None else chunk
         if rows.dim() != 2 or rows.shape[0] != (self.batch_size or 1):

@@ -262,6 +262,9 @@ def test_wrong_chunks_and_blocks(noisy):
     for chunk in (noisy[:10], torch.zeros(3, 10)):
         with pytest.raises(InputError, match=r"must be \[2, time\]"):
             stream.process(chunk)
+    for chunk in (torch.zeros(2, 10, dtype=torch.int16), [[0.0], [0.0]]):
+        with pytest.raises(InputError, match="must be a tensor of floats"):
+            stream.process(chunk)
     with pytest.raises(InputError, match="1 to 3 blocks"):
         stream.blocks = 0
 
