@@ -73,9 +73,14 @@ class NetMemory:
 
 
 class Layer(NamedTuple):
-    """The weights of a `ConvLayer`, norms folded in where they can be."""
+    """The weights of a `ConvLayer`, norms folded in where they can be.
 
-    expand: tuple[torch.Tensor, torch.Tensor]
+    The state between layers is without the biases of the layers that added to it: they are in the
+    bias of the next layer's first convolution, so that the residual sum is part of the product.
+    """
+
+    expand: torch.Tensor
+    expand_bias: torch.Tensor
     slope: float
     norm: nn.Module | None
     taps: tuple[torch.Tensor, ...]
@@ -84,7 +89,7 @@ class Layer(NamedTuple):
     before: torch.Tensor
     last_slope: float
     last_norm: nn.Module | None
-    reduce: tuple[torch.Tensor, torch.Tensor]
+    reduce: torch.Tensor
 
     @property
     def reach(self) -> int:
@@ -140,7 +145,7 @@ class FramewiseNet:
         self.level_window = model.level_norm.window if self.has_level_norm else None
         scale, shift, self.entry_norm = _folded(separator.norm)
         self.bottleneck = _pointwise(separator.bottleneck, scale, shift)
-        self.blocks = [[_layer(layer) for layer in block] for block in separator.blocks]
+        self.blocks, self.offsets = _blocks(separator.blocks)
         self.heads = [
             (head.mask[0].weight.item(), _pointwise(head.mask[1]), head.activation)
             for head in separator.heads
@@ -194,31 +199,36 @@ class FramewiseNet:
 
     def block(self, state: torch.Tensor, depth: int, memory: NetMemory) -> torch.Tensor:
         """Run block `depth`, counted from 1, on `state` [batch, frames, bottleneck channels]."""
+        rows = state.view(-1, state.shape[2])
         memories = memory.blocks[depth - 1]
         for layer, layer_memory in zip(self.blocks[depth - 1], memories, strict=True):
-            state = state + _run_layer(layer, state, layer_memory)
-        return state
+            rows = _run_layer(layer, rows, memory.batch_size, layer_memory)
+        return rows.view(state.shape)
 
     def decode(self, state: torch.Tensor, features: torch.Tensor, depth: int) -> torch.Tensor:
         """The windows [batch, frames, kernel_size] of the estimate of `depth` blocks."""
         slope, mask, activation = self.heads[depth - 1]
-        masks = activation(F.linear(F.leaky_relu(state, slope), *mask))
+        state = F.leaky_relu_(state + self.offsets[depth - 1], slope)
+        masks = activation(F.linear(state, *mask))
         return F.linear(masks.mul_(features), self.decoders[depth - 1])
 
     def _block_memory(self, layers: list[Layer], batch_size: int) -> list[LayerMemory]:
         return [LayerMemory(Past(layer.before, batch_size, layer.reach)) for layer in layers]
 
 
-def _run_layer(layer: Layer, state: torch.Tensor, memory: LayerMemory) -> torch.Tensor:
-    frames = state.shape[1]
-    hidden = F.leaky_relu_(F.linear(state, *layer.expand), layer.slope)
+def _run_layer(
+    layer: Layer, rows: torch.Tensor, batch_size: int, memory: LayerMemory
+) -> torch.Tensor:
+    """The state after a layer, of the state before it; both [batch * frames, channels]."""
+    hidden = F.leaky_relu_(torch.addmm(layer.expand_bias, rows, layer.expand), layer.slope)
+    hidden = hidden.view(batch_size, -1, hidden.shape[1])
     hidden = _normed(layer.norm, hidden, *memory.means[:2])
-    window = memory.past.append(hidden)
+    window, frames = memory.past.append(hidden), hidden.shape[1]
     out = torch.addcmul(layer.bias, hidden, layer.taps[-1])
     for tap, weight in enumerate(layer.taps[:-1]):
         out.addcmul_(window.narrow(1, tap * layer.dilation, frames), weight)
     out = _normed(layer.last_norm, F.leaky_relu_(out, layer.last_slope), *memory.means[2:])
-    return F.linear(out, *layer.reduce)
+    return torch.addmm(rows, out.view(-1, out.shape[2]), layer.reduce)
 
 
 def _normed(
@@ -238,16 +248,34 @@ def _normed(
     return x * norm.weight + norm.bias
 
 
-def _layer(layer: ConvLayer) -> Layer:
+def _blocks(blocks: nn.ModuleList) -> tuple[list[list[Layer]], list[torch.Tensor]]:
+    """The layers of each block, and what the state after each is to be added to be true."""
+    folded, offsets, offset = [], [], torch.zeros(())
+    for block in blocks:
+        layers = []
+        for layer in block:
+            folded_layer, bias = _layer(layer, offset)
+            layers.append(folded_layer)
+            offset = offset + bias
+        folded.append(layers)
+        offsets.append(offset)
+    return folded, offsets
+
+
+def _layer(layer: ConvLayer, offset: torch.Tensor) -> tuple[Layer, torch.Tensor]:
+    """The weights of a layer whose input is to be added `offset`, and the bias of its output."""
     expand, activation, norm, depthwise, last_activation, last_norm, reduce = layer.residual
     scale, shift, norm = _folded(norm)
     last_scale, last_shift, last_norm = _folded(last_norm)
     taps = depthwise.weight.detach().squeeze(1)
+    weight, bias = _pointwise(expand)
+    last_weight, last_bias = _pointwise(reduce, last_scale, last_shift)
     # Frames before the first are zeros after the norm.
     tiny = torch.finfo(torch.float32).tiny
     before = -shift / torch.where(scale == 0, tiny, scale)
-    return Layer(
-        expand=_pointwise(expand),
+    folded = Layer(
+        expand=weight.t().contiguous(),
+        expand_bias=bias + weight @ offset.expand(weight.shape[1]),
         slope=activation.weight.item(),
         norm=norm,
         taps=(taps * scale[:, None]).t().contiguous().unbind(),
@@ -256,8 +284,9 @@ def _layer(layer: ConvLayer) -> Layer:
         before=before,
         last_slope=last_activation.weight.item(),
         last_norm=last_norm,
-        reduce=_pointwise(reduce, last_scale, last_shift),
+        reduce=last_weight.t().contiguous(),
     )
+    return folded, last_bias
 
 
 def _folded(norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor, nn.Module | None]:
