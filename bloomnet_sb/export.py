@@ -58,6 +58,9 @@ def export_onnx(enhancer: BloomEnhancer, folder: str | Path, int8: bool = False)
     >>> export_onnx(enhancer, folder)
     >>> sorted(path.name for path in folder.glob("*.onnx"))
     ['block1.onnx', 'decode1.onnx', 'enter.onnx']
+    >>> stream = onnx_stream.OnnxStream(folder, blocks=1)
+    >>> len(stream.process(np.zeros(1600, np.float32))) + len(stream.flush())
+    1600
     """
     folder = Path(folder)
     if folder.exists() and any(folder.iterdir()):

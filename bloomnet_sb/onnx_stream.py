@@ -33,6 +33,10 @@ class OnnxStream:
         Length of a cross-fade between two numbers of blocks.
     threads : int
         Threads of onnxruntime.
+
+    Example
+    -------
+    See `bloomnet_sb.export.export_onnx`.
     """
 
     def __init__(self, folder, blocks=None, fade_seconds: float = 0.02, threads: int = 1):
