@@ -16,6 +16,7 @@ import torch
 
 from bloomnet_sb import BloomEnhancer
 from bloomnet_sb.evaluation import corpus_test_set, score
+from bloomnet_sb.interface import installed_names
 from bloomnet_sb.scoring import DepthScores
 
 from torchaudio.functional import resample  # isort: skip (bloomnet_sb makes it importable)
@@ -83,7 +84,7 @@ def main() -> None:
     """Print a row for each network and depth."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--data_folder", required=True)
-    parser.add_argument("--source", nargs="*", default=["convtasnet-16k"])
+    parser.add_argument("--source", nargs="*", default=installed_names())
     options = parser.parse_args()
     mixtures = list(corpus_test_set(options.data_folder, 16000))
     systems = {"DeepFilterNet3": score_deepfilternet(mixtures, 16000)}

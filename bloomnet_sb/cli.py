@@ -12,6 +12,7 @@ from bloomnet_sb.data.audio import AUDIO_SUFFIXES
 from bloomnet_sb.errors import InputError, check_blocks, exit_with_one_line
 
 DEFAULT_SOURCE = "convtasnet-16k"
+LIVE_SOURCE = "convtasnet-causal-16k"
 
 app = typer.Typer(help="Speech enhancement with a number of blocks that you choose.")
 
@@ -96,7 +97,7 @@ def convert(
 @app.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="OUT: a new folder.")],
-    source: Source,
+    source: Source = LIVE_SOURCE,
     int8: Annotated[bool, typer.Option(help="Whether to quantise to 8 bits.")] = False,
 ) -> None:
     """Write a causal network as ONNX files that stream at any depth without torch."""
@@ -108,7 +109,7 @@ def export(
 
 @app.command()
 def live(
-    source: Source,
+    source: Source = LIVE_SOURCE,
     input: Annotated[str, typer.Option(help="A file, or a sound device. Default: its own.")] = "",
     output: Annotated[str, typer.Option(help="A file, or a sound device. Default: its own.")] = "",
     blocks: Annotated[int, typer.Option(help="How many blocks run. Default: by the load.")] = 0,
