@@ -280,8 +280,6 @@ class BudgetedStream:
         The stream, see `bloomnet_sb.inference.BloomEnhancer.stream`.
     policy : Policy
         Who decides.
-    sample_rate : int
-        In Hz.
     clock : callable
         Gives seconds; it does not go back.
 
@@ -292,7 +290,7 @@ class BudgetedStream:
     >>> separator = ConvTasNetSeparator(num_filters=16, num_blocks=2, norm="BN", causal=True)
     >>> model = BloomNet(separator, num_filters=16, kernel_size=32)
     >>> enhancer = BloomEnhancer({"model": model}, {"sample_rate": 16000})
-    >>> stream = BudgetedStream(enhancer.stream(), Fixed(1), sample_rate=16000)
+    >>> stream = BudgetedStream(enhancer.stream(), Fixed(1))
     >>> stream.process(torch.randn(160)).shape, stream.stream.blocks
     (torch.Size([144]), 1)
     """
@@ -301,11 +299,9 @@ class BudgetedStream:
         self,
         stream: Stream,
         policy: Policy,
-        sample_rate: int,
         clock: Callable[[], float] = time.perf_counter,
     ):
-        check_positive(sample_rate=sample_rate)
-        self.stream, self.policy, self.sample_rate, self.clock = stream, policy, sample_rate, clock
+        self.stream, self.policy, self.clock = stream, policy, clock
         self.seen: Observation | None = None
 
     def process(self, chunk: torch.Tensor) -> torch.Tensor:
@@ -317,7 +313,7 @@ class BudgetedStream:
         ready = self.stream.process(chunk)
         end = self.clock()
         if chunk.shape[-1]:
-            audio_seconds = chunk.shape[-1] / self.sample_rate
+            audio_seconds = chunk.shape[-1] / self.stream.sample_rate
             num_blocks = self.stream.net.num_blocks
             self.seen = Observation(end, blocks, num_blocks, end - start, audio_seconds)
             self.stream.blocks = self.policy.choose(self.seen)

@@ -1,5 +1,6 @@
 """A causal Conv-TasNet run frame by frame, with its norms folded into its convolutions."""
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -163,15 +164,16 @@ class FramewiseNet:
 
     def new_memory(self, batch_size: int) -> NetMemory:
         """What the network carries at the start of a signal."""
-        memory = NetMemory(
-            batch_size, RunningMean(self.level_window), [RunningMean(), RunningMean()], []
+        return NetMemory(
+            batch_size=batch_size,
+            level=RunningMean(self.level_window),
+            entry_means=[RunningMean(), RunningMean()],
+            blocks=[_block_memory(layers, batch_size) for layers in self.blocks],
         )
-        memory.blocks = [self._block_memory(layers, batch_size) for layers in self.blocks]
-        return memory
 
     def restart(self, depth: int, memory: NetMemory) -> None:
         """Let block `depth` forget what it saw."""
-        memory.blocks[depth - 1] = self._block_memory(self.blocks[depth - 1], memory.batch_size)
+        memory.blocks[depth - 1] = _block_memory(self.blocks[depth - 1], memory.batch_size)
 
     def enter(self, windows: torch.Tensor, memory: NetMemory) -> tuple[torch.Tensor, torch.Tensor]:
         """Features, and what the first block takes, of windows of the signal.
@@ -212,8 +214,9 @@ class FramewiseNet:
         masks = activation(F.linear(state, *mask))
         return F.linear(masks.mul_(features), self.decoders[depth - 1])
 
-    def _block_memory(self, layers: list[Layer], batch_size: int) -> list[LayerMemory]:
-        return [LayerMemory(Past(layer.before, batch_size, layer.reach)) for layer in layers]
+
+def _block_memory(layers: list[Layer], batch_size: int) -> list[LayerMemory]:
+    return [LayerMemory(Past(layer.before, batch_size, layer.reach)) for layer in layers]
 
 
 def _run_layer(
@@ -292,7 +295,8 @@ def _layer(layer: ConvLayer, offset: torch.Tensor) -> tuple[Layer, torch.Tensor]
 def _folded(norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor, nn.Module | None]:
     """The scale and shift [channels] of a norm, and the norm that is left to compute."""
     if not isinstance(norm, BatchNorm):
-        return torch.ones_like(norm.weight).detach(), torch.zeros_like(norm.bias).detach(), norm
+        own = deepcopy(norm)
+        return torch.ones_like(norm.weight).detach(), torch.zeros_like(norm.bias).detach(), own
     with torch.no_grad():
         scale, shift = norm.scale_and_shift(norm.weight[None, :, None])
     return scale[0, :, 0], shift[0, :, 0], None

@@ -33,7 +33,7 @@ class LiveReport:
     chunks : int
         How many chunks were enhanced.
     missed : int
-        How many were ready later than one chunk after they had come.
+        How many took longer than they are.
     compute_seconds, audio_seconds : float
         How long they took, and how long they are.
     blocks : float
@@ -102,12 +102,11 @@ def run_live(
     size = round(chunk_seconds * rate)
     if size < 1:
         raise InputError(f"chunk_seconds is {chunk_seconds}, but must be a sample or more")
-    session = _Session(BudgetedStream(enhancer.stream(), policy, rate), size / rate)
+    session = _Session(BudgetedStream(enhancer.stream(), policy), size / rate)
     with ExitStack() as stack:
         chunks: Iterable[torch.Tensor]
         if _is_file(input_name):
-            audio_info(input_name)
-            chunks = _file_chunks(input_name, rate, size)
+            chunks = _file_chunks(input_name, audio_info(input_name).samplerate, rate, size)
             if speed == "realtime":
                 chunks = _paced(chunks, size / rate)
         else:
@@ -172,11 +171,11 @@ def _is_file(name: str | None) -> bool:
     return name is not None and Path(name).suffix.lower() in AUDIO_SUFFIXES
 
 
-def _file_chunks(path: str, rate: int, size: int) -> Iterator[torch.Tensor]:
-    """A file as one channel at this rate, in chunks; the last may be shorter."""
+def _file_chunks(path: str, file_rate: int, rate: int, size: int) -> Iterator[torch.Tensor]:
+    """A file as one channel at `rate`, in chunks; the last may be shorter."""
     mono = (torch.from_numpy(piece.mean(1))[None] for piece in read_pieces(path))
     waiting = torch.zeros(0)
-    for piece in resampled(mono, audio_info(path).samplerate, rate):
+    for piece in resampled(mono, file_rate, rate):
         waiting = torch.cat([waiting, piece[0]])
         *whole, waiting = waiting.split(size) if len(waiting) else (waiting,)
         yield from whole

@@ -44,9 +44,7 @@ class OnnxStream:
         self.about = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         self.kernel_size, self.stride = self.about["kernel_size"], self.about["stride"]
         with np.load(folder / "states.npz") as states:
-            self._initial = {
-                n: onnxruntime.OrtValue.ortvalue_from_numpy(a) for n, a in states.items()
-            }
+            self._initial = {name: _value(state) for name, state in states.items()}
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3

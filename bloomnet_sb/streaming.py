@@ -67,6 +67,7 @@ class Stream:
         if not fade_seconds > 0:
             raise InputError(f"fade_seconds is {fade_seconds!r}, but must be above 0")
         self.net = net
+        self.sample_rate = sample_rate
         self.batch_size = batch_size
         self._switch = DepthSwitch(
             [net.reach(depth) for depth in range(1, net.num_blocks + 1)],
@@ -203,12 +204,8 @@ class Stream:
         signal[:, : kernel - stride] = self._tail
         for start in range(0, kernel, stride):
             part = windows[:, :, start : start + stride]
-            place = signal[:, start : start + frames * stride]
-            if part.shape[2] == stride:
-                place += part.reshape(batch, -1)
-            else:
-                place = signal[:, start:].unfold(1, part.shape[2], stride)
-                place += part
+            places = signal[:, start:].unfold(1, part.shape[2], stride)
+            places[:, :frames] += part
         self._tail = signal[:, frames * stride :]
         return signal[:, : frames * stride]
 

@@ -141,9 +141,7 @@ def test_a_stream_follows_its_policy():
             return 1 if seen.blocks == 3 else 3
 
     now = iter(range(100))
-    stream = BudgetedStream(
-        ENHANCERS["causal BN"].stream(), Alternating(), 16000, clock=lambda: next(now)
-    )
+    stream = BudgetedStream(ENHANCERS["causal BN"].stream(), Alternating(), clock=lambda: next(now))
     noisy, used, out = torch.randn(8000), [], []
     for chunk in noisy.split(1600):
         used.append(stream.stream.blocks)

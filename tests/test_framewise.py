@@ -17,12 +17,14 @@ def test_the_past_is_the_last_frames_whatever_came():
     assert past.frames.shape[1] <= 7 + MOST_FRAMES
 
 
-def test_its_weights_are_its_own():
-    model = make_model(norm="BN", causal=True)
+@pytest.mark.parametrize("norm", ["BN", "cLN", "cgLN"])
+def test_its_weights_are_its_own(norm):
+    model = make_model(norm=norm, causal=True)
     net = FramewiseNet(model)
     windows = torch.randn(1, 5, 16)
     before = net.enter(windows, net.new_memory(1))[1]
     with torch.no_grad():
+        model.separator.norm.weight.zero_()
         model.separator.bottleneck.weight.zero_()
     assert torch.equal(net.enter(windows, net.new_memory(1))[1], before)
 

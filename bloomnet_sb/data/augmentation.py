@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from speechbrain.augment.time_domain import SpeedPerturb
 
-from bloomnet_sb.data.synthetic import synthetic_noise, unit_power
+from bloomnet_sb.data.synthetic import gain_curve, synthetic_noise, unit_power
 from bloomnet_sb.errors import InputError, check_positive
 
 EQ_POINTS = 8
@@ -195,11 +195,9 @@ class Augmentation:
     def _equalised(
         self, signal: np.ndarray, most_db: float, rng: np.random.Generator
     ) -> np.ndarray:
-        points = np.geomspace(LOWEST_EQ_HZ, self.sample_rate / 2, EQ_POINTS)
         gains_db = rng.uniform(-most_db, most_db, EQ_POINTS)
-        frequencies = np.fft.rfftfreq(len(signal), 1 / self.sample_rate)
-        gain_db = np.interp(np.log(np.maximum(frequencies, 1.0)), np.log(points), gains_db)
-        return _filtered(signal, 10 ** (gain_db / 20))
+        gain = gain_curve(gains_db, LOWEST_EQ_HZ, len(signal), self.sample_rate)
+        return _filtered(signal, gain)
 
 
 def _filtered(signal: np.ndarray, gain: np.ndarray) -> np.ndarray:

@@ -42,14 +42,12 @@ def synthetic_noise(frames: int, sample_rate: int, rng: np.random.Generator) -> 
 
 
 def _hiss(frames: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    points = np.geomspace(LOWEST_HZ, sample_rate / 2, SPECTRUM_POINTS)
-    octaves = np.log2(points / LOWEST_HZ)
+    octaves = np.linspace(0, np.log2(sample_rate / 2 / LOWEST_HZ), SPECTRUM_POINTS)
     gains_db = rng.uniform(-12, 3) * octaves + rng.normal(0, rng.uniform(0, 8), SPECTRUM_POINTS)
-    frequencies = np.fft.rfftfreq(frames, 1 / sample_rate)
-    gain_db = np.interp(np.log(np.maximum(frequencies, 1.0)), np.log(points), gains_db)
+    gain = gain_curve(gains_db, LOWEST_HZ, frames, sample_rate)
     # Of a random phase and magnitude in each bin: Gaussian noise without its way through time.
-    spectrum = rng.normal(size=len(frequencies)) + 1j * rng.normal(size=len(frequencies))
-    return np.fft.irfft(spectrum * 10 ** (gain_db / 20), frames)
+    spectrum = rng.normal(size=len(gain)) + 1j * rng.normal(size=len(gain))
+    return np.fft.irfft(spectrum * gain, frames)
 
 
 def _hum(frames: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -89,6 +87,36 @@ def _envelope(frames: int, sample_rate: int, rng: np.random.Generator) -> np.nda
     points = max(int(frames / sample_rate * per_second), 1) + 2
     gains_db = rng.normal(0, rng.uniform(0, 8), points)
     return 10 ** (np.interp(np.linspace(0, points - 1, frames), np.arange(points), gains_db) / 20)
+
+
+def gain_curve(gains_db: np.ndarray, lowest_hz: float, frames: int, sample_rate: int) -> np.ndarray:
+    """The gain in each bin of a spectrum, from gains at even steps of pitch.
+
+    Arguments
+    ---------
+    gains_db : numpy.ndarray
+        Gains in dB, from `lowest_hz` to half the sample rate.
+    lowest_hz : float
+        Below it, the first gain holds.
+    frames : int
+        Length in samples of the signal whose spectrum it is.
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    numpy.ndarray
+        Factors [frames // 2 + 1].
+
+    Example
+    -------
+    >>> gain_curve(np.array([0.0, 20.0]), 4000.0, 4, 16000)
+    array([ 1.,  1., 10.])
+    """
+    points = np.geomspace(lowest_hz, sample_rate / 2, len(gains_db))
+    frequencies = np.fft.rfftfreq(frames, 1 / sample_rate)
+    gain_db = np.interp(np.log(np.maximum(frequencies, 1.0)), np.log(points), gains_db)
+    return 10 ** (gain_db / 20)
 
 
 def unit_power(signal: np.ndarray) -> np.ndarray:
