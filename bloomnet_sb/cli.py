@@ -115,6 +115,7 @@ def live(
     blocks: Annotated[int, typer.Option(help="How many blocks run. Default: by the load.")] = 0,
     target: Annotated[float, typer.Option(help="The load to keep to, where it decides.")] = 0.3,
     speed: Annotated[str, typer.Option(help="For a file: realtime, or full.")] = "realtime",
+    compiled: Annotated[bool, typer.Option(help="Whether to compile it for this CPU.")] = False,
 ) -> None:
     """Enhance a microphone as it comes; a digit sets the blocks, "a" the automatic, "q" ends."""
     from bloomnet_sb.budget import Fixed, RealTime
@@ -123,7 +124,7 @@ def live(
 
     enhancer = BloomEnhancer.from_hparams(source=source)
     policy = Fixed(check_blocks(blocks, enhancer.num_blocks)) if blocks else RealTime(target)
-    report = run_live(enhancer, policy, input or None, output or None, speed)
+    report = run_live(enhancer, policy, input or None, output or None, speed, compiled=compiled)
     typer.echo(
         f"{report.chunks} chunks, {report.missed} of them late, {report.blocks:.2f} blocks on "
         f"average, load {report.compute_seconds / max(report.audio_seconds, 1e-9):.1%}"

@@ -9,7 +9,7 @@ import torch
 from hyperpyyaml import load_hyperpyyaml
 from ruamel.yaml import YAMLError
 from speechbrain.utils.distributed import if_main_process, run_on_main
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, Sampler
 
 from bloomnet_sb.brain import BlockwiseBrain
 from bloomnet_sb.data import manifests_summary, train_sampler
@@ -100,9 +100,13 @@ def _train(brain: BlockwiseBrain, hparams: dict) -> None:
     def train_set(stage: Stage) -> Dataset:
         return hparams["train_set"](segment_seconds=stage.settings.segment_seconds)
 
+    def sampler(dataset: Dataset) -> Sampler:
+        balance = hparams.get("speaker_balance", 0.0)
+        return train_sampler(dataset, hparams["seed"], hparams["segments_per_epoch"], balance)
+
     brain.run(
         train_set,
-        lambda dataset: train_sampler(dataset, hparams["seed"], hparams["segments_per_epoch"]),
+        sampler,
         hparams["eval_set"](split="valid"),
         train_loader_kwargs=hparams["train_dataloader_opts"],
         valid_loader_kwargs=hparams["eval_dataloader_opts"],

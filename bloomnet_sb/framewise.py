@@ -129,6 +129,8 @@ class FramewiseNet:
     True
     """
 
+    most_frames = MOST_FRAMES
+
     def __init__(self, model: BloomNet):
         separator = model.separator
         if not isinstance(separator, ConvTasNetSeparator) or not separator.carries:

@@ -65,8 +65,8 @@ class _ShiftedDepthwise(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight)
         for tap, (source, target) in enumerate(ctx.taps):
             grad_x[..., source].addcmul_(grad[..., target], weight[:, tap, None].to(grad.dtype))
-            grad_weight[:, tap] = (grad[..., target] * x[..., source]).sum((0, 2))
-        return grad_x, grad_weight, grad.sum((0, 2)).to(weight.dtype), None, None
+            grad_weight[:, tap] = (grad[..., target] * x[..., source]).sum(2).sum(0)
+        return grad_x, grad_weight, grad.sum(2).sum(0).to(weight.dtype), None, None
 
 
 def _shifted_sum(

@@ -54,6 +54,7 @@ def run_live(
     output_name: str | None = None,
     speed: str = "realtime",
     chunk_seconds: float = 0.01,
+    compiled: bool = False,
 ) -> LiveReport:
     """Enhance a microphone or a file, chunk by chunk, to loudspeakers or a file.
 
@@ -73,6 +74,8 @@ def run_live(
         For a file as input: "realtime", a chunk as it would come from a microphone, or "full".
     chunk_seconds : float
         Length of a chunk.
+    compiled : bool
+        Whether torch compiles the network first, see `BloomEnhancer.stream`.
 
     Returns
     -------
@@ -102,7 +105,8 @@ def run_live(
     size = round(chunk_seconds * rate)
     if size < 1:
         raise InputError(f"chunk_seconds is {chunk_seconds}, but must be a sample or more")
-    session = _Session(BudgetedStream(enhancer.stream(), policy), size / rate)
+    stream = enhancer.stream(compiled=compiled)
+    session = _Session(BudgetedStream(stream, policy), size / rate)
     with ExitStack() as stack:
         chunks: Iterable[torch.Tensor]
         if _is_file(input_name):

@@ -4,8 +4,9 @@ import math
 
 import torch
 
+from bloomnet_sb.compiled import CompiledNet
 from bloomnet_sb.errors import InputError, check_blocks, check_positive
-from bloomnet_sb.framewise import MOST_FRAMES, FramewiseNet
+from bloomnet_sb.framewise import FramewiseNet
 from bloomnet_sb.switching import DepthSwitch
 
 
@@ -23,7 +24,7 @@ class Stream:
 
     Arguments
     ---------
-    net : FramewiseNet
+    net : FramewiseNet or CompiledNet
         The network; streams may share one.
     sample_rate : int
         In Hz.
@@ -56,7 +57,7 @@ class Stream:
 
     def __init__(
         self,
-        net: FramewiseNet,
+        net: FramewiseNet | CompiledNet,
         sample_rate: int,
         blocks: int | None = None,
         batch_size: int | None = None,
@@ -166,7 +167,7 @@ class Stream:
         windows = samples.unfold(1, kernel, stride)
         pieces, done = [], 0
         while done < count:
-            frames = min(count - done, self._switch.next_frames(), MOST_FRAMES)
+            frames = min(count - done, self._switch.next_frames(), self.net.most_frames)
             for depth in self._switch.restarted:
                 self.net.restart(depth, self._memory)
             pieces.append(self._overlap_add(self._estimate(windows[:, done : done + frames])))

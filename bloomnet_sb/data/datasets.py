@@ -1,17 +1,21 @@
 """SpeechBrain datasets of mixtures, from the manifests."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
-from speechbrain.dataio.sampler import ReproducibleRandomSampler
+from speechbrain.dataio.sampler import (
+    ReproducibleRandomSampler,
+    ReproducibleWeightedRandomSampler,
+)
 from speechbrain.utils.data_pipeline import provides, takes
 
 from bloomnet_sb.data.augmentation import Augmentation
 from bloomnet_sb.data.manifests import load_manifest
 from bloomnet_sb.data.mixing import File, Mixture, draw_mixture, fixed_mixture
-from bloomnet_sb.errors import check_positive
+from bloomnet_sb.errors import InputError, check_positive
 
 OUTPUT_KEYS = ["id", "mix", "target", "noise"]
 
@@ -109,8 +113,11 @@ def eval_dataset(
 
 
 def train_sampler(
-    dataset: "DrawDataset", seed: int, segments_per_epoch: int | None = None
-) -> "DrawSampler":
+    dataset: "DrawDataset",
+    seed: int,
+    segments_per_epoch: int | None = None,
+    speaker_balance: float = 0.0,
+) -> "DrawSampler | BalancedDrawSampler":
     """A sampler for `train_dataset`; SpeechBrain's Brain sets its epoch.
 
     Arguments
@@ -120,21 +127,40 @@ def train_sampler(
     seed : int
         Another seed, another order.
     segments_per_epoch : int, optional
-        Length of an epoch. Default: each utterance once.
+        Length of an epoch. Default: as many as there are utterances.
+    speaker_balance : float
+        0: the utterances in a random order. Above 0: utterances are drawn with replacement, those
+        of a speaker of n utterances with a probability in proportion to n^-speaker_balance; with 1
+        every speaker is heard as often.
 
     Returns
     -------
-    DrawSampler
+    DrawSampler or BalancedDrawSampler
         The sampler.
 
     Raises
     ------
     InputError
-        If `segments_per_epoch` is no whole number of 1 or more.
+        If `segments_per_epoch` is no whole number of 1 or more, if `speaker_balance` is not within
+        0 and 1, or if speakers are to be balanced and the manifest does not name them.
     """
     if segments_per_epoch is not None:
         check_positive(segments_per_epoch=segments_per_epoch)
-    return DrawSampler(dataset, seed=seed, num_samples=segments_per_epoch)
+    if not 0 <= speaker_balance <= 1:
+        raise InputError(f"speaker_balance is {speaker_balance}, but must be within 0 and 1")
+    if speaker_balance == 0:
+        return DrawSampler(dataset, seed=seed, num_samples=segments_per_epoch)
+    speakers = [dataset.data[data_id].get("spk_id") for data_id in dataset.data_ids]
+    if None in speakers:
+        raise InputError(
+            f"speaker_balance is {speaker_balance}, but speech_train.json has no spk_id of "
+            f"{dataset.data_ids[speakers.index(None)]}; make it anew, or set speaker_balance to 0"
+        )
+    utterances = Counter(speakers)
+    weights = [utterances[speaker] ** -speaker_balance for speaker in speakers]
+    return BalancedDrawSampler(
+        weights, segments_per_epoch or len(dataset), replacement=True, seed=seed
+    )
 
 
 class DrawDataset(DynamicItemDataset):
@@ -156,13 +182,21 @@ class DrawDataset(DynamicItemDataset):
         return self.pipeline.compute_outputs({"id": data_id, **self.data[data_id], "key": key})
 
 
-class DrawSampler(ReproducibleRandomSampler):
-    """SpeechBrain's reproducible shuffling, each index with its epoch and place in the epoch."""
+class _WithKey:
+    """A reproducible sampler of SpeechBrain's, each index with its epoch and place in the epoch."""
 
     def __iter__(self) -> Iterator[tuple[int, tuple[int, int]]]:
         """Yield `(index, (epoch, place))`."""
         epoch = self.epoch
         return ((index, (epoch, place)) for place, index in enumerate(super().__iter__()))
+
+
+class DrawSampler(_WithKey, ReproducibleRandomSampler):
+    """SpeechBrain's reproducible shuffling, each index with its epoch and place in the epoch."""
+
+
+class BalancedDrawSampler(_WithKey, ReproducibleWeightedRandomSampler):
+    """SpeechBrain's weighted sampling, each index with its epoch and place in the epoch."""
 
 
 def mixture_item(make: Callable[..., Mixture], *inputs: str) -> Callable:

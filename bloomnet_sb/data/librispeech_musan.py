@@ -69,9 +69,14 @@ def prepare_librispeech_musan(
     noise = _split_noise(root, _find_audio(root, NOISE_FOLDER), noise_split)
     for split, part in SPEECH_SPLITS.items():
         speech = _find_audio(root, f"LibriSpeech/{part}")
-        for kind, files in (("speech", speech), ("noise", noise[split])):
-            manifest = {file.stem: _entry(root, file, sample_rate) for file in files}
-            write_manifest(save_folder, f"{kind}_{split}", manifest)
+        # LibriSpeech's names are speaker-chapter-utterance.
+        spoken = {
+            file.stem: _entry(root, file, sample_rate) | {"spk_id": file.stem.split("-")[0]}
+            for file in speech
+        }
+        write_manifest(save_folder, f"speech_{split}", spoken)
+        noises = {file.stem: _entry(root, file, sample_rate) for file in noise[split]}
+        write_manifest(save_folder, f"noise_{split}", noises)
 
 
 def _find_audio(root: Path, folder: str) -> list[Path]:

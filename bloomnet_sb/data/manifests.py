@@ -132,8 +132,8 @@ def write_manifest(save_folder: str | Path, name: str, manifest: dict[str, dict]
     name : str
         Its name, without .json.
     manifest : dict
-        Id to entry: "wav" (a path with {data_root}), "frames" and, where a file has clean sources
-        beside it, "sources" (a list of such paths).
+        Id to entry: "wav" (a path with {data_root}), "frames", where it is known "spk_id", the
+        speaker, and, where a file has clean sources beside it, "sources" (a list of such paths).
 
     Example
     -------

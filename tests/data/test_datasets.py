@@ -12,6 +12,7 @@ from bloomnet_sb.data import (
     train_dataset,
     train_sampler,
 )
+from bloomnet_sb.data.datasets import DrawDataset
 from bloomnet_sb.errors import InputError
 from tests.conftest import SAMPLES
 
@@ -75,6 +76,47 @@ def test_an_epoch_can_be_longer_than_the_corpus(manifest_folder):
     assert len(mixtures) == 200
     assert len(set(ids)) < 200
     assert len(torch.unique(mixtures, dim=0)) == 200
+
+
+def spoken_by(counts):
+    """A dataset of so many utterances of each speaker."""
+    return DrawDataset(
+        {
+            f"{speaker}-{number}": {"spk_id": speaker}
+            for speaker, count in counts.items()
+            for number in range(count)
+        }
+    )
+
+
+@pytest.mark.parametrize(("balance", "share"), [(1.0, 1 / 2), (0.5, 1 / 4)])
+def test_speakers_are_balanced(balance, share):
+    dataset = spoken_by({"seldom": 10, "often": 90})
+    sampler = train_sampler(dataset, seed=1, segments_per_epoch=4000, speaker_balance=balance)
+    heard = [index for index, _ in sampler]
+    assert sum(index < 10 for index in heard) / 4000 == pytest.approx(share, abs=0.03)
+    assert set(heard) == set(range(100))
+
+
+def test_balanced_epochs_are_reproducible_and_keyed(manifest_folder):
+    dataset = train_dataset(manifest_folder, segment_seconds=0.25, seed=7, **OPTIONS)
+    orders = []
+    for epoch in (1, 1, 2):
+        sampler = train_sampler(dataset, 7, speaker_balance=0.5)
+        sampler.set_epoch(epoch)
+        orders.append(list(sampler))
+    assert orders[0] == orders[1]
+    assert [key for _, key in orders[2]] == [(2, place) for place in range(len(dataset))]
+    assert [index for index, _ in orders[0]] != [index for index, _ in orders[2]]
+
+
+def test_speakers_that_are_not_known_cannot_be_balanced():
+    dataset = DrawDataset({"an-id": {"frames": 9}})
+    assert len(train_sampler(dataset, seed=1)) == 1
+    with pytest.raises(InputError, match="speech_train.json has no spk_id of an-id"):
+        train_sampler(dataset, seed=1, speaker_balance=0.5)
+    with pytest.raises(InputError, match="speaker_balance is 2, but must be within 0 and 1"):
+        train_sampler(dataset, seed=1, speaker_balance=2)
 
 
 def test_evaluation_items_are_fixed(manifest_folder):
