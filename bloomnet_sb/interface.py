@@ -7,8 +7,6 @@ from pathlib import Path
 import soundfile as sf
 import torch
 from hyperpyyaml import load_hyperpyyaml
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from speechbrain.inference.interfaces import Pretrained
 from speechbrain.utils.fetching import fetch
 from tqdm import tqdm
@@ -17,6 +15,7 @@ from bloomnet_sb.carry import carrying
 from bloomnet_sb.data.audio import read_pieces
 from bloomnet_sb.errors import InputError, check_blocks
 from bloomnet_sb.profiling import DepthProfile, profile_depths
+from bloomnet_sb.safe_loading import load_pretrained, load_weights
 from bloomnet_sb.windows import Windows, cut, join, plan_windows, resampled
 
 HPARAMS_FILE = "hyperparams.yaml"
@@ -60,9 +59,17 @@ class BloomInterface(Pretrained):
 
     @classmethod
     def from_hparams(
-        cls, source: str, hparams_file: str = HPARAMS_FILE, savedir: str | None = None, **kwargs
+        cls,
+        source: str,
+        hparams_file: str = HPARAMS_FILE,
+        savedir: str | None = None,
+        trust_source: bool = False,
+        **kwargs,
     ) -> "BloomInterface":
         """Load a `pretrained` folder, as a recipe leaves it.
+
+        The folder need not be trusted: it may name the networks of this package only, and its
+        weights hold no code, see `bloomnet_sb.safe_loading`.
 
         Arguments
         ---------
@@ -74,6 +81,9 @@ class BloomInterface(Pretrained):
             Another name for hyperparams.yaml.
         savedir : str, optional
             Where links to what was fetched go. Default: no links, and the hub's own cache.
+        trust_source : bool
+            Whether hyperparams.yaml may have every tag of HyperPyYAML. Those run whatever code they
+            name: only for folders of people whom you trust with all that your account can do.
         **kwargs
             Arguments of SpeechBrain's `Pretrained`, such as `run_opts={"device": "cuda"}`.
 
@@ -86,13 +96,17 @@ class BloomInterface(Pretrained):
         ------
         InputError
             If there is no such folder or repository, a file is missing, the weights are not those
-            of the network in hyperparams.yaml, or the network is not for this class.
+            of the network in hyperparams.yaml, the network is not for this class, or the folder
+            holds what a folder that is not trusted may not.
         """
         hparams_path = _fetch(hparams_file, source, savedir)
         weights_path = _fetch(WEIGHTS_FILE, source, savedir)
-        with open(hparams_path, encoding="utf-8") as file:
-            hparams = load_hyperpyyaml(file)
-        _load_weights(hparams["modules"]["model"], weights_path)
+        if trust_source:
+            with open(hparams_path, encoding="utf-8") as file:
+                hparams = load_hyperpyyaml(file)
+            load_weights(hparams["modules"]["model"], weights_path)
+        else:
+            hparams = load_pretrained(hparams_path, weights_path)
         return cls(modules=hparams["modules"], hparams=hparams, **kwargs)
 
     @property
@@ -260,12 +274,18 @@ def installed_names() -> list[str]:
 
 
 def _fetch(filename: str, source: str, savedir: str | None) -> Path:
+    if Path(filename).name != filename:
+        raise InputError(
+            f"{filename}: a file of a pretrained folder is to be in it, without a path"
+        )
     folder = Path(source)
     if str(source) in installed_names() and not folder.exists():
         source = folder = INSTALLED / source
     if folder.is_dir():
         if not (folder / filename).is_file():
             raise InputError(f"{source}: a pretrained folder without {filename}")
+        if (folder / filename).resolve().parent != folder.resolve():
+            raise InputError(f"{source}: {filename} is a link to a file outside of the folder")
     elif folder.exists() or folder.is_absolute() or str(source).count("/") != 1:
         raise InputError(
             f"{source}: neither a folder, nor a name of `bloomnet list`, nor a Hugging Face id "
@@ -278,14 +298,4 @@ def _fetch(filename: str, source: str, savedir: str | None) -> Path:
         raise InputError(
             f"{source}: no such folder, and {filename} could not be fetched from the Hugging Face "
             f"hub ({reason})"
-        ) from error
-
-
-def _load_weights(model: torch.nn.Module, path: Path) -> None:
-    try:
-        model.load_state_dict(load_file(path))
-    except (RuntimeError, SafetensorError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(
-            f"{path}: not the weights of the network in {HPARAMS_FILE} ({reason})"
         ) from error

@@ -1,0 +1,78 @@
+"""Whether the engines of a live stream hear the same: SI-SDR improvement at every depth.
+
+    python benchmarks/engines.py --data_folder DIR [--source NAME]
+
+The test mixtures go in chunks of 10 ms through `BloomEnhancer.stream`, as it is and compiled, and
+through onnxruntime on what `bloomnet export` writes, as it is and with --int8.
+"""
+
+import argparse
+import tempfile
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from auto import improvement
+from tqdm import tqdm
+
+from bloomnet_sb import BloomEnhancer
+from bloomnet_sb.evaluation import corpus_test_set
+from bloomnet_sb.export import export_onnx
+from bloomnet_sb.onnx_stream import OnnxStream
+
+CHUNK_SECONDS = 0.01
+Enhance = Callable[[torch.Tensor], torch.Tensor]
+
+
+def in_torch(enhancer: BloomEnhancer, blocks: int, compiled: bool, size: int) -> Enhance:
+    """Streams with torch."""
+    stream = enhancer.stream(blocks, compiled=compiled)
+    return lambda mix: torch.cat([*map(stream.process, mix.split(size)), stream.flush()])
+
+
+def in_onnx(folder: str, blocks: int, size: int) -> Enhance:
+    """Streams with onnxruntime."""
+    stream = OnnxStream(folder, blocks)
+
+    def enhance(mix: torch.Tensor) -> torch.Tensor:
+        pieces = [stream.process(chunk.numpy()) for chunk in mix.split(size)]
+        return torch.from_numpy(np.concatenate([*pieces, stream.flush()]))
+
+    return enhance
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data_folder", required=True)
+    parser.add_argument("--source", default="convtasnet-causal-16k")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    enhancer = BloomEnhancer.from_hparams(source=options.source)
+    depths, size = range(1, enhancer.num_blocks + 1), round(enhancer.sample_rate * CHUNK_SECONDS)
+    with tempfile.TemporaryDirectory() as folder:
+        plain, int8 = f"{folder}/plain", f"{folder}/int8"
+        export_onnx(enhancer, plain)
+        export_onnx(enhancer, int8, int8=True)
+        engines = {
+            "torch": [in_torch(enhancer, depth, False, size) for depth in depths],
+            "torch, compiled": [in_torch(enhancer, depth, True, size) for depth in depths],
+            "ONNX Runtime": [in_onnx(plain, depth, size) for depth in depths],
+            "ONNX Runtime, int8": [in_onnx(int8, depth, size) for depth in depths],
+        }
+    gains = {name: [] for name in engines}
+    for item in tqdm(
+        corpus_test_set(options.data_folder, enhancer.sample_rate), leave=False, disable=None
+    ):
+        for name, by_depth in engines.items():
+            gains[name].append([improvement(item, enhance(item["mix"])) for enhance in by_depth])
+    print("| SI-SDRi | " + " | ".join(f"{depth} blocks" for depth in depths) + " |")
+    print("| --- " * (len(depths) + 1) + "|")
+    for name, rows in gains.items():
+        print(f"| {name} | " + " | ".join(f"{gain:.3f}" for gain in np.mean(rows, axis=0)) + " |")
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    main()
