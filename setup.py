@@ -35,6 +35,7 @@ setup(
         "onnxruntime>=1.17",
         "pesq>=0.0.4",
         "pystoi>=0.4.1",
+        "pyyaml>=6.0",
         "rich>=13",
         "safetensors>=0.4",
         "scipy>=1.11",

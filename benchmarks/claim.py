@@ -6,7 +6,8 @@ Trains, on the same data and segments, for every seed of the configuration:
 
 - stand-alone end-to-end networks of each depth, for as many updates as a block of BLOOM-Net gets in
   its own stage;
-- the same for as many updates as a block gets in its stage and in the fine-tuning together;
+- the same for as many updates as a block gets in its stage and in the fine-tuning together (for
+  `longer_seeds` only);
 - BLOOM-Net block after block;
 - the same, then fine-tuned, for as many epochs as keep its total training cost at or below that of
   the first stand-alone networks;
@@ -95,14 +96,21 @@ class Experiment:
             ),
             Run("joint", folder / "joint", self._joint(self.joint_epochs)),
         ]
-        return runs + [
-            Run("alone_longer", folder / f"alone_longer{d}", self._alone(d, longer)) for d in depths
-        ]
+        if seed in self.config["longer_seeds"]:
+            runs += [
+                Run("alone_longer", folder / f"alone_longer{d}", self._alone(d, longer))
+                for d in depths
+            ]
+        return runs
+
+    def seeds(self, system: str) -> list[int]:
+        """The seeds that a system is trained with."""
+        return self.config["longer_seeds" if system == "alone_longer" else "seeds"]
 
     def training_macs(self, system: str) -> int:
         """Multiply-accumulates of training a system with one seed."""
-        seed = self.config["seeds"][0]
-        return sum(self._training_macs(r.overrides) for r in self.runs(seed) if r.system == system)
+        runs = self.runs(self.seeds(system)[0])
+        return sum(self._training_macs(run.overrides) for run in runs if run.system == system)
 
     def train(self, run: Run, seed: int) -> None:
         """Train and score a run; one that is finished stays as it is."""
@@ -117,7 +125,7 @@ class Experiment:
         command += [text for key, value in options.items() for text in (f"--{key}", str(value))]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
-    def improvements(self, system: str) -> np.ndarray:
+    def improvements(self, system: str, seeds: list[int]) -> np.ndarray:
         """SI-SDR improvements [seeds, depths, mixtures] of a system."""
         gains = [
             [
@@ -126,7 +134,7 @@ class Experiment:
                 if run.system == system
                 for depth in self._depths(run)
             ]
-            for seed in self.config["seeds"]
+            for seed in seeds
         ]
         return np.array(gains)
 
@@ -191,7 +199,11 @@ def mean_with_interval(values: np.ndarray) -> dict:
 
 def summarise(experiment: Experiment) -> dict:
     """What results.json holds."""
-    gains = {system: experiment.improvements(system) for system in SYSTEMS}
+    gains = {name: experiment.improvements(name, experiment.seeds(name)) for name in SYSTEMS}
+    ahead = {
+        name: experiment.improvements("finetuned", experiment.seeds(name)) - gains[name]
+        for name in BASELINES
+    }
     depths = range(1, experiment.num_blocks + 1)
     parameters = [experiment.model.num_parameters(depth) for depth in depths]
     return {
@@ -216,8 +228,8 @@ def summarise(experiment: Experiment) -> dict:
                 "macs_per_second": count_macs(experiment.model, 16000, depth),
                 **{name: mean_with_interval(g[:, index]) for name, g in gains.items()},
                 "finetuned_minus": {
-                    name: mean_with_interval(gains["finetuned"][:, index] - gains[name][:, index])
-                    for name in BASELINES
+                    name: mean_with_interval(difference[:, index])
+                    for name, difference in ahead.items()
                 },
             }
             for index, depth in enumerate(depths)
@@ -241,11 +253,13 @@ def table(results: dict) -> str:
     costs = [f"{cost[name] / cost[base]:.2f}" for name in SYSTEMS]
     lines.append("| " + " | ".join(updates) + " |")
     lines.append("| " + " | ".join(["training cost", "", "", *costs, "", ""]) + " |")
-    stored, seeds = results["parameters_stored"], len(results["config"]["seeds"])
+    stored, config = results["parameters_stored"], results["config"]
     return "\n".join(lines) + (
         f"\n\nSI-SDR improvement in dB on {results['test_mixtures']} test mixtures, the mean over "
-        f"{seeds} seeds, and its 95 % bootstrap interval over the mixtures. Training cost in "
-        "multiply-accumulates, over that of the stand-alone networks of the first column together. "
+        f"seeds {config['seeds']} ({SYSTEMS['alone_longer']}, and what it is compared with: "
+        f"{config['longer_seeds']}), and its 95 % bootstrap interval over the mixtures. Training "
+        "cost in multiply-accumulates, over that of the stand-alone networks of the first column "
+        "together. "
         f"Parameters stored: {stored['one_network']:,} for one BLOOM-Net, "
         f"{stored['stand_alone_networks']:,} for the stand-alone networks.\n"
     )

@@ -18,6 +18,9 @@ from bloomnet_sb.scoring import DepthScores
 
 logger = get_logger(__name__)
 
+# Of torch's optimizers, what has the sign of the gradients.
+SIGNED_MOMENTS = ("exp_avg", "momentum_buffer")
+
 
 class BlockwiseBrain(sb.core.Brain):
     """SpeechBrain's Brain for a `BloomNet` and a `BlockwiseSchedule`.
@@ -154,6 +157,7 @@ class BlockwiseBrain(sb.core.Brain):
         estimates = predictions[-len(self._depths(stage)) :]
         if stage == sb.Stage.VALID:
             self.valid_si_sdr.append(-negative_si_sdr(estimates, target).mean((1, 2)).cpu())
+            self.valid_products.append((estimates * target).sum((1, 2, 3)).cpu())
         if stage == sb.Stage.TEST:
             self.scores.add(batch.id[0], batch.mix.data, target, estimates, batch.noise[0] or None)
         return training_loss(estimates, target, self.hparams.level_weight)
@@ -166,7 +170,7 @@ class BlockwiseBrain(sb.core.Brain):
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Start the scores afresh."""
         if stage == sb.Stage.VALID:
-            self.valid_si_sdr = []
+            self.valid_si_sdr, self.valid_products = [], []
         if stage == sb.Stage.TEST:
             self.scores = DepthScores(
                 self.schedule.depths, self.hparams.sample_rate, self.hparams.with_dnsmos
@@ -179,6 +183,7 @@ class BlockwiseBrain(sb.core.Brain):
         if stage == sb.Stage.TEST:
             self.scores.wait()
         if stage == sb.Stage.VALID:
+            self._align_polarity(torch.stack(self.valid_products).sum(0))
             si_sdr = torch.stack(self.valid_si_sdr).mean(0)
             by_depth = zip(self.stage.depths, si_sdr.tolist(), strict=True)
             valid_stats = {"loss": stage_loss, **{f"si_sdr_{d}": v for d, v in by_depth}}
@@ -194,6 +199,21 @@ class BlockwiseBrain(sb.core.Brain):
                 importance_keys=[],
                 ckpt_predicate=self._of_this_stage,
             )
+
+    def _align_polarity(self, products: torch.Tensor) -> None:
+        """Turn estimates that are upside down, by their products [depths] with the target.
+
+        SI-SDR does not see the sign; a cross-fade between two depths would go through silence.
+        Training goes on as it would have: the optimizer's moments are turned too.
+        """
+        for depth, product in zip(self.stage.depths, products.tolist(), strict=True):
+            if product >= 0:
+                continue
+            for weight in self.model.part(f"decoder{depth}").parameters():
+                moments = self.optimizer.state.get(weight, {})
+                signed = [moments[name] for name in SIGNED_MOMENTS if name in moments]
+                for values in (weight.data, *signed):
+                    values.neg_()
 
     def on_evaluate_start(self, max_key: str | None = None, min_key: str | None = None) -> None:
         """Load the weights with which the last stage did best in validation."""

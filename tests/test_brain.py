@@ -143,6 +143,25 @@ def test_training_lowers_the_loss(make_brain, kind):
     assert loss(model) < loss(before) - 3
 
 
+@pytest.mark.parametrize("kind", ["blockwise", "joint"])
+def test_the_sign_of_an_estimate_is_that_of_its_target(make_brain, tmp_path, kind):
+    model = make_model()
+    turned = copy.deepcopy(model)
+    with torch.no_grad():
+        for decoder in turned.decoders:
+            decoder.weight.neg_()
+    for number, network in enumerate((model, turned)):
+        # Epochs after the first go on with the optimizer's moments.
+        run(make_brain(network, kind, folder=tmp_path / str(number), epochs=3))
+    mix = torch.stack([Mixtures()[i]["mix"] for i in range(4)])
+    target = torch.stack([Mixtures()[i]["target"] for i in range(4)])
+    with torch.no_grad():
+        products = (model.eval()(mix) * target).sum((1, 2, 3))
+    assert (products > 0).all()
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(turned.state_dict()[name], value, atol=0, rtol=0)
+
+
 def test_each_stage_starts_from_the_best_of_the_one_before(make_brain, monkeypatch):
     model = make_model(num_blocks=1)
     brain = make_brain(model, epochs=3)

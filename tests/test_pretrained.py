@@ -1,6 +1,7 @@
 """The networks that come with the package."""
 
 import subprocess
+from itertools import combinations
 
 import pytest
 import soundfile as sf
@@ -28,6 +29,17 @@ def test_it_loads_by_its_name_and_enhances_at_every_depth(name):
     for blocks in range(1, enhancer.num_blocks + 1):
         enhanced = enhancer.enhance_batch(noisy, blocks=blocks)
         assert -negative_si_sdr(enhanced[None, ..., None], clean) > before + 1
+
+
+@pytest.mark.parametrize("name", installed_names())
+def test_its_depths_may_be_cross_faded(name):
+    noisy, clean = demo("noisy_5dB"), demo("clean_5dB")
+    enhancer = BloomEnhancer.from_hparams(source=name)
+    estimates = [enhancer.enhance_batch(noisy, blocks=n + 1) for n in range(enhancer.num_blocks)]
+    for estimate in estimates:
+        assert (estimate * clean).sum() > 0.6 * estimate.norm() * clean.norm()
+    for one, other in combinations(estimates, 2):
+        assert ((one + other) / 2).norm() > 0.9 * min(one.norm(), other.norm())
 
 
 @pytest.mark.parametrize("name", installed_names())
