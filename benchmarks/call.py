@@ -10,10 +10,8 @@ heard around it: above 4 kHz against the loudest (a click), in all against the q
 """
 
 import argparse
-import resource
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,12 +24,6 @@ from bloomnet_sb.streaming import Stream
 CHUNK_SECONDS = 0.01
 TOLERANCE = 1e-4
 SILENCE = 1e-9  # energy of 10 ms that counts as none, of mixtures of power 1
-
-
-def resident_megabytes() -> float:
-    """The memory of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 1e6
 
 
 def streamed_second(stream: Stream, second: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +79,7 @@ def main() -> None:
     audio = torch.cat(mixtures).split(rate)
     stream = enhancer.stream()
     references = [enhancer.stream(blocks=depth) for depth in depths]
-    outputs, fixed, heard, switches, seconds, compute, memory = [], [], [], 0, 0, 0.0, []
+    outputs, fixed, heard, switches, seconds, compute = [], [], [], 0, 0, 0.0
     while seconds < 60 * options.minutes or switches < options.switches:
         second = audio[seconds % (len(audio) - 1)]
         start = time.perf_counter()
@@ -99,8 +91,6 @@ def main() -> None:
         switches += np.count_nonzero(np.diff(depths_heard))
         stream.blocks = int(rng.choice(depths))
         seconds += 1
-        kept = sum(array.nbytes for array in outputs + fixed + heard)
-        memory.append(resident_megabytes() - kept / 1e6)
     output, fixed, heard = np.concatenate(outputs), np.concatenate(fixed, 1), np.concatenate(heard)
     found = fades_of(output, fixed, gap=round(CHUNK_SECONDS * rate))
     high_band = butter(8, 4000, "highpass", fs=rate, output="sos")
@@ -119,7 +109,6 @@ def main() -> None:
         f"at a switch, energy above 4 kHz over the loudest depth's: at most {max(clicks):+.2f} dB"
     )
     print(f"at a switch, energy under the quietest depth's: at most {max(dips):.2f} dB")
-    print(f"memory: {memory[60]:.0f} MB after a minute, {memory[-1]:.0f} MB at the end")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Missed deadlines of live streams while other processes take the cores.
 
-    python benchmarks/live.py --data_folder DIR [--source NAME] [--calls 24] [--busy 4]
+    python benchmarks/live.py --data_folder DIR [--source NAME] [--calls 40] [--busy 2]
 
 A server enhances `--calls` calls side by side in one thread, in real time, in 10 ms chunks. First
 nothing else runs, then `--busy` processes that never rest, then nothing again: once with the full
@@ -104,9 +104,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data_folder", required=True)
     parser.add_argument("--source", default="convtasnet-causal-16k")
-    parser.add_argument("--calls", type=int, default=24)
-    parser.add_argument("--busy", type=int, default=4)
-    parser.add_argument("--target", type=float, default=0.5, help="of RealTime")
+    parser.add_argument("--calls", type=int, default=40)
+    parser.add_argument("--busy", type=int, default=2)
+    parser.add_argument("--target", type=float, default=0.7, help="of RealTime")
     parser.add_argument("--seconds", type=int, default=30, help="of each phase")
     parser.add_argument("--plot", type=Path, default=Path("live.png"))
     options = parser.parse_args()
