@@ -158,7 +158,7 @@ class _GraphPast:
     def append(self, x: torch.Tensor) -> torch.Tensor:
         past = self.states[self.name]
         frames = torch.cat([past, x], dim=1)
-        self.states[self.name] = frames[:, -past.shape[1] :]
+        self.states[self.name] = frames[:, x.shape[1] :]
         return frames
 
 
