@@ -1,7 +1,6 @@
 """The command `bloomnet`."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -37,23 +36,34 @@ def enhance(
             help="For auto: stop when a block changes a window by less, in dB of its power.",
         ),
     ] = -20.0,
+    jobs: Annotated[int, typer.Option(help="How many files are enhanced at a time.")] = 1,
 ) -> None:
     """Enhance audio files, or all in a folder.
 
     One file IN and an OUT with an audio suffix: OUT is the file to write. Otherwise OUT is a
-    folder, and what was in a folder IN keeps its place below it.
+    folder, and what was in a folder IN keeps its place below it. The folder gets report.jsonl, a
+    line for each file; started again, the command goes on where it was.
     """
     from bloomnet_sb.inference import BloomEnhancer
     from bloomnet_sb.interface import AUTO
+    from bloomnet_sb.many_files import REPORT, Choice, enhance_many
 
     *inputs, output = _checked(paths, "enhance", "files or folders")
+    number = blocks if blocks == AUTO else _number(blocks)
     if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix in AUDIO_SUFFIXES:
-        jobs = [(inputs[0], output)]
-    else:
-        jobs = [(file, output / place / file.name) for file, place in _find(inputs)]
-    enhancer = _load(BloomEnhancer, source, "" if blocks == AUTO else blocks)
-    options = {"blocks": AUTO, "min_gain_db": min_gain_db} if blocks == AUTO else {}
-    _run(partial(enhancer.enhance_file, **options), jobs)
+        enhancer = BloomEnhancer.from_hparams(source=source)
+        enhancer.enhance_file(inputs[0], output, number, min_gain_db)
+        return
+    files = [(file, output / place / file.name) for file, place in _find(inputs)]
+    summary = enhance_many(files, output, Choice(source, number, min_gain_db), jobs)
+    for error in summary.errors:
+        typer.echo(f"error: {error}", err=True)
+    typer.echo(
+        f"{summary.enhanced} files enhanced, {summary.skipped} had been before, "
+        f"{len(summary.errors)} could not be; see {output / REPORT}"
+    )
+    if summary.errors:
+        raise typer.Exit(code=1)
 
 
 @app.command()
@@ -201,8 +211,13 @@ def _find(inputs: list[Path]) -> list[tuple[Path, Path]]:
 def _load(kind: type, source: str, blocks: str):
     interface = kind.from_hparams(source=source)
     if blocks:
-        interface.blocks = int(blocks) if blocks.removeprefix("-").isdecimal() else blocks
+        interface.blocks = _number(blocks)
     return interface
+
+
+def _number(blocks: str) -> int | str | None:
+    """A number of blocks, or what cannot be one, to be refused where it is used."""
+    return int(blocks) if blocks.removeprefix("-").isdecimal() else blocks or None
 
 
 def _run(process: Callable[[Path, Path], object], jobs: list[tuple[Path, Path]]) -> None:

@@ -1,5 +1,6 @@
 """BLOOM-Net: one masking network that runs with as many blocks as the moment affords."""
 
+import hashlib
 from collections.abc import Container, Iterator, Sequence
 
 import torch
@@ -235,6 +236,14 @@ class BloomNet(nn.Module):
         """The number of parameters that `estimate(mix, blocks)` uses; of all parts by default."""
         parts = [self] if blocks is None else self.parts_in_use(blocks)
         return sum(parameter.numel() for part in parts for parameter in part.parameters())
+
+    def fingerprint(self) -> str:
+        """A name for this network and its weights, of 32 hexadecimal digits."""
+        level = self.level_norm and self.level_norm.window
+        digest = hashlib.sha256(repr((self, level)).encode())
+        for tensor in self.state_dict().values():
+            digest.update(tensor.cpu().contiguous().numpy())
+        return digest.hexdigest()[:32]
 
     def _parts(self) -> dict[str, nn.Module]:
         parts = {"encoder": self.encoder, "entry": self.separator.entry}

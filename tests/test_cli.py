@@ -153,10 +153,11 @@ def test_list():
     assert result.stdout.split() == installed_names()
 
 
+@pytest.mark.parametrize("output", ["out.wav", "folder"])
 @pytest.mark.parametrize("blocks", ["0", "3", "two", "-1"])
-def test_wrong_blocks(pretrained, tmp_path, blocks):
+def test_wrong_blocks(pretrained, tmp_path, blocks, output):
     result = bloomnet(
-        "enhance", NOISY[0], tmp_path / "out.wav", "--source", pretrained, f"--blocks={blocks}"
+        "enhance", NOISY[0], tmp_path / output, "--source", pretrained, f"--blocks={blocks}"
     )
     assert result.returncode == 2
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
@@ -172,7 +173,10 @@ def test_a_bad_file_does_not_stop_the_others(pretrained, tmp_path):
     assert result.returncode == 1
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert "broken.flac: not a readable audio file" in line
-    assert [path.name for path in output.iterdir()] == ["noisy_0dB.flac"]
+    assert sorted(path.name for path in output.iterdir()) == ["noisy_0dB.flac", "report.jsonl"]
+    assert "1 files enhanced, 0 had been before, 1 could not be" in result.stdout
+    again = bloomnet("enhance", broken, NOISY[0], output, "--source", pretrained)
+    assert "0 files enhanced, 1 had been before, 1 could not be" in again.stdout
 
 
 def test_no_such_source(tmp_path):

@@ -1,0 +1,207 @@
+"""Enhancing many files: in several processes, failures noted, going on where it was stopped."""
+
+import json
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from bloomnet_sb.errors import InputError, check_blocks, check_positive
+from bloomnet_sb.files import written_whole
+from bloomnet_sb.inference import BloomEnhancer
+from bloomnet_sb.interface import AUTO
+
+REPORT = "report.jsonl"
+
+# An input, its output, and what changes when the input does.
+Job = tuple[Path, Path, list[int]]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The network, and how it is to be run on every file.
+
+    Arguments
+    ---------
+    source : str
+        As `BloomEnhancer.from_hparams` takes it.
+    blocks : int or "auto", optional
+        As `BloomEnhancer.enhance_file` takes it. Default: all.
+    min_gain_db : float
+        As `BloomEnhancer.enhance_file` takes it.
+    """
+
+    source: str
+    blocks: int | str | None = None
+    min_gain_db: float = -20.0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many files were enhanced, how many had been before, and what went wrong with others."""
+
+    enhanced: int
+    skipped: int
+    errors: list[str]
+
+
+def enhance_many(
+    files: Iterable[tuple[Path, Path]], folder: Path, choice: Choice, processes: int = 1
+) -> Summary:
+    """Enhance files, each to a place of its own; one that cannot be does not stop the others.
+
+    The folder gets report.jsonl: a line for the choice and the network's weights, then one for each
+    file as it is done, with the error where there was one. Started again with the same choice and
+    network, files are skipped that were enhanced and have not changed since; with others, all are
+    enhanced again.
+
+    Arguments
+    ---------
+    files : iterable of (Path, Path)
+        Inputs and outputs.
+    folder : Path
+        Where the report goes.
+    choice : Choice
+        The network, and how it runs.
+    processes : int
+        How many files are enhanced at a time. With more than one, each has a thread.
+
+    Returns
+    -------
+    Summary
+        What became of them.
+
+    Raises
+    ------
+    InputError
+        If the network cannot be loaded or has not so many blocks, the report cannot be written, or
+        a process died.
+
+    Example
+    -------
+    >>> out = Path(getfixture("tmpdir"))
+    >>> files = [(Path("tests/samples/demo/noisy_0dB.flac"), out / "enhanced.flac")]
+    >>> enhance_many(files, out, Choice("convtasnet-16k", blocks=1)).enhanced
+    1
+    >>> enhance_many(files, out, Choice("convtasnet-16k", blocks=1)).skipped
+    1
+    """
+    check_positive(processes=processes)
+    report = folder / REPORT
+    enhancer = BloomEnhancer.from_hparams(source=choice.source)
+    if choice.blocks not in (None, AUTO):
+        check_blocks(choice.blocks, enhancer.num_blocks)
+    head = asdict(choice) | {"network": enhancer.mods.model.fingerprint()}
+    done = _done(report, head)
+    jobs = [(path, output, _state(path)) for path, output in files]
+    left = [job for job in jobs if _key(*job) not in done]
+    errors = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with written_whole(report) as partial:
+            partial.write_text("".join(map(_line, (head, *done.values()))), encoding="utf-8")
+        with open(report, "a", encoding="utf-8") as lines:
+            # None: only where there is a terminal.
+            for job, error in tqdm(
+                _results(enhancer, left, choice, processes),
+                total=len(left),
+                unit="file",
+                disable=True if len(left) <= 1 else None,
+            ):
+                lines.write(_line(_entry(*job, error)))
+                lines.flush()
+                errors += [error] if error else []
+    except OSError as error:
+        raise InputError(f"{report}: cannot be written ({error.strerror})") from None
+    return Summary(len(left) - len(errors), len(jobs) - len(left), errors)
+
+
+def _results(
+    enhancer: BloomEnhancer, left: list[Job], choice: Choice, processes: int
+) -> Iterator[tuple[Job, str | None]]:
+    """Each job with its error, as they are done."""
+    if processes == 1 or len(left) <= 1:
+        for job in left:
+            yield job, _enhance(enhancer, job, choice)
+        return
+    # Started anew: a fork of a process that has run torch may hang.
+    pool = ProcessPoolExecutor(
+        min(processes, len(left)), get_context("spawn"), torch.set_num_threads, (1,)
+    )
+    try:
+        futures = {pool.submit(_enhance_in_worker, job, choice): job for job in left}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool:
+        raise InputError(
+            "a process died, for want of memory perhaps; started again, with fewer --jobs, what is "
+            "done is not done again"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _enhance(enhancer: BloomEnhancer, job: Job, choice: Choice) -> str | None:
+    """Enhance a file; gives the error where it cannot be."""
+    path, output, _ = job
+    try:
+        enhancer.enhance_file(path, output, choice.blocks, choice.min_gain_db)
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _enhance_in_worker(job: Job, choice: Choice) -> str | None:
+    return _enhance(_enhancer(choice.source), job, choice)
+
+
+@cache
+def _enhancer(source: str) -> BloomEnhancer:
+    return BloomEnhancer.from_hparams(source=source)
+
+
+def _state(path: Path) -> list[int]:
+    """What changes when a file does."""
+    try:
+        about = path.stat()
+    except OSError:
+        return []
+    return [about.st_size, about.st_mtime_ns]
+
+
+def _key(path: Path | str, output: Path | str, state: list[int]) -> tuple:
+    return str(path), str(output), tuple(state)
+
+
+def _entry(path: Path, output: Path, state: list[int], error: str | None) -> dict:
+    return {"input": str(path), "output": str(output), "state": state, "error": error}
+
+
+def _line(entry: dict) -> str:
+    return json.dumps(entry) + "\n"
+
+
+def _done(report: Path, head: dict) -> dict[tuple, dict]:
+    """The entries of a report of the same choice and network whose results are there."""
+    try:
+        lines = report.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return {}
+    entries = []
+    for line in lines:
+        with suppress(ValueError):  # the last line of a run that was killed may be cut short
+            entries.append(json.loads(line))
+    if not entries or entries[0] != head:
+        return {}
+    return {
+        _key(entry["input"], entry["output"], entry["state"]): entry
+        for entry in entries[1:]
+        if entry["error"] is None and Path(entry["output"]).is_file()
+    }

@@ -1,0 +1,119 @@
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import soundfile as sf
+from safetensors.torch import save_file
+
+from bloomnet_sb import many_files
+from bloomnet_sb.errors import InputError
+from bloomnet_sb.inference import BloomEnhancer
+from bloomnet_sb.many_files import REPORT, Choice, enhance_many
+from tests.conftest import SAMPLES
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Four short recordings and one that is none, with places for their results."""
+    (tmp_path / "in").mkdir()
+    samples, rate = sf.read(SAMPLES / "demo" / "noisy_0dB.flac", dtype="float32")
+    for number in range(4):
+        part = samples[8000 * number : 8000 * (number + 2)]
+        sf.write(tmp_path / "in" / f"{number}.flac", part, rate)
+    (tmp_path / "in" / "broken.flac").write_bytes(b"no audio")
+    paths = sorted((tmp_path / "in").iterdir())
+    return [(path, tmp_path / "out" / path.name) for path in paths]
+
+
+def entries(folder):
+    head, *lines = (folder / REPORT).read_text().splitlines()
+    return json.loads(head), [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_each_result_is_that_of_its_file(pretrained, files, tmp_path, processes):
+    choice = Choice(str(pretrained), blocks=1)
+    summary = enhance_many(files, tmp_path / "out", choice, processes)
+    assert (summary.enhanced, summary.skipped) == (4, 0)
+    (error,) = summary.errors
+    assert "broken.flac: not a readable audio file" in error
+    enhancer = BloomEnhancer.from_hparams(source=str(pretrained))
+    for path, output in files[:4]:
+        written, _ = sf.read(output, dtype="float32")
+        expected = enhancer.enhance_file(path, blocks=1)
+        np.testing.assert_allclose(written, expected, atol=1e-4)
+    head, lines = entries(tmp_path / "out")
+    assert head["blocks"] == 1
+    assert {line["input"]: line["error"] is None for line in lines} == {
+        str(path): path.stem != "broken" for path, _ in files
+    }
+
+
+def test_what_is_done_is_skipped(pretrained, files, tmp_path):
+    out, choice = tmp_path / "out", Choice(str(pretrained))
+    enhance_many(files[:2], out, choice)
+    summary = enhance_many(files, out, choice)
+    assert (summary.enhanced, summary.skipped, len(summary.errors)) == (2, 2, 1)
+    shutil.copy(files[1][0], files[0][0])  # another recording
+    files[1][1].unlink()
+    summary = enhance_many(files, out, choice)
+    assert (summary.enhanced, summary.skipped, len(summary.errors)) == (2, 2, 1)
+    assert sf.read(files[0][1])[0].tolist() == sf.read(files[1][1])[0].tolist()
+
+
+def test_another_choice_or_network_does_all_again(pretrained, files, tmp_path):
+    out, good = tmp_path / "out", files[:4]
+    own = tmp_path / "network"
+    shutil.copytree(pretrained, own)
+    for choice in (Choice(str(own)), Choice(str(own), 1), Choice(str(own), "auto", -10.0)):
+        assert enhance_many(good, out, choice).enhanced == 4
+        assert enhance_many(good, out, choice).skipped == 4
+    weights = BloomEnhancer.from_hparams(source=str(own)).mods.model.state_dict()
+    weights["encoder.weight"] *= 2
+    save_file(weights, own / "model.safetensors")
+    assert enhance_many(good, out, choice).enhanced == 4
+
+
+def test_after_a_kill_it_goes_on(pretrained, files, tmp_path):
+    out, choice = tmp_path / "out", Choice(str(pretrained))
+    enhance_many(files[:3], out, choice)
+    with open(out / REPORT, "rb+") as report:
+        report.seek(-20, os.SEEK_END)  # the last line as a kill may leave it
+        report.truncate()
+    summary = enhance_many(files, out, choice)
+    assert (summary.enhanced, summary.skipped) == (2, 2)
+    _, lines = entries(out)
+    assert len({line["input"] for line in lines}) == len(lines) == 5
+
+
+def test_an_interrupted_run_keeps_what_is_done(pretrained, files, tmp_path, monkeypatch):
+    enhance, calls = many_files._enhance, []
+
+    def interrupted(*arguments):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        return enhance(*arguments)
+
+    monkeypatch.setattr(many_files, "_enhance", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        enhance_many(files, tmp_path / "out", Choice(str(pretrained)))
+    monkeypatch.undo()
+    assert enhance_many(files, tmp_path / "out", Choice(str(pretrained))).skipped == 2
+
+
+@pytest.mark.parametrize(
+    ("choice", "processes", "message"),
+    [
+        ({"blocks": 7}, 1, "blocks is 7, but this network has 1 to 2"),
+        ({}, 0, "processes is 0"),
+        ({"source": "nowhere"}, 1, "nowhere: neither a folder"),
+    ],
+)
+def test_wrong_options(pretrained, files, tmp_path, choice, processes, message):
+    choice = Choice(**({"source": str(pretrained)} | choice))
+    with pytest.raises(InputError, match=message):
+        enhance_many(files, tmp_path / "out", choice, processes)
+    assert not (tmp_path / "out").exists()
