@@ -67,7 +67,8 @@ def test_the_backbone_in_the_readme(tmp_path, noisy_file):
     assert result.returncode == 0, result.stderr
     code = (
         "import sys; from bloomnet_sb import BloomEnhancer; "
-        "enhancer = BloomEnhancer.from_hparams(source=sys.argv[1]); enhancer.window_seconds = 2.0; "
+        "enhancer = BloomEnhancer.from_hparams(source=sys.argv[1], trust_source=True); "
+        "enhancer.window_seconds = 2.0; "
         "print(len(enhancer.enhance_file(sys.argv[2], blocks=1)))"
     )
     result = run_python(
