@@ -10,7 +10,9 @@ but one had (three buffers). The plot shows load, depth and misses of the first 
 """
 
 import argparse
-import multiprocessing
+import signal
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -31,23 +33,19 @@ PHASES = ("quiet", "busy", "quiet again")
 BUFFERS = {"two buffers": CHUNK_SECONDS, "three buffers": 2 * CHUNK_SECONDS}
 
 
-def spin() -> None:
-    """Never rest."""
-    while True:
-        pass
-
-
 @contextmanager
-def busy_cores(processes: int) -> Iterator[None]:
-    """Let so many processes take the cores."""
-    hogs = [multiprocessing.Process(target=spin, daemon=True) for _ in range(processes)]
+def sleeping_hogs(processes: int) -> Iterator[list[subprocess.Popen]]:
+    """So many processes that never rest, once they are let go on."""
+    # Processes of their own: a fork of this one would itself stall the calls.
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
     for hog in hogs:
-        hog.start()
+        hog.send_signal(signal.SIGSTOP)
     try:
-        yield
+        yield hogs
     finally:
         for hog in hogs:
             hog.kill()
+            hog.wait()
 
 
 def in_real_time(stream: BudgetedStream, audio: torch.Tensor, start: float) -> list[tuple]:
@@ -69,9 +67,14 @@ def measure(
 ) -> list[np.ndarray]:
     """The rows of each phase [chunks, 4], of `audio` [calls, time]."""
     stream = BudgetedStream(enhancer.stream(batch_size=len(audio)), policy)
+    for chunk in audio[:, : enhancer.sample_rate].split(160, dim=1):
+        stream.stream.process(chunk)  # torch's own first calls are slow
+    stream.stream.reset()
     parts, phases = audio.split(seconds * enhancer.sample_rate, dim=1), []
-    for number, (part, processes) in enumerate(zip(parts, (0, busy, 0), strict=True)):
-        with busy_cores(processes):
+    with sleeping_hogs(busy) as hogs:
+        for number, part in enumerate(parts):
+            for hog in hogs:
+                hog.send_signal(signal.SIGCONT if number == 1 else signal.SIGSTOP)
             phases.append(np.array(in_real_time(stream, part, number * seconds)))
     return phases
 

@@ -124,10 +124,13 @@ class RealTime(Policy):
     """As many blocks as keep the compute for a second of audio under a target.
 
     On a chunk over the target, at once as many blocks fewer as bring it back under, taking all
-    blocks for equally dear. One block more after `quiet_seconds` without such a chunk, if that is
-    expected to stay within `margin` of the target. Where an added block leads to overload within
-    that time, the next wait is twice as long, up to 32 times, until an added block has held: so
-    that it does not go to and fro.
+    blocks for equally dear. Where that chunk was the only one within `quiet_seconds` it may have
+    been a hiccup of the machine: the blocks come back after `RETRY_SECONDS`, that once.
+
+    One block more after `quiet_seconds` without overload, if that is expected to stay within
+    `margin` of the target. Where an added block leads to overload within that time, the next wait
+    is twice as long, up to 32 times, until an added block has held: so that it does not go to and
+    fro, and waits about as long after an overload as the overload lasted.
 
     Arguments
     ---------
@@ -137,11 +140,14 @@ class RealTime(Policy):
         How long to wait before a block is added.
     margin : float
         The share of the target that may be used after a block is added.
+    overhead : float
+        What runs at any depth (encoder, a head, a decoder), in blocks: by it the load with one
+        block more is expected. 0 expects the most.
 
     Raises
     ------
     InputError
-        If a value is not above 0.
+        If `overhead` is below 0, or another value not above 0.
 
     Example
     -------
@@ -153,18 +159,32 @@ class RealTime(Policy):
     """
 
     MOST_PATIENCE = 32
+    RETRY_SECONDS = 0.25
+    # A few slow chunks are this machine's, not this depth's.
+    TYPICAL_LOAD = 0.95
 
-    def __init__(self, target: float = 0.3, quiet_seconds: float = 2.0, margin: float = 0.8):
+    def __init__(
+        self,
+        target: float = 0.3,
+        quiet_seconds: float = 2.0,
+        margin: float = 0.8,
+        overhead: float = 1.0,
+    ):
         for name, value in (("target", target), ("quiet_seconds", quiet_seconds)):
             if not value > 0:
                 raise InputError(f"{name} is {value!r}, but must be above 0")
         if not 0 < margin <= 1:
             raise InputError(f"margin is {margin!r}, but must be above 0 and at most 1")
+        if not 0 <= overhead < math.inf:
+            raise InputError(f"overhead is {overhead!r}, but must be 0 or more")
         self.target, self.quiet_seconds, self.margin = target, quiet_seconds, margin
+        self.overhead = overhead
         self._patience = 1
         self._quiet_since: float | None = None
+        self._overloaded_at = -math.inf
+        self._retry: int | None = None  # the blocks of before an overload that may be a hiccup
         self._added_at: float | None = None  # a block that has not held yet
-        self._highest_load = 0.0
+        self._loads: list[float] = []  # of this number of blocks
 
     def choose(self, seen: Observation) -> int:
         """Fewer blocks at once, more after a while."""
@@ -172,26 +192,42 @@ class RealTime(Policy):
             self._quiet_since = seen.seconds
         if seen.load > self.target:
             return self._step_down(seen)
-        self._highest_load = max(self._highest_load, seen.load)
-        wait = self.quiet_seconds * self._patience
-        if self._added_at is not None and seen.seconds - self._added_at >= wait:
+        self._loads.append(seen.load)
+        if self._retry is not None:
+            return self._step_back(seen)
+        if self._added_at is not None and seen.seconds - self._added_at >= self.quiet_seconds:
             self._patience, self._added_at = 1, None
-        if seen.seconds - self._quiet_since < wait:
+        if seen.seconds - self._quiet_since < self.quiet_seconds * self._patience:
             return seen.blocks
+        return self._step_up(seen)
+
+    def _step_down(self, seen: Observation) -> int:
+        alone = seen.seconds - self._overloaded_at >= self.quiet_seconds
+        self._overloaded_at, self._loads = seen.seconds, []
+        if alone and self._added_at is None:
+            self._retry = seen.blocks
+        else:
+            self._retry, self._quiet_since = None, seen.seconds
+        if self._added_at is not None:
+            self._patience = min(2 * self._patience, self.MOST_PATIENCE)
+            self._added_at = None
+        return max(min(seen.blocks - 1, int(seen.blocks * self.target / seen.load)), 1)
+
+    def _step_back(self, seen: Observation) -> int:
+        if seen.seconds - self._overloaded_at < self.RETRY_SECONDS:
+            return seen.blocks
+        blocks, self._retry, self._loads = self._retry, None, []
+        return blocks
+
+    def _step_up(self, seen: Observation) -> int:
+        typical = sorted(self._loads)[int(self.TYPICAL_LOAD * len(self._loads))]
+        expected = typical * (seen.blocks + 1 + self.overhead) / (seen.blocks + self.overhead)
         # Again from here: the load of the time before is of another number of blocks.
-        expected = self._highest_load * (seen.blocks + 1) / seen.blocks
-        self._quiet_since, self._highest_load = seen.seconds, 0.0
+        self._quiet_since, self._loads = seen.seconds, []
         if seen.blocks == seen.num_blocks or expected > self.margin * self.target:
             return seen.blocks
         self._added_at = seen.seconds
         return seen.blocks + 1
-
-    def _step_down(self, seen: Observation) -> int:
-        if self._added_at is not None:
-            self._patience = min(2 * self._patience, self.MOST_PATIENCE)
-            self._added_at = None
-        self._quiet_since, self._highest_load = seen.seconds, 0.0
-        return max(min(seen.blocks - 1, int(seen.blocks * self.target / seen.load)), 1)
 
 
 class Battery(NamedTuple):

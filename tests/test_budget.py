@@ -21,10 +21,17 @@ CHUNK_SECONDS = 0.01
 
 def simulate(policy, load_of_a_block, seconds, blocks=4, start=100.0):
     """The blocks of each chunk, on a fake clock, where a block costs load_of_a_block(time)."""
+    return simulate_load(
+        policy, lambda blocks, passed: blocks * load_of_a_block(passed), seconds, blocks, start
+    )
+
+
+def simulate_load(policy, load, seconds, blocks=4, start=100.0):
+    """The blocks of each chunk, on a fake clock, where they cost load(blocks, time)."""
     num_blocks, chosen = 4, []
     for number in range(round(seconds / CHUNK_SECONDS)):
         passed = number * CHUNK_SECONDS
-        compute = load_of_a_block(passed) * blocks * CHUNK_SECONDS
+        compute = load(blocks, passed) * CHUNK_SECONDS
         chosen.append(blocks)
         seen = Observation(start + passed, blocks, num_blocks, compute, CHUNK_SECONDS)
         blocks = policy.choose(seen)
@@ -46,15 +53,17 @@ def test_it_stays_where_there_is_room():
 @pytest.mark.parametrize(("load", "settles_at"), [(0.09, 3), (0.14, 2), (0.25, 1), (1.0, 1)])
 def test_an_overload_is_over_with_the_next_chunk(load, settles_at):
     chosen = simulate(RealTime(0.3), step(0.05, load, at=1.0), 3.0)
+    # Down with the next chunk; one retry, as the first may have been a hiccup.
     assert changes(chosen)[0] == pytest.approx(1.01)
-    assert set(chosen[102:]) == {settles_at}
+    assert chosen.count(4) in (101, 102)
+    assert set(chosen[101:125]) == set(chosen[128:]) == {settles_at}
 
 
 def test_it_comes_back_block_by_block_after_quiet():
     chosen = simulate(RealTime(0.3, quiet_seconds=2.0), step(0.25, 0.05, at=1.0), 12.0)
     assert chosen[:3] == [4, 1, 1]
     assert chosen[-1] == 4
-    ups = changes(chosen)[1:]
+    ups = changes(chosen)[3:]  # after the overload, the retry and its overload
     assert ups[0] <= 1.0 + 2 * 2.0 + CHUNK_SECONDS
     assert all(2.0 - 1e-6 <= b - a <= 2.0 + 2 * CHUNK_SECONDS for a, b in pairwise(ups))
 
@@ -62,8 +71,18 @@ def test_it_comes_back_block_by_block_after_quiet():
 def test_it_does_not_add_a_block_that_would_not_fit():
     # Two blocks are 0.22; three would be 0.33.
     chosen = simulate(RealTime(0.3), lambda _: 0.11, 60)
-    assert chosen[0] == 4
-    assert set(chosen[1:]) == {2}
+    assert changes(chosen) == pytest.approx([0.01, 0.26, 0.27])
+    assert set(chosen[30:]) == {2}
+
+
+def test_what_runs_at_any_depth_is_no_reason_not_to_add_a_block():
+    """A load of 0.18 with one block, of 0.24 with two, which it would take for 0.36."""
+    policies = (RealTime(0.3, overhead=2.0), RealTime(0.3, overhead=0.0))
+    ends = [
+        simulate_load(policy, lambda blocks, _: 0.12 + 0.06 * blocks, 20, blocks=1)[-1]
+        for policy in policies
+    ]
+    assert ends == [2, 1]
 
 
 def test_a_load_that_misleads_it_makes_it_patient():
@@ -92,10 +111,21 @@ def test_patience_ends_when_a_block_has_held():
     assert policy._patience == 1
 
 
-def test_a_single_late_chunk_costs_little():
-    chosen = simulate(RealTime(0.3), lambda passed: 0.2 if passed == 1.0 else 0.05, 10)
-    assert chosen[100:103] == [4, 1, 1]
-    assert chosen[-1] == 4
+@pytest.mark.parametrize("every", [2.5, 5.0])
+def test_lone_late_chunks_cost_little(every):
+    chosen = simulate(RealTime(0.3), hiccup(0.2, every), 20)
+    assert chosen[round(every * 100)] == 1
+    assert chosen.count(4) / len(chosen) > 0.99 - 0.25 / every
+
+
+def test_lone_late_chunks_do_not_keep_it_down():
+    assert simulate(RealTime(0.3), hiccup(0.4, every=10), 60, blocks=1).count(4) > 4500
+
+
+def hiccup(load, every):
+    """A load of 0.05, but `load` in the last chunk of every so many seconds."""
+    chunks = round(every / CHUNK_SECONDS)
+    return lambda passed: load if (round(passed / CHUNK_SECONDS) + 1) % chunks == 0 else 0.05
 
 
 @pytest.mark.parametrize(("now", "blocks"), [(0, 3), (4.99, 3), (5, 1), (7, 4), (100, 4)])
@@ -159,6 +189,7 @@ def test_a_stream_follows_its_policy():
         (lambda: RealTime(target=0), "target is 0"),
         (lambda: RealTime(quiet_seconds=-1), "quiet_seconds is -1"),
         (lambda: RealTime(margin=2), "margin is 2"),
+        (lambda: RealTime(overhead=-1), "overhead is -1"),
         (lambda: Schedule([(1, 2)]), "must start at 0 and rise"),
         (lambda: Schedule([(0, 2), (0, 3)]), "must start at 0 and rise"),
         (lambda: Schedule([]), "must start at 0 and rise"),
