@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from bloomnet_sb.errors import InputError
 from bloomnet_sb.losses import best_order, in_order, negative_si_sdr, training_loss
+from bloomnet_sb.resilience import ResilientBrain
 from bloomnet_sb.schedule import Stage
 from bloomnet_sb.scoring import DepthScores
 
@@ -22,12 +23,12 @@ logger = get_logger(__name__)
 SIGNED_MOMENTS = ("exp_avg", "momentum_buffer")
 
 
-class BlockwiseBrain(sb.core.Brain):
+class BlockwiseBrain(ResilientBrain):
     """SpeechBrain's Brain for a `BloomNet` and a `BlockwiseSchedule`.
 
     Takes the arguments of `speechbrain.core.Brain`; `modules` holds the network as "model", and
     `hparams` the entries schedule, epoch_counter, train_logger, use_tensorboard, output_folder,
-    sample_rate, seed, level_weight, segments_per_epoch and with_dnsmos.
+    sample_rate, seed, level_weight, spectral_weight, segments_per_epoch and with_dnsmos.
 
     Example
     -------
@@ -45,6 +46,11 @@ class BlockwiseBrain(sb.core.Brain):
             from speechbrain.utils.train_logger import TensorboardLogger
 
             self.loggers.append(TensorboardLogger(f"{self.hparams.output_folder}/tensorboard"))
+
+    @property
+    def checkpoint_meta(self) -> dict:
+        """Each checkpoint is marked with its stage."""
+        return {"stage": self.stage.name}
 
     def run(
         self,
@@ -135,6 +141,7 @@ class BlockwiseBrain(sb.core.Brain):
 
     def on_fit_batch_start(self, batch, should_step: bool) -> None:
         """Keep frozen norms from updating their running statistics."""
+        super().on_fit_batch_start(batch, should_step)
         for module in self.frozen:
             module.training = False
 
@@ -160,10 +167,13 @@ class BlockwiseBrain(sb.core.Brain):
             self.valid_products.append((estimates * target).sum((1, 2, 3)).cpu())
         if stage == sb.Stage.TEST:
             self.scores.add(batch.id[0], batch.mix.data, target, estimates, batch.noise[0] or None)
-        return training_loss(estimates, target, self.hparams.level_weight)
+        return training_loss(
+            estimates, target, self.hparams.level_weight, self.hparams.spectral_weight
+        )
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step: bool) -> None:
         """Step the learning rate with the optimizer."""
+        super().on_fit_batch_end(batch, outputs, loss, should_step)
         if should_step:
             self.lr_scheduler.step()
 
@@ -194,7 +204,7 @@ class BlockwiseBrain(sb.core.Brain):
                     valid_stats=valid_stats,
                 )
             self.checkpointer.save_and_keep_only(
-                meta={"stage": self.stage.name, "loss": stage_loss},
+                meta={**self.checkpoint_meta, "loss": stage_loss},
                 min_keys=["loss"],
                 importance_keys=[],
                 ckpt_predicate=self._of_this_stage,
@@ -227,14 +237,6 @@ class BlockwiseBrain(sb.core.Brain):
     def _order_depths(self, stage: sb.Stage) -> range:
         """The numbers of blocks whose estimates decide on the order of the sources."""
         return self.schedule.depths if stage == sb.Stage.TEST else self.stage.order_depths
-
-    def _save_intra_epoch_ckpt(self) -> None:
-        self.checkpointer.save_and_keep_only(
-            meta={"stage": self.stage.name, sb.core.INTRA_EPOCH_CKPT_FLAG: True},
-            end_of_epoch=False,
-            importance_keys=[],
-            ckpt_predicate=lambda ckpt: sb.core.INTRA_EPOCH_CKPT_FLAG in ckpt.meta,
-        )
 
     def _wrap_distributed(self) -> None:
         # SpeechBrain's own turns batch norms into SyncBatchNorm, which refuses a CPU.

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, Sampler
 from bloomnet_sb.brain import BlockwiseBrain
 from bloomnet_sb.data import manifests_summary, train_sampler
 from bloomnet_sb.errors import InputError, exit_with_one_line
+from bloomnet_sb.interface import WEIGHTS_FILE, fetch_from
 from bloomnet_sb.losses import best_order, in_order
 from bloomnet_sb.profiling import profile_depths
 from bloomnet_sb.reports import (
@@ -24,6 +25,8 @@ from bloomnet_sb.reports import (
     write_results,
     write_scores,
 )
+from bloomnet_sb.resilience import StopSignals, named_failures
+from bloomnet_sb.safe_loading import load_weights
 from bloomnet_sb.schedule import Stage
 
 USE = {
@@ -52,11 +55,12 @@ def main(argv: list[str]) -> None:
     -------
     See recipes/ConvTasNet/train.py.
     """
-    with exit_with_one_line():
+    stop_signals = StopSignals()
+    with exit_with_one_line(), named_failures(), stop_signals.caught():
         hparams_file, run_opts, overrides = sb.parse_arguments(argv)
         overrides = re.sub(r":$", ": True", overrides, flags=re.MULTILINE)  # such as --skip_prep
+        sb.utils.distributed.ddp_init_group(run_opts)  # first: the checkpointer asks for the rank
         hparams = _load_hparams(hparams_file, overrides)
-        sb.utils.distributed.ddp_init_group(run_opts)
         _create_output_folder(hparams_file, hparams, overrides)
         run_on_main(hparams["prepare"])
         brain = BlockwiseBrain(
@@ -66,6 +70,10 @@ def main(argv: list[str]) -> None:
             run_opts=run_opts,
             checkpointer=hparams["checkpointer"],
         )
+        brain.stop_signals = stop_signals
+        if hparams.get("start_from"):
+            weights = fetch_from(hparams["start_from"], WEIGHTS_FILE)
+            load_weights(hparams["model"], weights)  # a checkpoint of this run goes before them
         _train(brain, hparams)
         if if_main_process():
             _evaluate(brain, hparams, hparams_file, overrides)

@@ -1,8 +1,12 @@
-"""Files that appear complete or not at all."""
+"""Files that appear complete or not at all, and folders of one process only."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+from bloomnet_sb.errors import InputError
 
 
 @contextmanager
@@ -34,3 +38,48 @@ def written_whole(path: str | Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def lock_folder(folder: str | Path) -> IO:
+    """Keep other processes from locking a folder, until this one ends, however it ends.
+
+    Where there are no POSIX locks (Windows), nothing is kept from anybody.
+
+    Arguments
+    ---------
+    folder : str or Path
+        The folder; it gets a file .lock.
+
+    Returns
+    -------
+    file
+        What holds the lock: until it is closed, or the process ends.
+
+    Raises
+    ------
+    InputError
+        If another process holds it.
+
+    Example
+    -------
+    >>> with lock_folder(getfixture("tmpdir")) as lock:
+    ...     Path(lock.name).name
+    '.lock'
+    """
+    lock = open(Path(folder) / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 (outlives this)
+    try:
+        import fcntl
+
+        # Unlike those of flock, these are not passed on to forked workers, which may live longer.
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        return lock
+    except OSError:
+        lock.seek(0)
+        owner = lock.read().strip()
+        lock.close()
+        raise InputError(f"{folder}: in use by process {owner}; wait, or take another") from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock

@@ -10,7 +10,7 @@ from bloomnet_sb.compiled import CompiledNet
 from bloomnet_sb.data.audio import audio_info, writing
 from bloomnet_sb.errors import InputError
 from bloomnet_sb.framewise import FramewiseNet
-from bloomnet_sb.interface import BloomInterface
+from bloomnet_sb.interface import BloomInterface, in_memory
 from bloomnet_sb.streaming import Stream
 
 # A longer result that goes to a file is not held in memory to be returned as well: 64 MB.
@@ -172,14 +172,15 @@ class BloomEnhancer(BloomInterface):
         Raises
         ------
         InputError
-            If the file cannot be read or holds NaN, the result cannot be written, or `blocks` is
-            no number of blocks of this network.
+            If the file cannot be read, holds NaN or samples beyond 1e12, or has a rate that is no
+            audio's; if the result cannot be written, or has more than 2**28 samples and no
+            `output_filename`; or if `blocks` is no number of blocks of this network.
         """
         info = audio_info(filename)
         pieces = self._estimate_file(filename, info, blocks, mono=False, min_gain_db=min_gain_db)
         signals = (piece[..., 0].t() for piece in pieces)
         if output_filename is None:
-            return torch.cat(list(signals)).squeeze(1)
+            return in_memory(signals, filename, info.frames * info.channels, dim=0).squeeze(1)
         with writing(output_filename, info, info.channels) as write:
             kept = _write_all(signals, write, info.frames * info.channels)
         return torch.cat(kept).squeeze(1) if kept else None
@@ -285,9 +286,9 @@ class BloomSeparator(BloomInterface):
         """
         info, path = audio_info(path), Path(path)
         pieces = self._estimate_file(path, info, blocks, mono=True)
-        if output_folder is None:
-            return torch.cat(list(pieces), dim=1)
         sources = self.mods.model.num_sources
+        if output_folder is None:
+            return in_memory(pieces, path, info.frames * sources, dim=1)
         with ExitStack() as files:
             writers = [
                 files.enter_context(

@@ -1,6 +1,7 @@
 """What the pretrained interfaces share: loading, choosing the depth, and audio of any length."""
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from bloomnet_sb.carry import carrying
 from bloomnet_sb.data.audio import read_pieces
-from bloomnet_sb.errors import InputError, check_blocks
+from bloomnet_sb.errors import InputError, check_blocks, check_samples
 from bloomnet_sb.profiling import DepthProfile, profile_depths
 from bloomnet_sb.safe_loading import load_pretrained, load_weights
 from bloomnet_sb.windows import Windows, cut, join, plan_windows, resampled
@@ -29,6 +30,15 @@ FADE_SECONDS = 0.5
 # Before and after a fade, where a network's reach is not known to be less.
 CONTEXT_SECONDS = 0.25
 
+# More channels of a file than these are run one group after the other, for the sake of memory.
+CHANNELS_AT_ONCE = 8
+# What is returned rather than written: 1 GB.
+MOST_SAMPLES_IN_MEMORY = 2**28
+# In Hz
+LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
+# Of a resampling filter, for all phases: 64 MB. 44.1 kHz to 16 kHz has 70,560.
+MOST_FILTER_TAPS = 2**24
+
 
 class BloomInterface(Pretrained):
     """What `BloomEnhancer` and `BloomSeparator` share.
@@ -40,7 +50,8 @@ class BloomInterface(Pretrained):
     window_seconds : float
         A longer file is processed in windows of at most this length.
     blocks_used : list of int
-        How many blocks ran in each window of the last file.
+        How many blocks ran in each window of the last file; for a file of more than eight channels,
+        in each eight of each window.
 
     Example
     -------
@@ -99,8 +110,8 @@ class BloomInterface(Pretrained):
             of the network in hyperparams.yaml, the network is not for this class, or the folder
             holds what a folder that is not trusted may not.
         """
-        hparams_path = _fetch(hparams_file, source, savedir)
-        weights_path = _fetch(WEIGHTS_FILE, source, savedir)
+        hparams_path = fetch_from(source, hparams_file, savedir)
+        weights_path = fetch_from(source, WEIGHTS_FILE, savedir)
         if trust_source:
             with open(hparams_path, encoding="utf-8") as file:
                 hparams = load_hyperpyyaml(file)
@@ -140,8 +151,7 @@ class BloomInterface(Pretrained):
         """Estimates [batch, time, sources], each of its waveform without the padding."""
         blocks = self._checked(blocks)
         mix = mix.to(self.device)
-        if not torch.isfinite(mix).all():
-            raise InputError("the waveforms hold NaN or infinite samples")
+        check_samples(mix, "the waveforms hold")
         if lengths is None:
             return self._estimate(mix, blocks)
         samples = (lengths.to(self.device) * mix.shape[1]).round().int()
@@ -160,6 +170,7 @@ class BloomInterface(Pretrained):
         min_gain_db: float | None = None,
     ) -> Iterator[torch.Tensor]:
         """Pieces [channels, time, sources] of the estimate, at the file's rate."""
+        _check_rate(filename, info.samplerate, self.sample_rate)
         as_needed = blocks == AUTO and min_gain_db is not None
         blocks = None if as_needed else self._checked(blocks)
         samples = math.ceil(info.frames * self.sample_rate / info.samplerate)
@@ -169,16 +180,21 @@ class BloomInterface(Pretrained):
         level = None
         if windows.count > 1:
             level = self._level(self._read(filename, info, mono), samples)
-        memory, self.blocks_used = {}, []
+        memories, self.blocks_used = defaultdict(dict), []
 
-        def estimate(window: torch.Tensor) -> torch.Tensor:
+        def estimate_some(group: int, window: torch.Tensor, level: torch.Tensor | None):
             if as_needed:
                 return self._estimate_as_needed(window, min_gain_db, level)
             self.blocks_used.append(blocks)
             if not carries:
                 return self._estimate(window, blocks, level)
-            with carrying(memory):
+            with carrying(memories[group]):
                 return self._estimate(window, blocks)
+
+        def estimate(window: torch.Tensor) -> torch.Tensor:
+            groups = window.split(CHANNELS_AT_ONCE)
+            levels = [None] * len(groups) if level is None else level.split(CHANNELS_AT_ONCE)
+            return torch.cat(list(map(estimate_some, range(len(groups)), groups, levels)))
 
         pieces = tqdm(
             cut(self._read(filename, info, mono), windows),
@@ -217,8 +233,11 @@ class BloomInterface(Pretrained):
         power = 0.0
         for window in cut(pieces, plan_windows(samples, model.encoder, self._window_samples)):
             with torch.no_grad():
-                features = model.encoder(window).flatten(1)
-            power += torch.linalg.vector_norm(features, dim=1).double().square()
+                norms = [
+                    torch.linalg.vector_norm(model.encoder(channels).flatten(1), dim=1)
+                    for channels in window.split(CHANNELS_AT_ONCE)
+                ]
+            power += torch.cat(norms).double().square()
         count = model.encoder.num_frames(samples) * model.separator.num_filters
         return (power / count).sqrt().float()
 
@@ -255,6 +274,36 @@ class BloomInterface(Pretrained):
         return estimate.float()
 
 
+def _check_rate(filename: str | Path, rate: int, to_rate: int) -> None:
+    """Refuse rates that are no audio's, and those whose resampling filter would not fit memory."""
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise InputError(
+            f"{filename}: its rate is {rate} Hz, but must be within {LOWEST_RATE} and "
+            f"{HIGHEST_RATE} Hz"
+        )
+    divisor = math.gcd(rate, to_rate)
+    if (rate // divisor) * (to_rate // divisor) > MOST_FILTER_TAPS:
+        raise InputError(
+            f"{filename}: its rate, {rate} Hz, has too little in common with the network's "
+            f"{to_rate} Hz to be resampled here; convert the file to a usual rate first"
+        )
+
+
+def in_memory(pieces: Iterator[torch.Tensor], path: str | Path, samples: int, dim: int):
+    """The pieces of a result of so many samples in one, unless they are too many.
+
+    Raises
+    ------
+    InputError
+        If there are more than 2**28.
+    """
+    if samples > MOST_SAMPLES_IN_MEMORY:
+        raise InputError(
+            f"{path}: {samples} samples are too many to be returned; name where to write them"
+        )
+    return torch.cat(list(pieces), dim=dim)
+
+
 def _change_db(before: torch.Tensor, after: torch.Tensor) -> float:
     """The power of the change over that of the result, of the channel where it is highest."""
     power = after.square().mean((1, 2)).clamp(min=torch.finfo(torch.float32).tiny)
@@ -273,7 +322,31 @@ def installed_names() -> list[str]:
     return sorted(path.parent.name for path in INSTALLED.glob(f"*/{HPARAMS_FILE}"))
 
 
-def _fetch(filename: str, source: str, savedir: str | None) -> Path:
+def fetch_from(source: str, filename: str, savedir: str | None = None) -> Path:
+    """A file of a pretrained folder.
+
+    Arguments
+    ---------
+    source, savedir : str
+        As `BloomInterface.from_hparams`.
+    filename : str
+        Its name, without a path.
+
+    Returns
+    -------
+    Path
+        Where it is.
+
+    Raises
+    ------
+    InputError
+        If there is no such source or file, or the file is a link out of the folder.
+
+    Example
+    -------
+    >>> fetch_from("convtasnet-16k", WEIGHTS_FILE).name
+    'model.safetensors'
+    """
     if Path(filename).name != filename:
         raise InputError(
             f"{filename}: a file of a pretrained folder is to be in it, without a path"

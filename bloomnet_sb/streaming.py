@@ -5,7 +5,7 @@ import math
 import torch
 
 from bloomnet_sb.compiled import CompiledNet
-from bloomnet_sb.errors import InputError, check_blocks, check_positive
+from bloomnet_sb.errors import InputError, check_blocks, check_positive, check_samples
 from bloomnet_sb.framewise import FramewiseNet
 from bloomnet_sb.switching import DepthSwitch
 
@@ -219,8 +219,7 @@ class Stream:
         if rows.dim() != 2 or rows.shape[0] != (self.batch_size or 1):
             raise InputError(f"a chunk has shape {list(chunk.shape)}, but must be {form}")
         rows = rows.to(self._waiting)
-        if not torch.isfinite(rows).all():
-            raise InputError("a chunk holds NaN or infinite samples")
+        check_samples(rows, "a chunk holds")
         return rows
 
     def _returned_form(self, signals: torch.Tensor) -> torch.Tensor:

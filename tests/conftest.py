@@ -64,13 +64,16 @@ def tiny_arguments(
     return arguments
 
 
-def run_python(*arguments, **environment) -> subprocess.CompletedProcess:
+def run_python(
+    *arguments, start_new_session: bool = False, **environment
+) -> subprocess.CompletedProcess:
     """Run Python in a process of its own, as a user would."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=300,
+        start_new_session=start_new_session,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
     )
 
@@ -85,7 +88,7 @@ def make_model(**overrides) -> BloomNet:
     torch.manual_seed(overrides.pop("seed", 0))
     sizes = {"num_filters": 16, "bottleneck_channels": 8, "hidden_channels": 12, "num_blocks": 3}
     separator = ConvTasNetSeparator(**{**sizes, "layers_per_block": 2, **overrides})
-    return BloomNet(separator, num_filters=16, kernel_size=16).eval()
+    return BloomNet(separator, num_filters=separator.num_filters, kernel_size=16).eval()
 
 
 @pytest.fixture(scope="session")

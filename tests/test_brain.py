@@ -48,6 +48,7 @@ def make_brain(tmp_path):
             "use_tensorboard": False,
             "sample_rate": 16000,
             "level_weight": 0.01,
+            "spectral_weight": 0.0,
             "with_dnsmos": False,
         }
         return BlockwiseBrain(

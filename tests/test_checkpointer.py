@@ -47,7 +47,7 @@ def test_killed_while_saving(tmp_path, monkeypatch):
         restarted, restored = make(tmp_path)
         assert restarted.recover_if_possible().path == whole.path
         assert torch.equal(restored.weight, expected)
-        assert [path.name for path in tmp_path.iterdir()] == [whole.path.name]
+        assert sorted(os.listdir(tmp_path)) == [".lock", whole.path.name]
 
 
 def test_killed_while_deleting(tmp_path):
@@ -65,4 +65,4 @@ def test_saving_is_logged_with_the_final_path(tmp_path, caplog):
         saved = checkpointer.save_checkpoint()
     assert str(saved.path) in caplog.text
     assert ".unfinished" not in caplog.text
-    assert os.listdir(tmp_path) == [saved.path.name]
+    assert sorted(os.listdir(tmp_path)) == [".lock", saved.path.name]

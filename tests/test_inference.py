@@ -328,3 +328,24 @@ def test_unusable_sources_are_named(pretrained, tmp_path):
     hparams.write_text(hparams.read_text().replace("hidden_channels: 8", "hidden_channels: 9"))
     with pytest.raises(InputError, match="not the weights of the network"):
         BloomEnhancer.from_hparams(source=str(folder))
+
+
+@pytest.mark.parametrize(("rate", "reason"), [(1, "within 1000"), (15_991, "too little in common")])
+def test_rates_that_are_no_audios_are_refused(enhancer, tmp_path, rate, reason):
+    sf.write(tmp_path / "in.wav", np.zeros(100), rate)
+    with pytest.raises(InputError, match=rf"in.wav: its rate.* {rate} Hz.*{reason}"):
+        enhancer.enhance_file(tmp_path / "in.wav", tmp_path / "out.wav")
+    assert not (tmp_path / "out.wav").exists()
+
+
+@pytest.mark.parametrize("name", ["gLN", "causal cgLN"])
+def test_many_channels_are_those_one_by_one(name, noisy, tmp_path):
+    channels = torch.stack([noisy[0, 800 * n :][:40_000] for n in range(11)], dim=1)
+    sf.write(tmp_path / "in.wav", channels.numpy(), 16000, subtype="FLOAT")
+    enhancer = interface(SMALL_MODELS[name])
+    enhancer.window_seconds = 1.0
+    together = enhancer.enhance_file(tmp_path / "in.wav")
+    for number in (0, 7, 8, 10):
+        sf.write(tmp_path / "one.wav", channels[:, number].numpy(), 16000, subtype="FLOAT")
+        alone = enhancer.enhance_file(tmp_path / "one.wav")
+        torch.testing.assert_close(together[:, number], alone, atol=1e-5, rtol=1e-4)

@@ -7,6 +7,7 @@ from bloomnet_sb.losses import (
     in_order,
     level_difference_db,
     negative_si_sdr,
+    spectral_error_db,
     training_loss,
 )
 
@@ -72,3 +73,20 @@ def test_one_order_holds_for_all_depths():
     clear, faint = target.flip(-1) + 0.1, target + target.flip(-1) * 0.5
     assert best_order(target, torch.stack([clear, faint])).tolist() == [[1, 0]]
     assert best_order(target, faint[None]).tolist() == [[0, 1]]
+
+
+def test_the_spectral_error_knows_the_level_and_the_phase():
+    target = torch.randn(3, 8000, 2)
+    others = torch.stack([target, 0.5 * target, -target, target + torch.randn(3, 8000, 2)])
+    error = spectral_error_db(others, target)
+    assert error.shape == (4, 3, 2)
+    assert (error[0] < -79).all()
+    # The magnitudes have 0.9 of the weight, and -target has the right ones.
+    assert (error[2] < -3.9).all() and (error[2] > -4.1).all()
+    torch.testing.assert_close(spectral_error_db(7 * others, 7 * target), error, atol=0.1, rtol=0)
+
+
+def test_the_spectral_error_of_silence_has_a_gradient():
+    estimates = torch.zeros(1, 2, 4000, 1, requires_grad=True)
+    spectral_error_db(estimates, torch.zeros(2, 4000, 1)).sum().backward()
+    assert torch.isfinite(estimates.grad).all()

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from bloomnet_sb.errors import InputError
+from bloomnet_sb.errors import InputError, check_samples
 from bloomnet_sb.files import written_whole
 
 AUDIO_SUFFIXES = (".flac", ".wav", ".ogg")
+MOST_VALUES = 2**24  # of a piece, over all channels
+# The last for files without a header, which soundfile asks the rate of
+UNREADABLE = (sf.SoundFileError, OSError, TypeError)
 
 
 def audio_info(path: str | Path) -> sf._SoundFileInfo:
@@ -40,7 +43,7 @@ def audio_info(path: str | Path) -> sf._SoundFileInfo:
         raise InputError(f"{path}: no such file")
     try:
         info = sf.info(str(path))
-    except (sf.SoundFileError, OSError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: not a readable audio file ({_reason(error)})") from None
     if info.frames < 1:
         raise InputError(f"{path}: an audio file without samples")
@@ -90,7 +93,7 @@ def read_pieces(path: str | Path, seconds: float = 1.0) -> Iterator[np.ndarray]:
     path : str or Path
         The file.
     seconds : float
-        Length of a piece; the last may be shorter.
+        Length of a piece; the last may be shorter, as are all of many channels.
 
     Yields
     ------
@@ -108,7 +111,8 @@ def read_pieces(path: str | Path, seconds: float = 1.0) -> Iterator[np.ndarray]:
     [64000, 35587]
     """
     with _opened(path) as file:
-        size = max(round(seconds * file.samplerate), 1)
+        # Bounded for headers of a million Hz or a thousand channels, too.
+        size = max(min(round(seconds * file.samplerate), MOST_VALUES // file.channels), 1)
         for start in range(0, file.frames, size):
             yield _read(file, min(size, file.frames - start), start)
 
@@ -124,7 +128,8 @@ def writing(
     path : str or Path
         The file, in the format of its suffix.
     like : soundfile info
-        Its sample rate and, where the format has it, its sample type, see `audio_info`.
+        Its sample rate and, where the format has it and holds any length of it, its sample type,
+        see `audio_info`.
     channels : int
         How many channels it has.
 
@@ -149,8 +154,17 @@ def writing(
     path = Path(path)
     extension = path.suffix[1:].upper()
     if extension not in sf.available_formats():
-        raise InputError(f"{path}: cannot write {path.suffix or 'a file without suffix'}")
-    subtype = like.subtype if sf.check_format(extension, like.subtype) else None
+        kinds = ", ".join(f".{name.lower()}" for name in sf.available_formats())
+        raise InputError(
+            f"{path}: cannot write {path.suffix or 'a file without suffix'}, but one of {kinds}"
+        )
+    if extension == "OGG" and (like.samplerate > 200_000 or channels > 255):
+        # libsndfile, with what Vorbis cannot hold, ends the process by a segmentation fault.
+        raise InputError(
+            f"{path}: {channels} channels at {like.samplerate} Hz, but Ogg holds up to 255 "
+            "channels and 200000 Hz"
+        )
+    subtype = like.subtype if _holds_any_length(extension, like.subtype) else None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
@@ -164,6 +178,13 @@ def writing(
         raise InputError(f"{path}: cannot be written ({error})") from error
 
 
+def _holds_any_length(extension: str, subtype: str) -> bool:
+    """Whether libsndfile writes the type in the format, without samples to fill a block or byte."""
+    in_blocks = any(kind in subtype for kind in ("ADPCM", "G72", "GSM"))
+    filled_up = subtype in ("PCM_S8", "PCM_U8", "ULAW", "ALAW") and extension in ("AIFF", "VOC")
+    return sf.check_format(extension, subtype) and not in_blocks and not filled_up
+
+
 @contextmanager
 def _opened(path: str | Path) -> Iterator[sf.SoundFile]:
     try:
@@ -171,7 +192,7 @@ def _opened(path: str | Path) -> Iterator[sf.SoundFile]:
             yield file
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except (sf.SoundFileError, OSError) as error:
+    except UNREADABLE as error:
         if not Path(path).is_file():
             raise InputError(f"{path}: no such file") from None
         raise InputError(f"{path}: not a readable audio file ({_reason(error)})") from None
@@ -183,8 +204,7 @@ def _read(file: sf.SoundFile, expected: int, start: int) -> np.ndarray:
         raise InputError(
             f"broken, {len(samples)} of {expected} samples could be read from {start} on"
         )
-    if not np.isfinite(samples).all():
-        raise InputError("holds NaN or infinite samples")
+    check_samples(samples, "holds")
     return samples
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from bloomnet_sb.data.audio import audio_info, read_audio
+from bloomnet_sb.data.audio import audio_info, read_audio, read_pieces, writing
 from bloomnet_sb.errors import InputError
 
 
@@ -34,3 +34,52 @@ def test_nan_is_named(tmp_path):
     sf.write(path, np.array([0.0, np.nan]), 16000, subtype="FLOAT")
     with pytest.raises(InputError, match="nan.wav: holds NaN"):
         read_audio(path)
+
+
+@pytest.mark.parametrize("size", [1e13, -3e38])
+def test_absurdly_large_samples_are_named(size, tmp_path):
+    path = tmp_path / "loud.wav"
+    sf.write(path, np.array([0.0, size]), 16000, "FLOAT")
+    with pytest.raises(InputError, match=r"loud.wav: holds NaN, infinite or absurdly large"):
+        read_audio(path)
+
+
+def test_a_file_without_a_header_is_named(tmp_path):
+    path = tmp_path / "samples.raw"
+    path.write_bytes(bytes(1000))
+    with pytest.raises(InputError, match=r"samples.raw: not a readable audio file"):
+        audio_info(path)
+
+
+LENGTH_CHANGERS = [("wav", "IMA_ADPCM"), ("wav", "GSM610"), ("wav", "G721_32"), ("aiff", "ALAW")]
+
+
+@pytest.mark.parametrize(("suffix", "subtype"), [*LENGTH_CHANGERS, ("wav", "ALAW")])
+def test_the_length_is_kept_whatever_the_type(suffix, subtype, tmp_path):
+    like = tmp_path / f"like.{suffix}"
+    sf.write(like, np.zeros(2385), 8000, subtype)
+    path = tmp_path / f"out.{suffix}"
+    with writing(path, audio_info(like), channels=1) as write:
+        write(np.zeros((2385, 1)))
+    assert audio_info(path).frames == 2385
+    assert (audio_info(path).subtype == subtype) == ((suffix, subtype) not in LENGTH_CHANGERS)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(384_000, 1), (16_000, 256)])
+def test_what_ogg_cannot_hold_is_refused(rate, channels, tmp_path):
+    """libsndfile would end the process."""
+    like = tmp_path / "like.wav"
+    sf.write(like, np.zeros((10, channels)), rate)
+    path = tmp_path / "out.ogg"
+    with (
+        pytest.raises(InputError, match=r"out.ogg: .* but Ogg holds"),
+        writing(path, audio_info(like), channels) as write,
+    ):
+        write(np.zeros((10, channels)))
+    assert not path.exists()
+
+
+def test_pieces_of_many_channels_are_short(tmp_path):
+    path = tmp_path / "wide.wav"
+    sf.write(path, np.zeros((40_000, 500)), 768_000)
+    assert [len(piece) for piece in read_pieces(path)] == [33_554, 6_446]

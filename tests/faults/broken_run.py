@@ -1,55 +1,87 @@
-"""Runs a recipe and kills its own process at a given moment. For test_resume.py.
+"""Runs a recipe and breaks its own process at a given moment.
 
-    python killed_run.py MOMENT NUMBER ARGUMENTS-OF-THE-RECIPE
+    python -m tests.faults.broken_run WHAT MOMENT NUMBER ARGUMENTS-OF-THE-RECIPE
 
-MOMENT is "update" (after the NUMBER-th update), "saving" (while the NUMBER-th weights are being
-written) or "between" (after the NUMBER-th stage, before the next).
+WHAT is a signal that it sends itself (SIGKILL), "group SIGINT" for one to the whole process group,
+or "worker" (kills a worker of the data loader). MOMENT is "update" (after the NUMBER-th update),
+"saving" (while the NUMBER-th weights are being written), "between" (after the NUMBER-th stage,
+before the next), "validation" or "test" (with the NUMBER-th mixture of it).
 """
 
+import multiprocessing
 import os
 import signal
 import sys
+import time
 
 from bloomnet_sb.brain import BlockwiseBrain  # isort: skip (makes SpeechBrain importable)
+from speechbrain import Stage
 from speechbrain.utils import checkpoints
 
 from bloomnet_sb.experiment import main
 from bloomnet_sb.model import BloomNet
 
 
-def die_at(number: int, call):
-    """Wrap a function so that its `number`-th call, once begun, is the process's last."""
+def after_call(number: int, function, then):
+    """Wrap a function so that `then` follows its `number`-th call."""
     calls = 0
 
     def wrapped(*args, **kwargs):
         nonlocal calls
         calls += 1
-        result = call(*args, **kwargs)
+        result = function(*args, **kwargs)
         if calls == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            then()
         return result
 
     return wrapped
 
 
+def breaking(what: str):
+    """The function that breaks this process."""
+    if what == "worker":
+        return kill_a_worker
+    *group, name = what.split()
+    send = os.killpg if group else os.kill
+    return lambda: send(os.getpgrp() if group else os.getpid(), signal.Signals[name])
+
+
+def kill_a_worker() -> None:
+    """Kill a worker of the data loader, and wait until torch notices."""
+    os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+    time.sleep(5)
+
+
 def write_half(model, path) -> None:
     """Leave half of the weights' file, as a kill in the middle of writing does."""
     checkpoints.torch_save(model, path)
-    size = path.stat().st_size
-    os.truncate(path, size // 2)
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def break_at(moment: str, number: int, then) -> None:
+    """Have `then` called at that moment."""
+    if moment == "update":
+        BlockwiseBrain.on_fit_batch_end = after_call(number, BlockwiseBrain.on_fit_batch_end, then)
+    elif moment == "between":
+        BlockwiseBrain._load_best = after_call(number, BlockwiseBrain._load_best, then)
+    elif moment == "saving":
+        whole, half = checkpoints.torch_save, after_call(1, write_half, then)
+        saves = iter(range(1, 1000))
+        checkpoints.DEFAULT_SAVE_HOOKS[BloomNet] = lambda model, path: (
+            half if next(saves) == number else whole
+        )(model, path)
+    else:
+        broken_stage = {"validation": Stage.VALID, "test": Stage.TEST}[moment]
+        whole = BlockwiseBrain.evaluate_batch
+        broken = after_call(number, whole, then)
+
+        def evaluate_batch(brain, batch, stage):
+            return (broken if stage == broken_stage else whole)(brain, batch, stage)
+
+        BlockwiseBrain.evaluate_batch = evaluate_batch
 
 
 if __name__ == "__main__":
-    moment, number, *arguments = sys.argv[1:]
-    if moment == "update":
-        BlockwiseBrain.on_fit_batch_end = die_at(int(number), BlockwiseBrain.on_fit_batch_end)
-    elif moment == "between":
-        BlockwiseBrain._load_best = die_at(int(number), BlockwiseBrain._load_best)
-    else:
-        hooks = checkpoints.DEFAULT_SAVE_HOOKS
-        whole, deadly = checkpoints.torch_save, die_at(1, write_half)
-        saves = iter(range(1, 1000))
-        hooks[BloomNet] = lambda model, path: (deadly if next(saves) == int(number) else whole)(
-            model, path
-        )
+    what, moment, number, *arguments = sys.argv[1:]
+    break_at(moment, int(number), breaking(what))
     main(arguments)

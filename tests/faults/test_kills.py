@@ -5,32 +5,17 @@ import shutil
 import signal
 
 import pytest
-import torch
-from safetensors.torch import load_file
 
-from tests.conftest import run_python, run_recipe, tiny_arguments
+from tests.conftest import run_recipe
+from tests.faults.runs import OFTEN, assert_same_weights, run_broken
 
-# 2 blocks and the fine-tuning, 2 epochs of 3 updates each: 18 updates, a checkpoint at every
-# second one and at the end of each epoch.
-OFTEN = {"ckpt_interval_steps": 2, "ckpt_interval_minutes": 0}
 MOMENTS = [("update", 1), ("update", 5), ("update", 9), ("update", 17)]
 MOMENTS += [("saving", 1), ("saving", 2), ("saving", 7), ("between", 1), ("between", 3)]
 
 
-def weights(folder):
-    return load_file(folder / "pretrained" / "model.safetensors")
-
-
-def assert_same_weights(one, two):
-    one, two = weights(one), weights(two)
-    assert one.keys() == two.keys()
-    assert all(torch.equal(one[name], two[name]) for name in one)
-
-
 @pytest.mark.parametrize(("moment", "number"), MOMENTS)
 def test_killed_and_started_again(finished_run, tmp_path, moment, number):
-    arguments = tiny_arguments(tmp_path, **OFTEN)
-    killed = run_python("-m", "tests.killed_run", moment, number, *arguments)
+    killed = run_broken(tmp_path, "SIGKILL", moment, number)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (tmp_path / "results.json").exists()
     resumed = run_recipe(tmp_path, **OFTEN)
