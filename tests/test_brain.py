@@ -9,6 +9,7 @@ from torch.utils.data import SequentialSampler
 
 from bloomnet_sb.brain import BlockwiseBrain
 from bloomnet_sb.checkpointer import AtomicCheckpointer
+from bloomnet_sb.errors import InputError
 from bloomnet_sb.losses import best_order, in_order, negative_si_sdr, training_loss
 from bloomnet_sb.schedule import BlockwiseSchedule
 from tests.conftest import make_model
@@ -246,3 +247,32 @@ def test_without_fine_tuning_every_depth_is_scored(make_brain):
     run(brain)
     brain.evaluate(Mixtures(), test_loader_kwargs={"batch_size": 1, "collate_fn": PaddedBatch})
     assert [row["blocks"] for row in brain.scores.summary()] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("norm", ["gLN", "BN"])
+def test_a_batch_without_a_finite_loss_changes_nothing(make_brain, monkeypatch, norm):
+    model = make_model(norm=norm)
+    brain, before = make_brain(model, kind="joint"), snapshot(model)
+    compute = BlockwiseBrain.compute_objectives
+
+    def spoilt(brain, predictions, batch, stage):
+        loss = compute(brain, predictions, batch, stage)
+        return loss * float("nan") if stage == sb.Stage.TRAIN else loss
+
+    monkeypatch.setattr(BlockwiseBrain, "compute_objectives", spoilt)
+    brain.skip_nonfinite_grads = True
+    run(brain)
+    after = snapshot(model)
+    # A decoder may have been turned, see `_align_polarity`.
+    assert all(torch.equal(before[name].abs(), after[name].abs()) for name in before)
+    assert brain.nonfinite_count == 2
+
+
+def test_too_many_of_them_are_an_error(make_brain, monkeypatch):
+    brain = make_brain(make_model(), kind="joint", epochs=1)
+    brain.nonfinite_patience = 1
+    monkeypatch.setattr(
+        BlockwiseBrain, "compute_objectives", lambda brain, predictions, *_: predictions.sum() / 0
+    )
+    with pytest.raises(InputError, match="not finite in 2 updates of an epoch"):
+        run(brain)

@@ -66,3 +66,41 @@ def test_saving_is_logged_with_the_final_path(tmp_path, caplog):
     assert str(saved.path) in caplog.text
     assert ".unfinished" not in caplog.text
     assert sorted(os.listdir(tmp_path)) == [".lock", saved.path.name]
+
+
+def test_the_newest_is_the_last_saved_even_if_the_clock_was_set_back(tmp_path, monkeypatch):
+    checkpointer, model = make(tmp_path)
+    checkpointer.save_checkpoint()
+    monkeypatch.setattr(checkpoints.time, "time", lambda: 1000.0)
+    model.weight.data.fill_(5.0)
+    newest = checkpointer.save_and_keep_only(importance_keys=[]) or checkpointer.find_checkpoint()
+    restarted, restored = make(tmp_path)
+    assert restarted.recover_if_possible().path == newest.path
+    assert (restored.weight == 5.0).all()
+    assert len(restarted.list_checkpoints()) == 1
+
+
+def test_a_damaged_one_is_set_aside(tmp_path, caplog):
+    checkpointer, model = make(tmp_path)
+    whole = checkpointer.save_checkpoint()
+    expected = model.weight.detach().clone()
+    model.weight.data.zero_()
+    damaged = checkpointer.save_checkpoint()
+    os.truncate(damaged.paramfiles["other"], 10)
+    restarted, restored = make(tmp_path)
+    assert restarted.recover_if_possible().path == whole.path
+    assert torch.equal(restored.weight, expected)
+    assert "is damaged" in caplog.text
+    assert (tmp_path / f"damaged+{damaged.path.name}").is_dir()
+
+
+def test_one_of_an_older_version_is_loaded(tmp_path):
+    """It does not name the sizes of its files."""
+    checkpointer, _ = make(tmp_path)
+    old = checkpointer.save_checkpoint()
+    meta = (old.path / checkpoints.METAFNAME).read_text()
+    start = meta.index("bytes:")
+    end = meta.index("end-of-epoch:")
+    (old.path / checkpoints.METAFNAME).write_text(meta[:start] + meta[end:])
+    restarted, _ = make(tmp_path)
+    assert restarted.recover_if_possible().path == old.path

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 
-from bloomnet_sb.errors import InputError, check_samples
+from bloomnet_sb.errors import LARGEST_SAMPLE, InputError, check_samples
 from bloomnet_sb.files import written_whole
 
 AUDIO_SUFFIXES = (".flac", ".wav", ".ogg")
@@ -173,7 +173,9 @@ def writing(
                 partial, "w", like.samplerate, channels, subtype, format=extension
             ) as file,
         ):
-            yield file.write
+            # LAME, with samples a billion times full scale, ends the process.
+            loudest = 1e3 if extension == "MP3" else LARGEST_SAMPLE
+            yield lambda samples: file.write(np.asarray(samples).clip(-loudest, loudest))
     except (sf.SoundFileError, OSError) as error:
         raise InputError(f"{path}: cannot be written ({error})") from error
 

@@ -83,3 +83,12 @@ def test_pieces_of_many_channels_are_short(tmp_path):
     path = tmp_path / "wide.wav"
     sf.write(path, np.zeros((40_000, 500)), 768_000)
     assert [len(piece) for piece in read_pieces(path)] == [33_554, 6_446]
+
+
+def test_mp3_of_absurdly_loud_samples(tmp_path):
+    """LAME would end the process."""
+    sf.write(tmp_path / "like.wav", np.zeros(10), 48000)
+    loud = np.full((5000, 1), 1e11)
+    with writing(tmp_path / "out.mp3", audio_info(tmp_path / "like.wav"), channels=1) as write:
+        write(loud)
+    assert audio_info(tmp_path / "out.mp3").frames == 5000
