@@ -10,13 +10,13 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from bloomnet_sb.errors import InputError, check_blocks, check_positive
 from bloomnet_sb.files import written_whole
 from bloomnet_sb.inference import BloomEnhancer
 from bloomnet_sb.interface import AUTO
+from bloomnet_sb.processes import start_worker
 
 REPORT = "report.jsonl"
 
@@ -133,7 +133,7 @@ def _results(
         return
     # Started anew: a fork of a process that has run torch may hang.
     pool = ProcessPoolExecutor(
-        min(processes, len(left)), get_context("spawn"), torch.set_num_threads, (1,)
+        min(processes, len(left)), get_context("spawn"), initializer=start_worker
     )
     try:
         futures = {pool.submit(_enhance_in_worker, job, choice): job for job in left}

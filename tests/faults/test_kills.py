@@ -1,8 +1,11 @@
 """A run that is killed and started again ends with the weights of an undisturbed one."""
 
+import contextlib
 import json
 import shutil
 import signal
+import time
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +61,24 @@ def test_a_checkpoint_of_another_network_is_refused(finished_run, tmp_path):
     other = run_recipe(folder, training="joint")
     assert other.returncode == 2
     assert "error: the last checkpoint is of stage 'finetune'" in other.stderr
+
+
+def test_a_kill_while_it_scores_leaves_no_process(tmp_path):
+    """The pool that computes PESQ and STOI would wait for work for ever."""
+    killed = run_broken(tmp_path, "SIGKILL", "test", 3)
+    assert killed.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 30
+    while children := processes_of(tmp_path):
+        assert time.monotonic() < deadline, children
+        time.sleep(0.5)
+    assert run_recipe(tmp_path).returncode == 0
+
+
+def processes_of(folder) -> list[int]:
+    """The processes that were started with this folder as an argument."""
+    lines = {int(p.name): p / "cmdline" for p in Path("/proc").iterdir() if p.name.isdigit()}
+    found = []
+    for pid, line in lines.items():
+        with contextlib.suppress(OSError):
+            found += [pid] if str(folder).encode() in line.read_bytes() else []
+    return found

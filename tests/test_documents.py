@@ -1,0 +1,137 @@
+"""What the documents say can be done: links lead somewhere, quoted code and commands run.
+
+Commands that need a full corpus, a network to convert or a sound device are not run; their files
+and options are looked up.
+"""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+import speechbrain as sb
+import torch
+from typer.testing import CliRunner
+
+from bloomnet_sb.cli import app
+from tests.conftest import REPOSITORY, SAMPLES
+
+DOCUMENTS = sorted(
+    path
+    for path in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("*/**/*.md")]
+    if not {".venv", "results", "build"} & set(path.relative_to(REPOSITORY).parts)
+)
+# Needs trained networks of the paper's code, a sound device, or hours.
+NOT_RUN = ("convert", "live", "evaluate", "export", "separate", "shard")
+
+
+def blocks_of(document: Path, language: str) -> list[str]:
+    pattern = rf"^```{language}\n(.*?)^```"
+    return re.findall(pattern, document.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+def commands_of(document: Path) -> list[list[str]]:
+    """The commands of a document, in blocks and within the text, as words."""
+    lines = "".join(blocks_of(document, "sh")).replace("\\\n", " ").splitlines()
+    prose = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    lines += [re.sub(r"\s+", " ", quoted) for quoted in re.findall(r"`([^`]+)`", prose)]
+    words = [shlex.split(line, comments=True) for line in lines if line.count('"') % 2 == 0]
+    return [line for line in words if line and line[0] in RULES and len(line) > 1]
+
+
+def options_of(words: list[str]) -> list[str]:
+    return [word[2:].split("=")[0] for word in words if word.startswith("--")]
+
+
+def check_make(document: Path, words: list[str]) -> None:
+    makefile = (REPOSITORY / "Makefile").read_text()
+    assert all(f"\n{target}:" in makefile for target in words[1:] if "=" not in target)
+
+
+def check_python(document: Path, words: list[str]) -> None:
+    program, *rest = (word for word in words[1:] if not word.startswith("--nproc"))
+    if program == "train.py":
+        return check_train(document, rest)
+    if program.startswith("benchmarks/"):
+        source = (REPOSITORY / program).read_text()
+        assert all(f'"--{option}"' in source for option in options_of(rest)), words
+
+
+def check_train(document: Path, words: list[str]) -> None:
+    folder = document.parent if document.parent.name in ("DPRNN", "SepFormer") else None
+    hparams = (folder or REPOSITORY / "recipes" / "ConvTasNet") / words[0]
+    _, run_options, overrides = sb.parse_arguments([str(hparams), *words[1:]])
+    known = re.findall(r"^(\w+):", hparams.read_text(), flags=re.MULTILINE)
+    asked = re.findall(r"^(\w+):", overrides, flags=re.MULTILINE)
+    assert set(asked) <= set(known), (words, set(asked) - set(known))
+
+
+def check_bloomnet(document: Path, words: list[str]) -> None:
+    command, *rest = words[1:]
+    result = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, (words, result.output)
+    assert all(f"--{option}" in result.output for option in options_of(rest)), words
+
+
+RULES = {
+    "make": check_make,
+    "python": check_python,
+    "torchrun": check_python,
+    "bloomnet": check_bloomnet,
+}
+COMMANDS = [(document, command) for document in DOCUMENTS for command in commands_of(document)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_links_lead_somewhere(document):
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text())
+    inside = [link for link in links if not link.startswith("http")]
+    missing = [link for link in inside if not (document.parent / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize(("document", "command"), COMMANDS, ids=lambda value: str(value)[-60:])
+def test_commands_name_what_there_is(document, command):
+    RULES[command[0]](document, command)
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) > 30
+
+
+@pytest.fixture
+def at_home(pretrained, noisy_file, tmp_path, monkeypatch):
+    """A folder with the files that the README's commands name."""
+    shutil.copy(noisy_file, tmp_path / "noisy.wav")
+    shutil.copytree(SAMPLES / "demo", tmp_path / "recordings")
+    shutil.copytree(pretrained, tmp_path / "results" / "demo" / "pretrained")
+    (tmp_path / "tests").symlink_to(SAMPLES.parent)
+    monkeypatch.chdir(tmp_path)
+
+
+RUNNABLE = [c for d, c in COMMANDS if d.name == "README.md" and d.parent == REPOSITORY]
+RUNNABLE = [c for c in RUNNABLE if c[0] == "bloomnet" and c[1] not in NOT_RUN]
+RUNNABLE = [c for c in RUNNABLE if len(c) > 2 or c[1] == "list"]
+
+
+def test_the_readmes_bloomnet_commands_run(at_home):
+    assert len(RUNNABLE) >= 5
+    for command in RUNNABLE:
+        blocks = [] if "--blocks" in command or command[1] != "enhance" else ["--blocks", "1"]
+        result = CliRunner().invoke(app, [*command[1:], *blocks])
+        assert result.exit_code == 0, (command, result.output)
+
+
+def test_the_readmes_python_runs(at_home):
+    names = {
+        "chunks": torch.randn(3, 1600),
+        "play": lambda samples: None,
+        "battery_is_low": lambda: True,
+    }
+    blocks = blocks_of(REPOSITORY / "README.md", "python")
+    assert len(blocks) >= 4
+    for code in blocks:
+        exec(code, names)  # noqa: S102 (that is what is tested)
+    assert Path("cheaper.wav").is_file()
+    assert names["model"](names["mix"]).shape == (6, 1, 16000, 1)
