@@ -50,7 +50,8 @@ def check_make(document: Path, words: list[str]) -> None:
 
 
 def check_python(document: Path, words: list[str]) -> None:
-    program, *rest = (word for word in words[1:] if not word.startswith("--nproc"))
+    program = next((word for word in words if word.endswith(".py")), "")
+    rest = words[words.index(program) + 1 :] if program else []
     if program == "train.py":
         return check_train(document, rest)
     if program.startswith("benchmarks/"):
