@@ -90,6 +90,36 @@ def test_two_processes(tmp_path, norm):
     assert (tmp_path / "results.json").is_file()
 
 
+def test_starting_from_a_network(pretrained, tmp_path):
+    result = run_recipe(
+        tmp_path,
+        training="joint",
+        start_from=pretrained,
+        spectral_weight=1.0,
+        end_to_end_lr=1e-9,
+        end_to_end_segment_seconds=0.5,
+    )
+    assert result.returncode == 0, result.stderr
+    before = load_file(pretrained / "model.safetensors")
+    after = load_file(tmp_path / "pretrained" / "model.safetensors")
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start_from": "nowhere"}, "nowhere: neither a folder, nor a name of `bloomnet list`"),
+        ({"start_from": "convtasnet-16k"}, "not the weights of the network"),
+    ],
+)
+def test_a_start_that_cannot_be(tmp_path, options, message):
+    result = run_recipe(tmp_path, **options)
+    assert result.returncode == 2
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert message in line
+
+
 def test_bfloat16(tmp_path):
     result = run_recipe(tmp_path, precision="bf16", device="cpu")
     assert result.returncode == 0, result.stderr
