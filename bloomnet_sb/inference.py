@@ -1,6 +1,6 @@
 """Enhancing and separating audio with a trained network and as many blocks as asked for."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from bloomnet_sb.compiled import CompiledNet
 from bloomnet_sb.data.audio import audio_info, writing
 from bloomnet_sb.errors import InputError
 from bloomnet_sb.framewise import FramewiseNet
-from bloomnet_sb.interface import BloomInterface, in_memory
+from bloomnet_sb.interface import BloomInterface, check_rate, in_memory
 from bloomnet_sb.streaming import Stream
 
 # A longer result that goes to a file is not held in memory to be returned as well: 64 MB.
@@ -184,6 +184,56 @@ class BloomEnhancer(BloomInterface):
         with writing(output_filename, info, info.channels) as write:
             kept = _write_all(signals, write, info.frames * info.channels)
         return torch.cat(kept).squeeze(1) if kept else None
+
+    def enhance_alike(
+        self, files: Sequence[tuple[str | Path, str | Path]], blocks: int | None = None
+    ) -> None:
+        """Enhance files of one channel, of the same rate and length, in one batch.
+
+        The results are those of `enhance_file`. It is quicker where the files are short.
+
+        Arguments
+        ---------
+        files : sequence of (str or Path, str or Path)
+            Inputs and outputs.
+        blocks : int, optional
+            How many blocks run. Default: `self.blocks`.
+
+        Raises
+        ------
+        InputError
+            As `enhance_file`, or if the files are not alike. No output is written then.
+
+        Example
+        -------
+        >>> enhancer = BloomEnhancer.from_hparams(source="convtasnet-16k")
+        >>> noisy, out = "tests/samples/demo/noisy_0dB.flac", Path(getfixture("tmpdir"))
+        >>> enhancer.enhance_alike([(noisy, out / "one.wav"), (noisy, out / "two.wav")], blocks=1)
+        >>> audio_info(out / "two.wav").frames
+        99587
+        """
+        infos = [audio_info(path) for path, _ in files]
+        first = infos[0]
+        for (path, _), info in zip(files, infos, strict=True):
+            if (info.channels, info.frames, info.samplerate) != (1, first.frames, first.samplerate):
+                raise InputError(
+                    f"{path}: not of one channel, and of the rate and length of {files[0][0]}"
+                )
+        check_rate(files[0][0], first.samplerate, self.sample_rate)
+
+        def read() -> Iterator[torch.Tensor]:
+            return map(
+                torch.cat, zip(*(self._read(path, first, False) for path, _ in files), strict=True)
+            )
+
+        with ExitStack() as outputs:
+            writers = [
+                outputs.enter_context(writing(output, info, 1))
+                for (_, output), info in zip(files, infos, strict=True)
+            ]
+            for piece in self._estimate_pieces(read, f"{len(files)} files", first, blocks):
+                for write, estimate in zip(writers, piece, strict=True):
+                    write(estimate)
 
 
 class BloomSeparator(BloomInterface):

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import soundfile as sf
@@ -170,7 +170,20 @@ class BloomInterface(Pretrained):
         min_gain_db: float | None = None,
     ) -> Iterator[torch.Tensor]:
         """Pieces [channels, time, sources] of the estimate, at the file's rate."""
-        _check_rate(filename, info.samplerate, self.sample_rate)
+        check_rate(filename, info.samplerate, self.sample_rate)
+        return self._estimate_pieces(
+            lambda: self._read(filename, info, mono), Path(filename).name, info, blocks, min_gain_db
+        )
+
+    def _estimate_pieces(
+        self,
+        read: Callable[[], Iterator[torch.Tensor]],
+        name: str,
+        info: sf._SoundFileInfo,
+        blocks: int | str | None,
+        min_gain_db: float | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """The same of what `read` gives anew at each call: pieces at the network's rate."""
         as_needed = blocks == AUTO and min_gain_db is not None
         blocks = None if as_needed else self._checked(blocks)
         samples = math.ceil(info.frames * self.sample_rate / info.samplerate)
@@ -179,7 +192,7 @@ class BloomInterface(Pretrained):
         windows = self._plan(samples, carries)
         level = None
         if windows.count > 1:
-            level = self._level(self._read(filename, info, mono), samples)
+            level = self._level(read(), samples)
         memories, self.blocks_used = defaultdict(dict), []
 
         def estimate_some(group: int, window: torch.Tensor, level: torch.Tensor | None):
@@ -197,8 +210,8 @@ class BloomInterface(Pretrained):
             return torch.cat(list(map(estimate_some, range(len(groups)), groups, levels)))
 
         pieces = tqdm(
-            cut(self._read(filename, info, mono), windows),
-            Path(filename).name,
+            cut(read(), windows),
+            name,
             total=windows.count,
             unit="window",
             leave=False,
@@ -274,7 +287,7 @@ class BloomInterface(Pretrained):
         return estimate.float()
 
 
-def _check_rate(filename: str | Path, rate: int, to_rate: int) -> None:
+def check_rate(filename: str | Path, rate: int, to_rate: int) -> None:
     """Refuse rates that are no audio's, and those whose resampling filter would not fit memory."""
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise InputError(

@@ -20,7 +20,7 @@ def files(tmp_path):
     (tmp_path / "in").mkdir()
     samples, rate = sf.read(SAMPLES / "demo" / "noisy_0dB.flac", dtype="float32")
     for number in range(4):
-        part = samples[8000 * number : 8000 * (number + 2)]
+        part = samples[8000 * number : 8000 * (number + 2) + number]  # no two of one length
         sf.write(tmp_path / "in" / f"{number}.flac", part, rate)
     (tmp_path / "in" / "broken.flac").write_bytes(b"no audio")
     paths = sorted((tmp_path / "in").iterdir())
@@ -102,6 +102,36 @@ def test_an_interrupted_run_keeps_what_is_done(pretrained, files, tmp_path, monk
         enhance_many(files, tmp_path / "out", Choice(str(pretrained)))
     monkeypatch.undo()
     assert enhance_many(files, tmp_path / "out", Choice(str(pretrained))).skipped == 2
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_short_files_of_one_length_are_batched(pretrained, tmp_path, monkeypatch, processes):
+    samples, rate = sf.read(SAMPLES / "demo" / "noisy_0dB.flac", dtype="float32")
+    (tmp_path / "in").mkdir()
+    for number in range(6):
+        sf.write(tmp_path / "in" / f"{number}.flac", samples[4000 * number :][:11025], 11025)
+    broken = tmp_path / "in" / "5.flac"
+    broken.write_bytes(broken.read_bytes()[:-3000])
+    files = [(path, tmp_path / "out" / path.name) for path in sorted((tmp_path / "in").iterdir())]
+    alone, batches = BloomEnhancer.from_hparams(source=str(pretrained)), []
+    together = BloomEnhancer.enhance_alike
+    monkeypatch.setattr(
+        BloomEnhancer,
+        "enhance_alike",
+        lambda self, files, blocks: batches.append(len(files)) or together(self, files, blocks),
+    )
+    summary = enhance_many(files, tmp_path / "out", Choice(str(pretrained)), processes)
+    assert summary.enhanced == 5
+    (error,) = summary.errors
+    assert "5.flac: " in error
+    assert batches == ([4, 2] if processes == 1 else [])  # those of other processes are unseen
+    for path, output in files[:5]:
+        written, _ = sf.read(output, dtype="float32")
+        np.testing.assert_allclose(written, alone.enhance_file(path), atol=1e-4)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *(output.name for _, output in files[:5]),
+        REPORT,
+    ]
 
 
 @pytest.mark.parametrize(
