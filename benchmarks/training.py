@@ -40,7 +40,7 @@ def step_of(model: BloomNet, stage: Stage, batch_size: int = 4) -> Callable[[], 
     optimizer = torch.optim.Adam(trained, lr=stage.settings.lr)
 
     def step():
-        training_loss(model(mix, stage.blocks, stage.first), target, 0.01).backward()
+        training_loss(model(mix, depths=stage.depths), target, 0.01).backward()
         optimizer.step()
         optimizer.zero_grad()
 
