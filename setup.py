@@ -8,6 +8,7 @@ README = Path(__file__).parent / "README.md"
 
 EXPORT = ["onnx>=1.17", "onnxscript>=0.3"]
 LIVE = ["psutil>=5.9", "sounddevice>=0.4.6"]
+SHARDS = ["webdataset>=1.0"]
 TENSORBOARD = ["tensorboard>=2.16"]
 
 setup(
@@ -54,6 +55,8 @@ setup(
         "export": EXPORT,
         # Sound devices for `bloomnet live`, the battery for budget.Power
         "live": LIVE,
+        # `bloomnet shard`, and training from shards
+        "shards": SHARDS,
         # Tests and linting. Those beside Asteroid's modules are skipped without them; an extra
         # cannot say --no-deps, so they are in requirements-asteroid.txt.
         "test": [
@@ -64,6 +67,7 @@ setup(
             "ruff>=0.12",
             *EXPORT,
             *LIVE,
+            *SHARDS,
             *TENSORBOARD,
         ],
     },

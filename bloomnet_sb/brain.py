@@ -9,8 +9,9 @@ from speechbrain.utils.checkpoints import Checkpoint, torch_recovery
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_logger
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
+from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
 from bloomnet_sb.errors import InputError
 from bloomnet_sb.losses import best_order, in_order, negative_si_sdr, training_loss
 from bloomnet_sb.resilience import ResilientBrain
@@ -54,8 +55,8 @@ class BlockwiseBrain(ResilientBrain):
 
     def run(
         self,
-        train_set: Callable[[Stage], Dataset],
-        sampler: Callable[[Dataset], torch.utils.data.Sampler],
+        train_set: Callable[[Stage], Dataset | ShardDataset],
+        sampler: Callable[[Dataset | ShardDataset], Sampler | ShardSampler],
         valid_set: Dataset,
         train_loader_kwargs: dict,
         valid_loader_kwargs: dict,
@@ -88,9 +89,7 @@ class BlockwiseBrain(ResilientBrain):
             self._enter_stage(stage)
             dataset = train_set(stage)
             self.train_sampler = sampler(dataset)
-            loader = self.make_dataloader(
-                dataset, sb.Stage.TRAIN, sampler=self.train_sampler, **train_loader_kwargs
-            )
+            loader = self._train_loader(dataset, train_loader_kwargs)
             updates_in_epoch = max(len(loader) // self.grad_accumulation_factor, 1)
             self.updates_in_stage = stage.settings.epochs * updates_in_epoch
             self.fit(
@@ -100,6 +99,11 @@ class BlockwiseBrain(ResilientBrain):
                 valid_loader_kwargs=valid_loader_kwargs,
             )
             self._load_best()
+
+    def _train_loader(self, dataset: Dataset | ShardDataset, options: dict) -> DataLoader:
+        if isinstance(dataset, ShardDataset):
+            return dataset.loader(self.train_sampler, **options)
+        return self.make_dataloader(dataset, sb.Stage.TRAIN, sampler=self.train_sampler, **options)
 
     def _enter_stage(self, stage: Stage) -> None:
         """Freeze all but the stage's parts."""
@@ -178,7 +182,9 @@ class BlockwiseBrain(ResilientBrain):
             self.lr_scheduler.step()
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
-        """Start the scores afresh."""
+        """Start the scores afresh, and shards where a checkpoint within the epoch left them."""
+        if stage == sb.Stage.TRAIN and isinstance(self.train_sampler, ShardSampler):
+            self.train_sampler.go_on_after(self.step)
         if stage == sb.Stage.VALID:
             self.valid_si_sdr, self.valid_products = [], []
         if stage == sb.Stage.TEST:

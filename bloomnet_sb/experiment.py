@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, Sampler
 
 from bloomnet_sb.brain import BlockwiseBrain
 from bloomnet_sb.data import manifests_summary, train_sampler
+from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
 from bloomnet_sb.errors import InputError, exit_with_one_line
 from bloomnet_sb.interface import WEIGHTS_FILE, fetch_from
 from bloomnet_sb.losses import best_order, in_order
@@ -105,10 +106,10 @@ def _create_output_folder(hparams_file: str, hparams: dict, overrides: str) -> N
 
 
 def _train(brain: BlockwiseBrain, hparams: dict) -> None:
-    def train_set(stage: Stage) -> Dataset:
+    def train_set(stage: Stage) -> Dataset | ShardDataset:
         return hparams["train_set"](segment_seconds=stage.settings.segment_seconds)
 
-    def sampler(dataset: Dataset) -> Sampler:
+    def sampler(dataset: Dataset | ShardDataset) -> Sampler | ShardSampler:
         balance = hparams.get("speaker_balance", 0.0)
         return train_sampler(dataset, hparams["seed"], hparams["segments_per_epoch"], balance)
 

@@ -9,6 +9,7 @@ from bloomnet_sb.data.librimix import (
 )
 from bloomnet_sb.data.librispeech_musan import prepare_librispeech_musan
 from bloomnet_sb.data.manifests import manifests_summary
+from bloomnet_sb.data.shards import write_shards
 
 __all__ = [
     "Augmentation",
@@ -20,4 +21,5 @@ __all__ = [
     "prepare_librispeech_musan",
     "train_dataset",
     "train_sampler",
+    "write_shards",
 ]

@@ -1,8 +1,10 @@
 """Reading and writing audio files, with errors that name the file."""
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile as sf
@@ -14,6 +16,30 @@ AUDIO_SUFFIXES = (".flac", ".wav", ".ogg")
 MOST_VALUES = 2**24  # of a piece, over all channels
 # The last for files without a header, which soundfile asks the rate of
 UNREADABLE = (sf.SoundFileError, OSError, TypeError)
+
+
+class Clip(NamedTuple):
+    """An audio file in memory, which is read like one on a disk.
+
+    Arguments
+    ---------
+    name : str
+        What errors call it.
+    data : bytes
+        The file.
+
+    Example
+    -------
+    >>> data = Path("tests/samples/demo/noisy_0dB.flac").read_bytes()
+    >>> read_audio(Clip("noisy", data), start=8000, frames=16000).shape
+    (16000, 1)
+    """
+
+    name: str
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.name
 
 
 def audio_info(path: str | Path) -> sf._SoundFileInfo:
@@ -50,12 +76,12 @@ def audio_info(path: str | Path) -> sf._SoundFileInfo:
     return info
 
 
-def read_audio(path: str | Path, start: int = 0, frames: int = -1) -> np.ndarray:
+def read_audio(path: str | Path | Clip, start: int = 0, frames: int = -1) -> np.ndarray:
     """Read all or a part of an audio file, without reading what lies before it.
 
     Arguments
     ---------
-    path : str or Path
+    path : str, Path or Clip
         The file.
     start : int
         The first frame to read.
@@ -188,14 +214,15 @@ def _holds_any_length(extension: str, subtype: str) -> bool:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[sf.SoundFile]:
+def _opened(path: str | Path | Clip) -> Iterator[sf.SoundFile]:
+    in_memory = isinstance(path, Clip)
     try:
-        with sf.SoundFile(str(path)) as file:
+        with sf.SoundFile(io.BytesIO(path.data) if in_memory else str(path)) as file:
             yield file
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except UNREADABLE as error:
-        if not Path(path).is_file():
+        if not in_memory and not Path(path).is_file():
             raise InputError(f"{path}: no such file") from None
         raise InputError(f"{path}: not a readable audio file ({_reason(error)})") from None
 

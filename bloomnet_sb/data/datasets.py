@@ -1,7 +1,7 @@
 """SpeechBrain datasets of mixtures, from the manifests."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -15,9 +15,11 @@ from speechbrain.utils.data_pipeline import provides, takes
 from bloomnet_sb.data.augmentation import Augmentation
 from bloomnet_sb.data.manifests import load_manifest
 from bloomnet_sb.data.mixing import File, Mixture, draw_mixture, fixed_mixture
+from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
 from bloomnet_sb.errors import InputError, check_positive
 
 OUTPUT_KEYS = ["id", "mix", "target", "noise"]
+BABBLERS = 16  # utterances of a shard that a babble is drawn from
 
 
 def train_dataset(
@@ -28,7 +30,7 @@ def train_dataset(
     sample_rate: int,
     seed: int,
     augment: Augmentation | None = None,
-) -> "DrawDataset":
+) -> "DrawDataset | ShardDataset":
     """Training mixtures, drawn anew each time; to be read with `train_sampler`.
 
     Every draw is a function of the seed, the epoch and the place in the epoch: neither the number
@@ -53,8 +55,9 @@ def train_dataset(
 
     Returns
     -------
-    DrawDataset
-        Items with id, mix [time], target [time, 1] and noise, its name.
+    DrawDataset or ShardDataset
+        Items with id, mix [time], target [time, 1] and noise, its name; a ShardDataset where
+        speech_train.json names shards.
 
     Raises
     ------
@@ -62,15 +65,22 @@ def train_dataset(
         If a manifest is missing, empty, or names a missing file.
     """
     noises = _noises(manifest_folder, data_folder, "train")
-    speech = load_manifest(manifest_folder, data_folder, "speech_train")
-    voices = _files(speech)
+    manifest = load_manifest(manifest_folder, data_folder, "speech_train")
     frames = round(segment_seconds * sample_rate)
 
-    def draw(wav: str, length: int, key: tuple[int, int]) -> Mixture:
+    def draw(speech: File, key: tuple[int, int], voices: Sequence[File]) -> Mixture:
         rng = np.random.default_rng([seed, *key])
-        return draw_mixture((wav, length), noises, frames, snr_db, rng, augment, voices)
+        return draw_mixture(speech, noises, frames, snr_db, rng, augment, voices)
 
-    return DrawDataset(speech, [mixture_item(draw, "wav", "frames", "key")], OUTPUT_KEYS)
+    if any("shard" in entry for entry in manifest.values()):
+        babbles = augment is not None and augment.babble > 0
+        return ShardDataset(manifest, draw, most_voices=BABBLERS if babbles else 0)
+    voices = _files(manifest)
+
+    def draw_file(wav: str, length: int, key: tuple[int, int]) -> Mixture:
+        return draw((wav, length), key, voices)
+
+    return DrawDataset(manifest, [mixture_item(draw_file, "wav", "frames", "key")], OUTPUT_KEYS)
 
 
 def eval_dataset(
@@ -113,16 +123,16 @@ def eval_dataset(
 
 
 def train_sampler(
-    dataset: "DrawDataset",
+    dataset: "DrawDataset | ShardDataset",
     seed: int,
     segments_per_epoch: int | None = None,
     speaker_balance: float = 0.0,
-) -> "DrawSampler | BalancedDrawSampler":
+) -> "DrawSampler | BalancedDrawSampler | ShardSampler":
     """A sampler for `train_dataset`; SpeechBrain's Brain sets its epoch.
 
     Arguments
     ---------
-    dataset : DrawDataset
+    dataset : DrawDataset or ShardDataset
         The training mixtures.
     seed : int
         Another seed, another order.
@@ -135,19 +145,27 @@ def train_sampler(
 
     Returns
     -------
-    DrawSampler or BalancedDrawSampler
+    DrawSampler, BalancedDrawSampler or ShardSampler
         The sampler.
 
     Raises
     ------
     InputError
         If `segments_per_epoch` is no whole number of 1 or more, if `speaker_balance` is not within
-        0 and 1, or if speakers are to be balanced and the manifest does not name them.
+        0 and 1, or if speakers are to be balanced and the manifest does not name them, as one of
+        shards does not.
     """
     if segments_per_epoch is not None:
         check_positive(segments_per_epoch=segments_per_epoch)
     if not 0 <= speaker_balance <= 1:
         raise InputError(f"speaker_balance is {speaker_balance}, but must be within 0 and 1")
+    if isinstance(dataset, ShardDataset):
+        if speaker_balance:
+            raise InputError(
+                f"speaker_balance is {speaker_balance}, but utterances of shards are drawn as they "
+                "come; set it to 0, or train from files"
+            )
+        return ShardSampler([held for _, held in dataset.shards], seed, segments_per_epoch)
     if speaker_balance == 0:
         return DrawSampler(dataset, seed=seed, num_samples=segments_per_epoch)
     speakers = [dataset.data[data_id].get("spk_id") for data_id in dataset.data_ids]

@@ -11,6 +11,7 @@ from bloomnet_sb.data.manifests import (
     path_in_manifest,
     write_manifest,
 )
+from bloomnet_sb.data.shards import shard_manifest
 from bloomnet_sb.errors import InputError
 
 SPEECH_SPLITS = {"train": "train-clean-100", "valid": "dev-clean", "test": "test-clean"}
@@ -28,6 +29,7 @@ def prepare_librispeech_musan(
     sample_rate: int = 16000,
     noise_split: str | None = None,
     skip_prep: bool = False,
+    shards: str | None = None,
 ) -> None:
     """Write the manifests speech_{train,valid,test}.json and noise_{train,valid,test}.json.
 
@@ -49,12 +51,16 @@ def prepare_librispeech_musan(
         test). Default: noise_split.csv in `data_folder` where there is one.
     skip_prep : bool
         Use the manifests that are there.
+    shards : str, optional
+        Where the shards are that `bloomnet shard` made of train-clean-100: a folder, or a URL or
+        command as in `bloomnet_sb.data.shards.shard_manifest`. speech_train.json names them, and
+        `data_folder` need not hold train-clean-100. Default: the files.
 
     Raises
     ------
     InputError
         Naming a folder that is missing or empty, a file that is no audio or has another rate, or
-        a fault in the list.
+        a fault in the list, or shards that are not there.
 
     Example
     -------
@@ -68,15 +74,21 @@ def prepare_librispeech_musan(
     root = corpus_root(data_folder)
     noise = _split_noise(root, _find_audio(root, NOISE_FOLDER), noise_split)
     for split, part in SPEECH_SPLITS.items():
-        speech = _find_audio(root, f"LibriSpeech/{part}")
-        # LibriSpeech's names are speaker-chapter-utterance.
-        spoken = {
-            file.stem: _entry(root, file, sample_rate) | {"spk_id": file.stem.split("-")[0]}
-            for file in speech
-        }
+        if split == "train" and shards is not None:
+            spoken = shard_manifest(shards, sample_rate)
+        else:
+            spoken = _spoken(root, part, sample_rate)
         write_manifest(save_folder, f"speech_{split}", spoken)
         noises = {file.stem: _entry(root, file, sample_rate) for file in noise[split]}
         write_manifest(save_folder, f"noise_{split}", noises)
+
+
+def _spoken(root: Path, part: str, sample_rate: int) -> dict[str, dict]:
+    # LibriSpeech's names are speaker-chapter-utterance.
+    return {
+        file.stem: _entry(root, file, sample_rate) | {"spk_id": file.stem.split("-")[0]}
+        for file in _find_audio(root, f"LibriSpeech/{part}")
+    }
 
 
 def _find_audio(root: Path, folder: str) -> list[Path]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from pathlib import Path
 
 import soundfile as sf
@@ -134,6 +135,8 @@ def write_manifest(save_folder: str | Path, name: str, manifest: dict[str, dict]
     manifest : dict
         Id to entry: "wav" (a path with {data_root}), "frames", where it is known "spk_id", the
         speaker, and, where a file has clean sources beside it, "sources" (a list of such paths).
+        Or, in speech_train, name to "shard" (such a path, or a URL), "utterances" (how many it
+        holds) and "frames" (of all of them).
 
     Example
     -------
@@ -167,7 +170,8 @@ def load_manifest(manifest_folder: str | Path, data_folder: str, name: str) -> d
     Raises
     ------
     InputError
-        If it is missing, no JSON or empty, or names a missing file.
+        If it is missing, no JSON or empty, names a missing file, or names shards and is not that
+        of the training speech.
 
     Example
     -------
@@ -187,10 +191,20 @@ def load_manifest(manifest_folder: str | Path, data_folder: str, name: str) -> d
     if not manifest:
         raise InputError(f"{path}: an empty manifest")
     for entry in manifest.values():
-        for file in (entry["wav"], *entry.get("sources", ())):
+        if "shard" in entry and name != "speech_train":
+            raise InputError(f"{path} names shards, but only speech_train.json may")
+        for file in _files(entry):
             if not os.path.isfile(file):
                 raise InputError(f"{path} names {file}, but there is no such file")
     return manifest
+
+
+def _files(entry: dict) -> list[str]:
+    """What an entry names on this machine."""
+    if "shard" in entry:
+        is_url = re.match(r"\w{2,}:", entry["shard"])
+        return [] if is_url else [entry["shard"]]
+    return [entry["wav"], *entry.get("sources", ())]
 
 
 def manifests_summary(manifest_folder: str, sample_rate: int) -> str:
@@ -219,9 +233,8 @@ def manifests_summary(manifest_folder: str, sample_rate: int) -> str:
     """
     lines = []
     for path in sorted(Path(manifest_folder).glob("*_*.json")):
-        frames = [
-            entry["frames"] for entry in load_data_json(str(path), {"data_root": ""}).values()
-        ]
-        minutes = sum(frames) / sample_rate / 60
-        lines.append(f"- {path.stem}: {len(frames)} files, {minutes:.1f} minutes\n")
+        entries = load_data_json(str(path), {"data_root": ""}).values()
+        files = sum(entry.get("utterances", 1) for entry in entries)
+        minutes = sum(entry["frames"] for entry in entries) / sample_rate / 60
+        lines.append(f"- {path.stem}: {files} files, {minutes:.1f} minutes\n")
     return "".join(lines)

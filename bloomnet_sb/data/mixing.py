@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bloomnet_sb.data.audio import read_audio
+from bloomnet_sb.data.audio import Clip, read_audio
 from bloomnet_sb.data.augmentation import Augmentation
 from bloomnet_sb.errors import InputError
 
 SILENCE_DB = -60.0
 MAX_REDRAWS = 20
 
-File = tuple[str, int]
+File = tuple[str | Clip, int]
 
 
 class Mixture(NamedTuple):
@@ -114,8 +114,8 @@ def draw_mixture(
 
     Arguments
     ---------
-    speech : (str, int)
-        Path and length, in frames, of the utterance.
+    speech : (str or Clip, int)
+        Path, or what is there, and length, in frames, of the utterance.
     noises : sequence of (str, int)
         Paths and lengths of the noises to choose from.
     frames : int
@@ -126,7 +126,7 @@ def draw_mixture(
         Where every draw comes from.
     augment : Augmentation, optional
         Random changes of speech, noise and recording. Default: none.
-    voices : sequence of (str, int)
+    voices : sequence of (str or Clip, int)
         Utterances to make a babble of, for an augmentation that does. Default: this one.
 
     Returns
@@ -156,7 +156,7 @@ def draw_mixture(
 
     def draw_noise(length: int) -> np.ndarray:
         path, noise = _draw_file(noises, length, rng, loop=True)
-        drawn.append(Path(path).stem)
+        drawn.append(Path(str(path)).stem)
         return noise
 
     def draw_voice(length: int) -> np.ndarray:
@@ -208,7 +208,9 @@ def fixed_mixture(
     return draw_mixture(speech, noises, min(speech[1], max_frames), snr_db, rng)
 
 
-def draw_sounding(draw: Callable[[], tuple[str, np.ndarray]]) -> tuple[str, np.ndarray]:
+def draw_sounding(
+    draw: Callable[[], tuple[str | Clip, np.ndarray]],
+) -> tuple[str | Clip, np.ndarray]:
     """Draw signals until none of them is silent, that is below -60 dB of full scale.
 
     Arguments
@@ -218,7 +220,7 @@ def draw_sounding(draw: Callable[[], tuple[str, np.ndarray]]) -> tuple[str, np.n
 
     Returns
     -------
-    (str, numpy.ndarray)
+    (str or Clip, numpy.ndarray)
         The first draw without a silent signal; after 20 draws the one whose quietest signal is
         the loudest.
 
@@ -251,12 +253,12 @@ def random_start(length: int, frames: int, rng: np.random.Generator) -> int:
     return int(rng.integers(max(length - frames, 0) + 1))
 
 
-def read_segment(path: str, start: int, frames: int) -> np.ndarray:
+def read_segment(path: str | Clip, start: int, frames: int) -> np.ndarray:
     """Read a segment of a file, without its mean, padded with zeros where the file ends.
 
     Arguments
     ---------
-    path : str
+    path : str or Clip
         The file; of several channels, the first is read.
     start, frames : int
         Where the segment begins and its length.
@@ -282,10 +284,10 @@ def read_segment(path: str, start: int, frames: int) -> np.ndarray:
 
 def _draw_file(
     files: Sequence[File], frames: int, rng: np.random.Generator, loop: bool
-) -> tuple[str, np.ndarray]:
+) -> tuple[str | Clip, np.ndarray]:
     """Draw a file and a segment of it that is not silent."""
 
-    def draw() -> tuple[str, np.ndarray]:
+    def draw() -> tuple[str | Clip, np.ndarray]:
         path, length = files[rng.integers(len(files))]
         if loop:
             return path, _draw_looped(path, length, frames, rng)[None]
@@ -297,7 +299,9 @@ def _draw_file(
     return path, segment
 
 
-def _draw_looped(path: str, length: int, frames: int, rng: np.random.Generator) -> np.ndarray:
+def _draw_looped(
+    path: str | Clip, length: int, frames: int, rng: np.random.Generator
+) -> np.ndarray:
     start = int(rng.integers(length))
     pieces = [_read_mono(path, start, frames)]
     missing = frames - len(pieces[0])
@@ -313,5 +317,5 @@ def _without_offset(signal: np.ndarray) -> np.ndarray:
     return signal - signal.mean()
 
 
-def _read_mono(path: str, start: int, frames: int) -> np.ndarray:
+def _read_mono(path: str | Clip, start: int, frames: int) -> np.ndarray:
     return read_audio(path, start, frames)[:, 0]
