@@ -15,7 +15,7 @@ DEMO_BLOCKS := 1 2 3
 help:
 	@echo "make demo       trains a small model and enhances two files with it, into $(DEMO)"
 	@echo "make test       runs the tests and the examples in the docstrings"
-	@echo "make lint       checks the style of the code"
+	@echo "make lint       checks the style of the code and its types"
 	@echo "make clean      removes caches, builds and the demo's results"
 	@echo "make distclean  removes the virtual environment as well"
 
@@ -31,14 +31,15 @@ demo: $(STAMP)
 # A process for each core, up to four, of one thread each.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --doctest-modules \
-		tests bloomnet_sb
+		--cov=bloomnet_sb --cov-report=term:skip-covered --cov-fail-under=90 tests bloomnet_sb
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 clean:
-	rm -rf $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .coverage
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean: clean

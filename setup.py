@@ -61,7 +61,9 @@ setup(
         # cannot say --no-deps, so they are in requirements-asteroid.txt.
         "test": [
             "hypothesis>=6.100",
+            "mypy>=1.15",
             "pytest>=8",
+            "pytest-cov>=5",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",
             "ruff>=0.12",

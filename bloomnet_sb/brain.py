@@ -1,6 +1,6 @@
 """BlockwiseBrain: runs a blockwise schedule, resumes it, scores every depth."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import speechbrain as sb
@@ -56,7 +56,7 @@ class BlockwiseBrain(ResilientBrain):
     def run(
         self,
         train_set: Callable[[Stage], Dataset | ShardDataset],
-        sampler: Callable[[Dataset | ShardDataset], Sampler | ShardSampler],
+        sampler: Callable[..., Sampler | ShardSampler],
         valid_set: Dataset,
         train_loader_kwargs: dict,
         valid_loader_kwargs: dict,
@@ -101,7 +101,7 @@ class BlockwiseBrain(ResilientBrain):
             self._load_best()
 
     def _train_loader(self, dataset: Dataset | ShardDataset, options: dict) -> DataLoader:
-        if isinstance(dataset, ShardDataset):
+        if isinstance(dataset, ShardDataset) and isinstance(self.train_sampler, ShardSampler):
             return dataset.loader(self.train_sampler, **options)
         return self.make_dataloader(dataset, sb.Stage.TRAIN, sampler=self.train_sampler, **options)
 
@@ -155,7 +155,7 @@ class BlockwiseBrain(ResilientBrain):
         Where there are several sources, those that decide on their order come first.
         """
         batch = batch.to(self.device)
-        depths = self._depths(stage)
+        depths: Sequence[int] = self._depths(stage)
         if self.model.num_sources > 1:
             depths = sorted({*self._order_depths(stage), *depths})
         return self.modules.model(batch.mix.data, depths=depths)
@@ -186,7 +186,8 @@ class BlockwiseBrain(ResilientBrain):
         if stage == sb.Stage.TRAIN and isinstance(self.train_sampler, ShardSampler):
             self.train_sampler.go_on_after(self.step)
         if stage == sb.Stage.VALID:
-            self.valid_si_sdr, self.valid_products = [], []
+            self.valid_si_sdr: list[torch.Tensor] = []
+            self.valid_products: list[torch.Tensor] = []
         if stage == sb.Stage.TEST:
             self.scores = DepthScores(
                 self.schedule.depths, self.hparams.sample_rate, self.hparams.with_dnsmos

@@ -109,7 +109,7 @@ class Schedule(Policy):
             raise InputError(f"the steps start at {starts}, but must start at 0 and rise")
         check_positive(**{f"blocks from {start} s on": blocks for start, blocks in steps})
         self.steps = list(steps)
-        self._began = None
+        self._began: float | None = None
 
     def choose(self, seen: Observation) -> int:
         """The number of the last step that has begun."""
@@ -194,7 +194,7 @@ class RealTime(Policy):
             return self._step_down(seen)
         self._loads.append(seen.load)
         if self._retry is not None:
-            return self._step_back(seen)
+            return self._step_back(seen, self._retry)
         if self._added_at is not None and seen.seconds - self._added_at >= self.quiet_seconds:
             self._patience, self._added_at = 1, None
         if seen.seconds - self._quiet_since < self.quiet_seconds * self._patience:
@@ -213,10 +213,10 @@ class RealTime(Policy):
             self._added_at = None
         return max(min(seen.blocks - 1, int(seen.blocks * self.target / seen.load)), 1)
 
-    def _step_back(self, seen: Observation) -> int:
+    def _step_back(self, seen: Observation, blocks: int) -> int:
         if seen.seconds - self._overloaded_at < self.RETRY_SECONDS:
             return seen.blocks
-        blocks, self._retry, self._loads = self._retry, None, []
+        self._retry, self._loads = None, []
         return blocks
 
     def _step_up(self, seen: Observation) -> int:
@@ -291,7 +291,7 @@ class Power(Policy):
         self.battery = battery
         self.every_seconds = every_seconds
         self._asked_at = -math.inf
-        self._most = None
+        self._most: int | None = None
 
     def choose(self, seen: Observation) -> int:
         """The number for the charge when it was last asked for."""

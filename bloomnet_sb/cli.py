@@ -3,13 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from tqdm import tqdm
 
 from bloomnet_sb.data.audio import AUDIO_SUFFIXES
 from bloomnet_sb.errors import InputError, check_blocks, exit_with_one_line
+
+if TYPE_CHECKING:  # what takes long to import is imported by the command that needs it
+    from bloomnet_sb.interface import BloomInterface
 
 DEFAULT_SOURCE = "convtasnet-16k"
 LIVE_SOURCE = "convtasnet-causal-16k"
@@ -230,10 +233,10 @@ def _find(inputs: list[Path]) -> list[tuple[Path, Path]]:
     return found
 
 
-def _load(kind: type, source: str, blocks: str):
+def _load(kind: "type[BloomInterface]", source: str, blocks: str):
     interface = kind.from_hparams(source=source)
     if blocks:
-        interface.blocks = _number(blocks)
+        interface.blocks = _number(blocks)  # type: ignore[assignment]  # it refuses what is none
     return interface
 
 

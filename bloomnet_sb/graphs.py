@@ -34,7 +34,7 @@ def graphs_of(net: FramewiseNet) -> dict[str, "Graph"]:
     ['enter', 'block1', 'decode1']
     """
     depths = range(1, net.num_blocks + 1)
-    graphs = {"enter": Enter(net)}
+    graphs: dict[str, Enter | Block | Decode] = {"enter": Enter(net)}
     graphs |= {f"block{depth}": Block(net, depth) for depth in depths}
     graphs |= {f"decode{depth}": Decode(net, depth) for depth in depths}
     return {name: graph.eval() for name, graph in graphs.items()}

@@ -102,26 +102,26 @@ def enhance_many(
     check_positive(processes=processes)
     report = folder / REPORT
     enhancer = BloomEnhancer.from_hparams(source=choice.source)
-    if choice.blocks not in (None, AUTO):
+    if isinstance(choice.blocks, int):
         check_blocks(choice.blocks, enhancer.num_blocks)
     head = asdict(choice) | {"network": enhancer.mods.model.fingerprint()}
     done = _done(report, head)
     jobs = [(path, output, _state(path)) for path, output in files]
     left = [job for job in jobs if _key(*job) not in done]
-    errors = []
+    errors: list[str] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with written_whole(report) as partial:
             partial.write_text("".join(map(_line, (head, *done.values()))), encoding="utf-8")
         with open(report, "a", encoding="utf-8") as lines:
             # None: only where there is a terminal.
-            for job, error in tqdm(
+            for (path, output, state), error in tqdm(
                 _results(enhancer, left, choice, processes),
                 total=len(left),
                 unit="file",
                 disable=True if len(left) <= 1 else None,
             ):
-                lines.write(_line(_entry(*job, error)))
+                lines.write(_line(_entry(path, output, state, error)))
                 lines.flush()
                 errors += [error] if error else []
     except OSError as error:
@@ -182,8 +182,10 @@ def _enhance(enhancer: BloomEnhancer, batch: list[Job], choice: Choice) -> list[
     """Enhance files together; the error of each that cannot be."""
     if len(batch) > 1:
         # Where one of them cannot be, the others can alone.
+        blocks = choice.blocks
+        assert not isinstance(blocks, str)  # those are not in batches
         with suppress(InputError):
-            enhancer.enhance_alike([(path, output) for path, output, _ in batch], choice.blocks)
+            enhancer.enhance_alike([(path, output) for path, output, _ in batch], blocks)
             return [None] * len(batch)
     return [_enhance_one(enhancer, job, choice) for job in batch]
 

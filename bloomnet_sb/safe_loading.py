@@ -66,7 +66,9 @@ def _new(loader: _Loader, name: str, node: yaml.Node) -> nn.Module:
     for argument, value in arguments.items():
         if isinstance(value, int) and abs(value) > MOST_SIZE:
             raise InputError(f"{argument} is {value:.1e}, but must be at most {MOST_SIZE}")
-    return _class_named(name)(**arguments)
+    found = _class_named(name)
+    assert found is not None  # the tags were checked before
+    return found(**arguments)
 
 
 _Loader.add_multi_constructor("!new:", _new)
@@ -230,7 +232,7 @@ def _check_weights(model: nn.Module, path: Path) -> None:
             )
 
 
-def _form(form: tuple[list[int], str] | None) -> str:
+def _form(form: tuple[list[int], str | None] | None) -> str:
     return "nothing" if form is None else f"{form[1]} {form[0]}"
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import soundfile as sf
+from numpy.typing import ArrayLike
 
 from bloomnet_sb.errors import LARGEST_SAMPLE, InputError, check_samples
 from bloomnet_sb.files import written_whole
@@ -146,7 +147,7 @@ def read_pieces(path: str | Path, seconds: float = 1.0) -> Iterator[np.ndarray]:
 @contextmanager
 def writing(
     path: str | Path, like: sf._SoundFileInfo, channels: int
-) -> Iterator[Callable[[np.ndarray], None]]:
+) -> Iterator[Callable[[ArrayLike], None]]:
     """Write an audio file piece by piece; it appears when it is complete.
 
     Arguments
@@ -215,14 +216,13 @@ def _holds_any_length(extension: str, subtype: str) -> bool:
 
 @contextmanager
 def _opened(path: str | Path | Clip) -> Iterator[sf.SoundFile]:
-    in_memory = isinstance(path, Clip)
     try:
-        with sf.SoundFile(io.BytesIO(path.data) if in_memory else str(path)) as file:
+        with sf.SoundFile(io.BytesIO(path.data) if isinstance(path, Clip) else str(path)) as file:
             yield file
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except UNREADABLE as error:
-        if not in_memory and not Path(path).is_file():
+        if not isinstance(path, Clip) and not Path(path).is_file():
             raise InputError(f"{path}: no such file") from None
         raise InputError(f"{path}: not a readable audio file ({_reason(error)})") from None
 

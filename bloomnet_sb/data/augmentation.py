@@ -177,11 +177,11 @@ class Augmentation:
         if kind >= self.synthetic + self.babble:
             return self._at_speed(draw, frames, self.noise_speeds, rng)
         fewest, most = self.babble_voices
-        voices = (
-            self._at_speed(draw_voice, frames, self.speech_speeds, rng)
+        voices = [
+            unit_power(self._at_speed(draw_voice, frames, self.speech_speeds, rng))
             for _ in range(rng.integers(fewest, most + 1))
-        )
-        return sum(unit_power(voice) for voice in voices)
+        ]
+        return np.sum(voices, axis=0)
 
     def _at_speed(
         self, draw: Draw, frames: int, speeds: list[int], rng: np.random.Generator

@@ -243,7 +243,7 @@ def _read(paths: Sequence[str], start: int, frames: int) -> np.ndarray:
     return np.stack([read_segment(path, start, frames) for path in paths])
 
 
-def _scaled(path: str, signals: np.ndarray) -> Mixture:
+def _scaled(path: object, signals: np.ndarray) -> Mixture:
     """Mixture [time] and target [time, sources] of a mixture and its sources [signals, time]."""
     if not signals[0].any():
         raise InputError(f"{path}: a silent mixture")

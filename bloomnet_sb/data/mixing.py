@@ -230,15 +230,17 @@ def draw_sounding(
     >>> draw_sounding(lambda: next(draws))[0]
     'b.wav'
     """
-    loudest, levels = None, []
+    loudest: tuple[str | Clip, np.ndarray] | None = None
+    levels: list[float] = []
     for _ in range(MAX_REDRAWS):
         path, signals = draw()
         # Quietest first: where two draws are equal in that, the next signal decides.
         drawn = sorted(power(signal) for signal in signals)
-        if drawn > levels:
+        if loudest is None or drawn > levels:
             loudest, levels = (path, signals), drawn
         if levels[0] > 10 ** (SILENCE_DB / 10):
             break
+    assert loudest is not None
     return loudest
 
 
@@ -288,7 +290,7 @@ def _draw_file(
     """Draw a file and a segment of it that is not silent."""
 
     def draw() -> tuple[str | Clip, np.ndarray]:
-        path, length = files[rng.integers(len(files))]
+        path, length = files[int(rng.integers(len(files)))]
         if loop:
             return path, _draw_looped(path, length, frames, rng)[None]
         return path, read_segment(path, random_start(length, frames, rng), frames)[None]

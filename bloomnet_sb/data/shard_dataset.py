@@ -171,7 +171,7 @@ class ShardDataset:
         for name, entry in manifest.items():
             if "shard" not in entry:
                 raise InputError(f"speech_train.json names shards, but a file for {name}")
-            check_positive(utterances=entry.get("utterances"))
+            check_positive(utterances=entry.get("utterances", 0))
         self.shards = [(entry["shard"], entry["utterances"]) for entry in manifest.values()]
         self.draw = draw
         self.most_voices = most_voices
@@ -214,11 +214,12 @@ class ShardDataset:
 
     def _read(self, places: Sequence[Place]) -> Iterator[tuple[Place, Utterance, list[File]]]:
         """Each place with its utterance and other voices, though the shards have another order."""
-        stream, waiting = self._stream(sorted(places)), {}
+        stream = self._stream(sorted(places))
+        waiting: dict[Place, tuple[Utterance, list[File]]] = {}
         for place in places:
             while place not in waiting:
-                found, *utterance = next(stream)
-                waiting[found] = utterance
+                found, utterance, voices = next(stream)
+                waiting[found] = utterance, voices
             yield place, *waiting.pop(place)
 
     def _stream(self, places: Iterable[Place]) -> Iterator[tuple[Place, Utterance, list[File]]]:

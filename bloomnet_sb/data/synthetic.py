@@ -33,9 +33,10 @@ def synthetic_noise(frames: int, sample_rate: int, rng: np.random.Generator) -> 
     >>> noise.shape, round(float(np.mean(noise**2)), 3)
     ((8000,), 1.0)
     """
-    kinds = rng.choice([_hiss, _hum, _impacts], size=rng.integers(1, 3), replace=False)
+    kinds = (_hiss, _hum, _impacts)
+    chosen = rng.choice(len(kinds), size=rng.integers(1, 3), replace=False)
     total = np.zeros(frames)
-    for kind in kinds:
+    for kind in [kinds[number] for number in chosen]:
         sound = kind(frames, sample_rate, rng) * _envelope(frames, sample_rate, rng)
         total += unit_power(sound) * 10 ** (rng.uniform(-10, 0) / 20)
     return unit_power(total).astype(np.float32)
