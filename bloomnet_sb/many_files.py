@@ -11,6 +11,7 @@ from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from bloomnet_sb.data.audio import audio_info
@@ -18,7 +19,7 @@ from bloomnet_sb.errors import InputError, check_blocks, check_positive
 from bloomnet_sb.files import written_whole
 from bloomnet_sb.inference import BloomEnhancer
 from bloomnet_sb.interface import AUTO
-from bloomnet_sb.processes import start_worker
+from bloomnet_sb.processes import end_with_parent
 
 REPORT = "report.jsonl"
 
@@ -140,7 +141,7 @@ def _results(
         return
     # Started anew: a fork of a process that has run torch may hang.
     pool = ProcessPoolExecutor(
-        min(processes, len(batches)), get_context("spawn"), initializer=start_worker
+        min(processes, len(batches)), get_context("spawn"), initializer=_start_worker
     )
     try:
         futures = {pool.submit(_enhance_in_worker, batch, choice): batch for batch in batches}
@@ -197,6 +198,11 @@ def _enhance_one(enhancer: BloomEnhancer, job: Job, choice: Choice) -> str | Non
     except InputError as error:
         return str(error)
     return None
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    end_with_parent()
 
 
 def _enhance_in_worker(batch: list[Job], choice: Choice) -> list[str | None]:

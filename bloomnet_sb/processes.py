@@ -4,11 +4,9 @@ import multiprocessing
 import os
 import threading
 
-import torch
 
-
-def start_worker() -> None:
-    """Begin a worker process of a pool: one thread of torch, and the parent's end is its own.
+def end_with_parent() -> None:
+    """Have this worker process of a pool end when its parent does, however that ends.
 
     The workers of a `ProcessPoolExecutor` whose parent is killed would wait for work for ever.
 
@@ -16,15 +14,14 @@ def start_worker() -> None:
     -------
     >>> from concurrent.futures import ProcessPoolExecutor
     >>> context = multiprocessing.get_context("spawn")
-    >>> with ProcessPoolExecutor(1, context, initializer=start_worker) as pool:
-    ...     pool.submit(torch.get_num_threads).result()
-    1
+    >>> with ProcessPoolExecutor(1, context, initializer=end_with_parent) as pool:
+    ...     pool.submit(max, 1, 2).result()
+    2
     """
-    torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -10,7 +10,7 @@ import torch
 
 from bloomnet_sb.losses import level_difference_db, negative_si_sdr
 from bloomnet_sb.metrics import perceptual_scores
-from bloomnet_sb.processes import start_worker
+from bloomnet_sb.processes import end_with_parent
 
 METRICS = ("si_sdr", "si_sdr_improvement", "pesq", "stoi", "dnsmos", "level_db")
 SNR_BAND_DB = 5
@@ -74,7 +74,7 @@ class DepthScores:
             The name of the noise in it.
         """
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(os.cpu_count(), initializer=start_worker)
+            self._pool = ProcessPoolExecutor(os.cpu_count(), initializer=end_with_parent)
         unprocessed = mix[None, ..., None].expand(1, -1, -1, target.shape[-1])
         signals = torch.cat([unprocessed, estimates])
         si_sdr = -negative_si_sdr(signals, target).mean((1, 2))
