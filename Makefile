@@ -15,7 +15,7 @@ DEMO_BLOCKS := 1 2 3
 help:
 	@echo "make demo       trains a small model and enhances two files with it, into $(DEMO)"
 	@echo "make test       runs the tests and the examples in the docstrings"
-	@echo "make lint       checks the style of the code"
+	@echo "make lint       checks the style and the types of the code"
 	@echo "make clean      removes caches, builds and the demo's results"
 	@echo "make distclean  removes the virtual environment as well"
 
@@ -36,9 +36,10 @@ test: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 clean:
-	rm -rf $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(DEMO) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 
 distclean: clean

@@ -58,6 +58,7 @@ setup(
         # cannot say --no-deps, so they are in requirements-asteroid.txt.
         "test": [
             "hypothesis>=6.100",
+            "mypy>=2.0",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",

@@ -1,7 +1,8 @@
 """BlockwiseBrain: runs a blockwise schedule, resumes it, scores every depth."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import speechbrain as sb
 import torch
@@ -18,6 +19,8 @@ from bloomnet_sb.schedule import Stage
 from bloomnet_sb.scoring import DepthScores
 
 logger = get_logger(__name__)
+
+TrainSet = TypeVar("TrainSet", bound=Dataset)
 
 # Of torch's optimizers, what has the sign of the gradients.
 SIGNED_MOMENTS = ("exp_avg", "momentum_buffer")
@@ -54,8 +57,8 @@ class BlockwiseBrain(ResilientBrain):
 
     def run(
         self,
-        train_set: Callable[[Stage], Dataset],
-        sampler: Callable[[Dataset], torch.utils.data.Sampler],
+        train_set: Callable[[Stage], TrainSet],
+        sampler: Callable[[TrainSet], torch.utils.data.Sampler],
         valid_set: Dataset,
         train_loader_kwargs: dict,
         valid_loader_kwargs: dict,
@@ -151,7 +154,7 @@ class BlockwiseBrain(ResilientBrain):
         Where there are several sources, those that decide on their order come first.
         """
         batch = batch.to(self.device)
-        depths = self._depths(stage)
+        depths: Sequence[int] = self._depths(stage)
         if self.model.num_sources > 1:
             depths = sorted({*self._order_depths(stage), *depths})
         return self.modules.model(batch.mix.data, depths=depths)
@@ -180,7 +183,8 @@ class BlockwiseBrain(ResilientBrain):
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Start the scores afresh."""
         if stage == sb.Stage.VALID:
-            self.valid_si_sdr, self.valid_products = [], []
+            self.valid_si_sdr: list[torch.Tensor] = []
+            self.valid_products: list[torch.Tensor] = []
         if stage == sb.Stage.TEST:
             self.scores = DepthScores(
                 self.schedule.depths, self.hparams.sample_rate, self.hparams.with_dnsmos

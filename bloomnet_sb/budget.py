@@ -109,7 +109,7 @@ class Schedule(Policy):
             raise InputError(f"the steps start at {starts}, but must start at 0 and rise")
         check_positive(**{f"blocks from {start} s on": blocks for start, blocks in steps})
         self.steps = list(steps)
-        self._began = None
+        self._began: float | None = None
 
     def choose(self, seen: Observation) -> int:
         """The number of the last step that has begun."""
@@ -216,6 +216,7 @@ class RealTime(Policy):
     def _step_back(self, seen: Observation) -> int:
         if seen.seconds - self._overloaded_at < self.RETRY_SECONDS:
             return seen.blocks
+        assert self._retry is not None
         blocks, self._retry, self._loads = self._retry, None, []
         return blocks
 
@@ -291,7 +292,7 @@ class Power(Policy):
         self.battery = battery
         self.every_seconds = every_seconds
         self._asked_at = -math.inf
-        self._most = None
+        self._most: int | None = None
 
     def choose(self, seen: Observation) -> int:
         """The number for the charge when it was last asked for."""

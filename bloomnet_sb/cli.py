@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from tqdm import tqdm
@@ -208,7 +208,7 @@ def _find(inputs: list[Path]) -> list[tuple[Path, Path]]:
     return found
 
 
-def _load(kind: type, source: str, blocks: str):
+def _load(kind: type[Any], source: str, blocks: str):
     interface = kind.from_hparams(source=source)
     if blocks:
         interface.blocks = _number(blocks)

@@ -245,7 +245,7 @@ def _is_state_dict(content: object) -> bool:
 
 def _merged(checkpoints: list[Checkpoint]) -> tuple[Sizes, Weights]:
     """Sizes and weights of the network that sequential models, in order of depth, add up to."""
-    merged = {}
+    merged: Weights = {}
     for depth, checkpoint in enumerate(checkpoints, 1):
         before = checkpoints[max(depth - 2, 0)]
         _check_goes_on(checkpoint, before, depth)

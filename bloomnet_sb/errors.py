@@ -76,7 +76,7 @@ def exit_with_one_line() -> Iterator[None]:
         sys.exit(1)
 
 
-def check_blocks(blocks: int, num_blocks: int) -> int:
+def check_blocks(blocks: object, num_blocks: int) -> int:
     """Return `blocks` if it is a number of blocks that a network can run.
 
     Arguments

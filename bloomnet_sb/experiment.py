@@ -8,11 +8,13 @@ import speechbrain as sb
 import torch
 from hyperpyyaml import load_hyperpyyaml
 from ruamel.yaml import YAMLError
+from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import if_main_process, run_on_main
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 
 from bloomnet_sb.brain import BlockwiseBrain
 from bloomnet_sb.data import manifests_summary, train_sampler
+from bloomnet_sb.data.datasets import DrawDataset
 from bloomnet_sb.errors import InputError, exit_with_one_line
 from bloomnet_sb.interface import WEIGHTS_FILE, fetch_from
 from bloomnet_sb.losses import best_order, in_order
@@ -105,10 +107,10 @@ def _create_output_folder(hparams_file: str, hparams: dict, overrides: str) -> N
 
 
 def _train(brain: BlockwiseBrain, hparams: dict) -> None:
-    def train_set(stage: Stage) -> Dataset:
+    def train_set(stage: Stage) -> DrawDataset:
         return hparams["train_set"](segment_seconds=stage.settings.segment_seconds)
 
-    def sampler(dataset: Dataset) -> Sampler:
+    def sampler(dataset: DrawDataset) -> Sampler:
         balance = hparams.get("speaker_balance", 0.0)
         return train_sampler(dataset, hparams["seed"], hparams["segments_per_epoch"], balance)
 
@@ -135,7 +137,7 @@ def _evaluate(brain: BlockwiseBrain, hparams: dict, hparams_file: str, overrides
     print(results_table(results))
 
 
-def _draw_typical(brain: BlockwiseBrain, test_set: Dataset, path: Path) -> None:
+def _draw_typical(brain: BlockwiseBrain, test_set: DynamicItemDataset, path: Path) -> None:
     """Draw the test mixture of the median SI-SDR at up to three depths."""
     mixtures = sorted((r for r in brain.scores.rows if r["blocks"] == 0), key=lambda r: r["si_sdr"])
     typical = mixtures[len(mixtures) // 2]["utterance"]

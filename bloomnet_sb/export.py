@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -64,16 +65,20 @@ def export_onnx(enhancer: BloomEnhancer, folder: str | Path, int8: bool = False)
     net = FramewiseNet(enhancer.mods.model)
     graphs = graphs_of(net)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as partial:
-        partial = Path(partial)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as beside:
+        partial = Path(beside)
         for name, graph in graphs.items():
             _write_graph(graph, partial / f"{name}.onnx", int8)
-        initial = {f"{g}/{n}": s for g, graph in graphs.items() for n, s in graph.states.items()}
-        np.savez(partial / STATES, **{name: state.numpy() for name, state in initial.items()})
+        initial: dict[str, Any] = {
+            f"{name}/{state}": value.numpy()
+            for name, graph in graphs.items()
+            for state, value in graph.states.items()
+        }
+        np.savez(partial / STATES, **initial)
         manifest = _manifest(net, enhancer.sample_rate, graphs, int8)
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        for module in (onnx_stream, switching):
-            shutil.copy(module.__file__, partial)
+        for source in (onnx_stream.__file__, switching.__file__):
+            shutil.copy(source, partial)
         if folder.exists():
             folder.rmdir()
         partial.chmod(0o755)

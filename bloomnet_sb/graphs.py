@@ -34,7 +34,7 @@ def graphs_of(net: FramewiseNet) -> dict[str, "Graph"]:
     ['enter', 'block1', 'decode1']
     """
     depths = range(1, net.num_blocks + 1)
-    graphs = {"enter": Enter(net)}
+    graphs: dict[str, Graph] = {"enter": Enter(net)}
     graphs |= {f"block{depth}": Block(net, depth) for depth in depths}
     graphs |= {f"decode{depth}": Decode(net, depth) for depth in depths}
     return {name: graph.eval() for name, graph in graphs.items()}
@@ -131,7 +131,8 @@ class Block(Graph):
             )
             for index in range(len(self.net.blocks[self.depth - 1]))
         ]
-        memory = NetMemory(1, None, [], [[]] * (self.depth - 1) + [memories])
+        level = _GraphMean(given, "level", None)  # not asked for: only `Enter` has one
+        memory = NetMemory(1, level, [], [[]] * (self.depth - 1) + [memories])
         return self.net.block(state, self.depth, memory), *given.values()
 
 

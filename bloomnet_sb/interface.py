@@ -172,7 +172,7 @@ class BloomInterface(Pretrained):
         """Pieces [channels, time, sources] of the estimate, at the file's rate."""
         _check_rate(filename, info.samplerate, self.sample_rate)
         as_needed = blocks == AUTO and min_gain_db is not None
-        blocks = None if as_needed else self._checked(blocks)
+        depth = None if as_needed else self._checked(blocks)
         samples = math.ceil(info.frames * self.sample_rate / info.samplerate)
         # A block that did not run in a window carries nothing to the next.
         carries = self.mods.model.separator.carries and not as_needed
@@ -180,16 +180,18 @@ class BloomInterface(Pretrained):
         level = None
         if windows.count > 1:
             level = self._level(self._read(filename, info, mono), samples)
-        memories, self.blocks_used = defaultdict(dict), []
+        memories: defaultdict[int, dict] = defaultdict(dict)
+        self.blocks_used = []
 
         def estimate_some(group: int, window: torch.Tensor, level: torch.Tensor | None):
-            if as_needed:
+            if depth is None:
+                assert min_gain_db is not None
                 return self._estimate_as_needed(window, min_gain_db, level)
-            self.blocks_used.append(blocks)
+            self.blocks_used.append(depth)
             if not carries:
-                return self._estimate(window, blocks, level)
+                return self._estimate(window, depth, level)
             with carrying(memories[group]):
-                return self._estimate(window, blocks)
+                return self._estimate(window, depth)
 
         def estimate(window: torch.Tensor) -> torch.Tensor:
             groups = window.split(CHANNELS_AT_ONCE)
@@ -230,14 +232,14 @@ class BloomInterface(Pretrained):
         model = self.mods.model
         if model.separator.causal or model.level_norm is None:
             return None
-        power = 0.0
+        power = torch.zeros((), dtype=torch.double)
         for window in cut(pieces, plan_windows(samples, model.encoder, self._window_samples)):
             with torch.no_grad():
                 norms = [
                     torch.linalg.vector_norm(model.encoder(channels).flatten(1), dim=1)
                     for channels in window.split(CHANNELS_AT_ONCE)
                 ]
-            power += torch.cat(norms).double().square()
+            power = power + torch.cat(norms).double().square()
         count = model.encoder.num_frames(samples) * model.separator.num_filters
         return (power / count).sqrt().float()
 
@@ -250,7 +252,7 @@ class BloomInterface(Pretrained):
             pieces = (piece.mean(0, keepdim=True) for piece in pieces)
         return resampled(pieces, info.samplerate, self.sample_rate)
 
-    def _checked(self, blocks: int | None) -> int:
+    def _checked(self, blocks: int | str | None) -> int:
         return self.blocks if blocks is None else check_blocks(blocks, self.num_blocks)
 
     def _estimate(
@@ -353,7 +355,8 @@ def fetch_from(source: str, filename: str, savedir: str | None = None) -> Path:
         )
     folder = Path(source)
     if str(source) in installed_names() and not folder.exists():
-        source = folder = INSTALLED / source
+        folder = INSTALLED / source
+        source = str(folder)
     if folder.is_dir():
         if not (folder / filename).is_file():
             raise InputError(f"{source}: a pretrained folder without {filename}")

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TypeGuard
 
 import torch
 from rich.live import Live as Display
@@ -144,6 +145,7 @@ class _Session:
 
     def _count(self) -> None:
         report, seen = self.report, self.stream.seen
+        assert seen is not None
         report.blocks += (seen.blocks - report.blocks) / (report.chunks + 1)
         report.chunks += 1
         report.missed += seen.compute_seconds > seen.audio_seconds
@@ -162,6 +164,7 @@ class _Session:
 
     def _line(self, enhanced: torch.Tensor) -> str:
         stream, seen = self.stream.stream, self.stream.seen
+        assert seen is not None
         power = enhanced.square().mean().item() if len(enhanced) else 0.0
         level_db = 10 * torch.log10(torch.tensor(power + 1e-10)).item()
         return (
@@ -171,7 +174,7 @@ class _Session:
         )
 
 
-def _is_file(name: str | None) -> bool:
+def _is_file(name: str | None) -> TypeGuard[str]:
     return name is not None and Path(name).suffix.lower() in AUDIO_SUFFIXES
 
 

@@ -115,7 +115,7 @@ def enhance_many(
                 unit="file",
                 disable=True if len(left) <= 1 else None,
             ):
-                lines.write(_line(_entry(*job, error)))
+                lines.write(_line(_entry(job, error)))
                 lines.flush()
                 errors += [error] if error else []
     except OSError as error:
@@ -180,7 +180,8 @@ def _key(path: Path | str, output: Path | str, state: list[int]) -> tuple:
     return str(path), str(output), tuple(state)
 
 
-def _entry(path: Path, output: Path, state: list[int], error: str | None) -> dict:
+def _entry(job: Job, error: str | None) -> dict:
+    path, output, state = job
     return {"input": str(path), "output": str(output), "state": state, "error": error}
 
 

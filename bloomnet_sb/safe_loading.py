@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import torch
 import yaml
@@ -66,7 +67,8 @@ def _new(loader: _Loader, name: str, node: yaml.Node) -> nn.Module:
     for argument, value in arguments.items():
         if isinstance(value, int) and abs(value) > MOST_SIZE:
             raise InputError(f"{argument} is {value:.1e}, but must be at most {MOST_SIZE}")
-    return _class_named(name)(**arguments)
+    # What has no class was refused by `_check_tags`.
+    return cast(type, _class_named(name))(**arguments)
 
 
 _Loader.add_multi_constructor("!new:", _new)
@@ -230,7 +232,7 @@ def _check_weights(model: nn.Module, path: Path) -> None:
             )
 
 
-def _form(form: tuple[list[int], str] | None) -> str:
+def _form(form: tuple[list[int], str | None] | None) -> str:
     return "nothing" if form is None else f"{form[1]} {form[0]}"
 
 

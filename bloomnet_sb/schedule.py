@@ -153,9 +153,9 @@ class BlockwiseSchedule:
         self.kind = kind
         self.depths = range(num_blocks if kind == "e2e" else 1, num_blocks + 1)
         if kind == "blockwise":
-            block, finetune = _settings("block", block), _settings("finetune", finetune)
-            stages = [_block_stage(depth, block) for depth in range(1, num_blocks + 1)]
-            stages.append(_whole_stage("finetune", 1, num_blocks, finetune))
+            each, last = _settings("block", block), _settings("finetune", finetune)
+            stages = [_block_stage(depth, each) for depth in range(1, num_blocks + 1)]
+            stages.append(_whole_stage("finetune", 1, num_blocks, last))
         else:
             settings = _settings("end_to_end", end_to_end)
             stages = [_whole_stage(kind, self.depths[0], num_blocks, settings)]
@@ -198,7 +198,7 @@ class BlockwiseSchedule:
 
 
 def _block_stage(depth: int, settings: StageSettings) -> Stage:
-    parts = (f"block{depth}", f"head{depth}", f"decoder{depth}")
+    parts: tuple[str, ...] = (f"block{depth}", f"head{depth}", f"decoder{depth}")
     if depth == 1:
         parts = ("encoder", "entry", *parts)
     return Stage(f"block{depth}", parts, depth, depth, range(1, 2), settings)

@@ -44,10 +44,10 @@ class DepthScores:
         self.depths = list(depths)
         self.sample_rate = sample_rate
         self.with_dnsmos = with_dnsmos
-        self._rows = []
-        self._failures = []
+        self._rows: list[dict] = []
+        self._failures: list[str] = []
         self._waiting: deque[tuple[dict, Future]] = deque()
-        self._pool = None
+        self._pool: ProcessPoolExecutor | None = None
 
     def add(
         self,
@@ -125,7 +125,7 @@ class DepthScores:
         """
         table = []
         for blocks in [0, *self.depths]:
-            row = {"blocks": blocks}
+            row: dict[str, float | None] = {"blocks": blocks}
             for metric in METRICS:
                 values = [r[metric] for r in self.rows if r["blocks"] == blocks]
                 values = [value for value in values if value is not None]
@@ -150,8 +150,8 @@ class DepthScores:
         """
         groups: dict[str, dict[int, list[float]]] = {}
         for row in self.rows:
-            if row["blocks"] and group(row) is not None:
-                depths = groups.setdefault(group(row), {depth: [] for depth in self.depths})
+            if row["blocks"] and (name := group(row)) is not None:
+                depths = groups.setdefault(name, {depth: [] for depth in self.depths})
                 depths[row["blocks"]].append(row["si_sdr_improvement"])
         return [
             {

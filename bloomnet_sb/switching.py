@@ -62,9 +62,9 @@ class DepthSwitch:
         """Begin at the first frame of a signal."""
         self.frame = 0
         self.heard = self.running = self.target
-        self.fading_to = None
+        self.fading_to: int | None = None
         self.fade_start = 0
-        self.restarted = []
+        self.restarted: list[int] = []
         # From which frame on the output of each block is what it would be had all always run.
         self._exact_from = [0] * (len(self.reaches) + 1)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile as sf
+from numpy.typing import ArrayLike
 
 from bloomnet_sb.errors import InputError, check_samples
 from bloomnet_sb.files import written_whole
@@ -120,7 +121,7 @@ def read_pieces(path: str | Path, seconds: float = 1.0) -> Iterator[np.ndarray]:
 @contextmanager
 def writing(
     path: str | Path, like: sf._SoundFileInfo, channels: int
-) -> Iterator[Callable[[np.ndarray], None]]:
+) -> Iterator[Callable[[ArrayLike], None]]:
     """Write an audio file piece by piece; it appears when it is complete.
 
     Arguments

@@ -1,6 +1,7 @@
 """Augmentation of training draws: more voices, noises and recordings than a corpus has."""
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -181,7 +182,7 @@ class Augmentation:
             self._at_speed(draw_voice, frames, self.speech_speeds, rng)
             for _ in range(rng.integers(fewest, most + 1))
         )
-        return sum(unit_power(voice) for voice in voices)
+        return cast(np.ndarray, sum(unit_power(voice) for voice in voices))
 
     def _at_speed(
         self, draw: Draw, frames: int, speeds: list[int], rng: np.random.Generator

@@ -177,18 +177,21 @@ class DrawDataset(DynamicItemDataset):
 
     def __getitem__(self, index: tuple[int, tuple[int, int]]) -> dict:
         """The item of one `(index, (epoch, place))` of `DrawSampler`."""
-        index, key = index
-        data_id = self.data_ids[index]
+        number, key = index
+        data_id = self.data_ids[number]
         return self.pipeline.compute_outputs({"id": data_id, **self.data[data_id], "key": key})
 
 
 class _WithKey:
     """A reproducible sampler of SpeechBrain's, each index with its epoch and place in the epoch."""
 
+    epoch: int
+
     def __iter__(self) -> Iterator[tuple[int, tuple[int, int]]]:
         """Yield `(index, (epoch, place))`."""
         epoch = self.epoch
-        return ((index, (epoch, place)) for place, index in enumerate(super().__iter__()))
+        indices = super().__iter__()  # type: ignore[misc]
+        return ((index, (epoch, place)) for place, index in enumerate(indices))
 
 
 class DrawSampler(_WithKey, ReproducibleRandomSampler):

@@ -92,7 +92,7 @@ def _split_noise(root: Path, files: list[Path], noise_split: str | None) -> dict
     if noise_split is None and (root / NOISE_LIST).is_file():
         noise_split = str(root / NOISE_LIST)
     listed = None if noise_split is None else _read_noise_list(root, noise_split)
-    splits = {split: [] for split in SPEECH_SPLITS}
+    splits: dict[str, list[Path]] = {split: [] for split in SPEECH_SPLITS}
     for file in files:
         split = _hashed_split(file.name) if listed is None else listed.get(file)
         if split is not None:
@@ -117,7 +117,7 @@ def _read_noise_list(root: Path, noise_split: str) -> dict[Path, str]:
             rows = list(csv.DictReader(file))
     except OSError as error:
         raise InputError(f"noise_split {noise_split}: {error.strerror}") from None
-    listed = {}
+    listed: dict[Path, str] = {}
     for number, row in enumerate(rows, 2):
         if row.get("split") not in SPEECH_SPLITS or not row.get("file"):
             raise InputError(

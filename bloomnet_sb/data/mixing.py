@@ -228,7 +228,8 @@ def draw_sounding(draw: Callable[[], tuple[str, np.ndarray]]) -> tuple[str, np.n
     >>> draw_sounding(lambda: next(draws))[0]
     'b.wav'
     """
-    loudest, levels = None, []
+    loudest: tuple[str, np.ndarray] | None = None
+    levels: list[float] = []
     for _ in range(MAX_REDRAWS):
         path, signals = draw()
         # Quietest first: where two draws are equal in that, the next signal decides.
@@ -237,6 +238,7 @@ def draw_sounding(draw: Callable[[], tuple[str, np.ndarray]]) -> tuple[str, np.n
             loudest, levels = (path, signals), drawn
         if levels[0] > 10 ** (SILENCE_DB / 10):
             break
+    assert loudest is not None
     return loudest
 
 
@@ -286,7 +288,7 @@ def _draw_file(
     """Draw a file and a segment of it that is not silent."""
 
     def draw() -> tuple[str, np.ndarray]:
-        path, length = files[rng.integers(len(files))]
+        path, length = files[int(rng.integers(len(files)))]
         if loop:
             return path, _draw_looped(path, length, frames, rng)[None]
         return path, read_segment(path, random_start(length, frames, rng), frames)[None]

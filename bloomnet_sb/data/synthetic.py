@@ -33,7 +33,8 @@ def synthetic_noise(frames: int, sample_rate: int, rng: np.random.Generator) -> 
     >>> noise.shape, round(float(np.mean(noise**2)), 3)
     ((8000,), 1.0)
     """
-    kinds = rng.choice([_hiss, _hum, _impacts], size=rng.integers(1, 3), replace=False)
+    kinds = np.array([_hiss, _hum, _impacts], dtype=object)
+    kinds = rng.choice(kinds, size=rng.integers(1, 3), replace=False)
     total = np.zeros(frames)
     for kind in kinds:
         sound = kind(frames, sample_rate, rng) * _envelope(frames, sample_rate, rng)
