@@ -12,6 +12,7 @@ import warnings
 from importlib import import_module
 from traceback import walk_tb
 from types import ModuleType
+from typing import Any
 
 import torch
 
@@ -72,14 +73,14 @@ def _import_without_extension() -> ModuleType:
     ModuleType
         The module ``torchaudio``.
     """
-    loader = sys.modules[_LOADER]
+    loader: Any = sys.modules[_LOADER]
     for name in list(sys.modules):
         if name.partition(".")[0] == "torchaudio":
             del sys.modules[name]
     loader._load_lib = lambda lib: False  # what it returns where there is no file
     sys.modules[_LOADER] = loader
     # Up to torchaudio 2.9 it is looked for as a module first; None hides it.
-    sys.modules["torchaudio.lib._torchaudio"] = None
+    sys.modules["torchaudio.lib._torchaudio"] = None  # type: ignore[assignment]
     torchaudio = import_module("torchaudio")
     torchaudio._extension.utils = loader  # as an ordinary import would have left it
     return torchaudio

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import speechbrain as sb
 import torch
@@ -19,6 +20,8 @@ from bloomnet_sb.schedule import Stage
 from bloomnet_sb.scoring import DepthScores
 
 logger = get_logger(__name__)
+
+TrainSet = TypeVar("TrainSet", bound=Dataset)
 
 # Of torch's optimizers, what has the sign of the gradients.
 SIGNED_MOMENTS = ("exp_avg", "momentum_buffer")

@@ -1,8 +1,9 @@
 """A causal Conv-TasNet run frame by frame, with its norms folded into its convolutions."""
 
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from bloomnet_sb.carry import RunningMean
 from bloomnet_sb.errors import InputError, check_blocks
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.norms import BatchNorm, CumulativeLayerNorm
+from bloomnet_sb.norms import BatchNorm, ChannelLayerNorm, CumulativeLayerNorm
 from bloomnet_sb.separators.conv_tasnet import ConvLayer, ConvTasNetSeparator
 
 # The most frames in one call; memory is for this many.
@@ -54,13 +55,25 @@ class Past:
         return window
 
 
+class _Past(Protocol):
+    """`Past`, or what stands for it in `bloomnet_sb.graphs`."""
+
+    def append(self, x: torch.Tensor) -> torch.Tensor: ...
+
+
+class _Mean(Protocol):
+    """`RunningMean`, or what stands for it in `bloomnet_sb.graphs`."""
+
+    def over(self, x: torch.Tensor) -> torch.Tensor: ...
+
+
 @dataclass
 class LayerMemory:
     """What a layer carries from one call to the next."""
 
-    past: Past
+    past: _Past
     # Mean and power of the cumulative norms before the depthwise convolution and after it.
-    means: list[RunningMean] = field(default_factory=lambda: [RunningMean() for _ in range(4)])
+    means: list[_Mean] = field(default_factory=lambda: [RunningMean() for _ in range(4)])
 
 
 @dataclass
@@ -68,8 +81,8 @@ class NetMemory:
     """What a network carries from one call to the next, for one stream."""
 
     batch_size: int
-    level: RunningMean
-    entry_means: list[RunningMean]
+    level: _Mean
+    entry_means: list[_Mean]
     blocks: list[list[LayerMemory]]
 
 
@@ -83,13 +96,13 @@ class Layer(NamedTuple):
     expand: torch.Tensor
     expand_bias: torch.Tensor
     slope: float
-    norm: nn.Module | None
+    norm: ChannelLayerNorm | None
     taps: tuple[torch.Tensor, ...]
     bias: torch.Tensor
     dilation: int
     before: torch.Tensor
     last_slope: float
-    last_norm: nn.Module | None
+    last_norm: ChannelLayerNorm | None
     reduce: torch.Tensor
 
     @property
@@ -145,15 +158,19 @@ class FramewiseNet:
         self.encoder = model.encoder
         self.encoder_weight = model.encoder.weight.detach().clone()
         self.has_level_norm = model.level_norm is not None
-        self.level_window = model.level_norm.window if self.has_level_norm else None
+        self.level_window = None if model.level_norm is None else model.level_norm.window
         scale, shift, self.entry_norm = _folded(separator.norm)
         self.bottleneck = _pointwise(separator.bottleneck, scale, shift)
-        self.blocks, self.offsets = _blocks(separator.blocks)
+        # Of what a ModuleList holds, its type says nothing.
+        blocks: Any = separator.blocks
+        heads: Any = separator.heads
+        decoders: Any = model.decoders
+        self.blocks, self.offsets = _blocks(blocks)
         self.heads = [
             (head.mask[0].weight.item(), _pointwise(head.mask[1]), head.activation)
-            for head in separator.heads
+            for head in heads
         ]
-        self.decoders = [decoder.weight.detach().t().clone() for decoder in model.decoders]
+        self.decoders = [decoder.weight.detach().t().clone() for decoder in decoders]
 
     @property
     def num_blocks(self) -> int:
@@ -237,7 +254,7 @@ def _run_layer(
 
 
 def _normed(
-    norm: nn.Module | None, x: torch.Tensor, mean: RunningMean, power: RunningMean
+    norm: ChannelLayerNorm | None, x: torch.Tensor, mean: _Mean, power: _Mean
 ) -> torch.Tensor:
     """What a norm that could not be folded makes of `x` [batch, frames, channels]."""
     if norm is None:
@@ -253,7 +270,9 @@ def _normed(
     return x * norm.weight + norm.bias
 
 
-def _blocks(blocks: nn.ModuleList) -> tuple[list[list[Layer]], list[torch.Tensor]]:
+def _blocks(
+    blocks: Iterable[Iterable[ConvLayer]],
+) -> tuple[list[list[Layer]], list[torch.Tensor]]:
     """The layers of each block, and what the state after each is to be added to be true."""
     folded, offsets, offset = [], [], torch.zeros(())
     for block in blocks:
@@ -269,7 +288,8 @@ def _blocks(blocks: nn.ModuleList) -> tuple[list[list[Layer]], list[torch.Tensor
 
 def _layer(layer: ConvLayer, offset: torch.Tensor) -> tuple[Layer, torch.Tensor]:
     """The weights of a layer whose input is to be added `offset`, and the bias of its output."""
-    expand, activation, norm, depthwise, last_activation, last_norm, reduce = layer.residual
+    layers: list[Any] = list(layer.residual)
+    expand, activation, norm, depthwise, last_activation, last_norm, reduce = layers
     scale, shift, norm = _folded(norm)
     last_scale, last_shift, last_norm = _folded(last_norm)
     taps = depthwise.weight.detach().squeeze(1)
@@ -294,9 +314,10 @@ def _layer(layer: ConvLayer, offset: torch.Tensor) -> tuple[Layer, torch.Tensor]
     return folded, last_bias
 
 
-def _folded(norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor, nn.Module | None]:
+def _folded(norm: nn.Module) -> tuple[torch.Tensor, torch.Tensor, ChannelLayerNorm | None]:
     """The scale and shift [channels] of a norm, and the norm that is left to compute."""
     if not isinstance(norm, BatchNorm):
+        assert isinstance(norm, ChannelLayerNorm)  # causal networks have no other
         own = deepcopy(norm)
         return torch.ones_like(norm.weight).detach(), torch.zeros_like(norm.bias).detach(), own
     with torch.no_grad():
@@ -308,7 +329,8 @@ def _pointwise(
     layer: nn.Conv1d, scale: torch.Tensor | None = None, shift: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Weight and bias of a 1x1 convolution of `scale * x + shift`."""
+    assert layer.bias is not None
     weight, bias = layer.weight.detach().squeeze(2).clone(), layer.bias.detach().clone()
-    if scale is None:
+    if scale is None or shift is None:
         return weight, bias
     return weight * scale, bias + weight @ shift

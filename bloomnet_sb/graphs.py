@@ -131,7 +131,8 @@ class Block(Graph):
             )
             for index in range(len(self.net.blocks[self.depth - 1]))
         ]
-        memory = NetMemory(1, None, [], [[]] * (self.depth - 1) + [memories])
+        level = _GraphMean(given, "level", None)  # not asked for: only `Enter` has one
+        memory = NetMemory(1, level, [], [[]] * (self.depth - 1) + [memories])
         return self.net.block(state, self.depth, memory), *given.values()
 
 

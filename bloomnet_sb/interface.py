@@ -252,7 +252,7 @@ class BloomInterface(Pretrained):
                     torch.linalg.vector_norm(model.encoder(channels).flatten(1), dim=1)
                     for channels in window.split(CHANNELS_AT_ONCE)
                 ]
-            power += torch.cat(norms).double().square()
+            power = power + torch.cat(norms).double().square()
         count = model.encoder.num_frames(samples) * model.separator.num_filters
         return (power / count).sqrt().float()
 

@@ -112,6 +112,8 @@ class DepthwiseConv1d(nn.Conv1d):
     torch.Size([2, 8, 50])
     """
 
+    bias: torch.Tensor  # None in torch's, where there is none
+
     def __init__(self, channels: int, kernel_size: int, dilation: int = 1, causal: bool = False):
         super().__init__(channels, channels, kernel_size, dilation=dilation, groups=channels)
         reach = (kernel_size - 1) * dilation

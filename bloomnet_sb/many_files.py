@@ -227,7 +227,8 @@ def _key(path: Path | str, output: Path | str, state: list[int]) -> tuple:
     return str(path), str(output), tuple(state)
 
 
-def _entry(path: Path, output: Path, state: list[int], error: str | None) -> dict:
+def _entry(job: Job, error: str | None) -> dict:
+    path, output, state = job
     return {"input": str(path), "output": str(output), "state": state, "error": error}
 
 

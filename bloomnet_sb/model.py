@@ -1,7 +1,7 @@
 """BLOOM-Net: one masking network that runs with as many blocks as the moment affords."""
 
 import hashlib
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 
 import torch
 from torch import nn
@@ -11,7 +11,10 @@ from bloomnet_sb.errors import InputError, check_blocks, check_positive
 from bloomnet_sb.norms import LevelNorm
 from bloomnet_sb.separators.base import Separator
 
-ENCODER_ACTIVATIONS = {"relu": lambda: nn.ReLU(inplace=True), "linear": nn.Identity}
+ENCODER_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": lambda: nn.ReLU(inplace=True),
+    "linear": nn.Identity,
+}
 
 
 class BloomNet(nn.Module):

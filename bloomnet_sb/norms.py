@@ -1,5 +1,7 @@
 """Normalisations of [batch, channels, frames], and folding them into the layer that follows."""
 
+from typing import TypeGuard
+
 import torch
 from torch import nn
 
@@ -57,6 +59,10 @@ class BatchNorm(nn.BatchNorm1d):
     True
     """
 
+    # None in torch's, where no statistics are tracked.
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+
     def __init__(self, channels: int, eps: float = 1e-8):
         super().__init__(channels, eps=eps)
 
@@ -67,7 +73,7 @@ class BatchNorm(nn.BatchNorm1d):
         return scale.expand(len(x), -1).unsqueeze(2), shift.expand(len(x), -1).unsqueeze(2)
 
 
-def can_fold(norm: nn.Module, x: torch.Tensor) -> bool:
+def can_fold(norm: nn.Module, x: torch.Tensor) -> TypeGuard[GlobalLayerNorm | BatchNorm]:
     """Whether a norm of `x` may be folded into the layer that follows it.
 
     In evaluation, outside autograd, in single precision on a CPU, and where the norm is the same
@@ -188,7 +194,7 @@ class CumulativeLayerNorm(ChannelLayerNorm):
         return _affine((x - mean.to(x.dtype)) * scale.to(x.dtype), self)
 
 
-def _affine(x: torch.Tensor, norm: nn.Module) -> torch.Tensor:
+def _affine(x: torch.Tensor, norm: ChannelLayerNorm) -> torch.Tensor:
     return x * norm.weight[:, None] + norm.bias[:, None]
 
 

@@ -1,6 +1,7 @@
 """Live enhancement, chunk by chunk, with a number of blocks that may change at any time."""
 
 import math
+from typing import Any
 
 import torch
 
@@ -104,7 +105,7 @@ class Stream:
             weight = self.net.encoder_weight
             kernel, stride = self.net.encoder.kernel_size, self.net.encoder.stride
             batch = self.batch_size or 1
-            self._memory = self.net.new_memory(batch)
+            self._memory: Any = self.net.new_memory(batch)  # of the network's own kind
             self._waiting = weight.new_zeros(batch, 0)
             self._tail = weight.new_zeros(batch, kernel - stride)
         self._received = self._returned = 0
@@ -167,7 +168,7 @@ class Stream:
         windows = samples.unfold(1, kernel, stride)
         pieces, done = [], 0
         while done < count:
-            frames = min(count - done, self._switch.next_frames(), self.net.most_frames)
+            frames = int(min(count - done, self._switch.next_frames(), self.net.most_frames))
             for depth in self._switch.restarted:
                 self.net.restart(depth, self._memory)
             pieces.append(self._overlap_add(self._estimate(windows[:, done : done + frames])))

@@ -1,6 +1,6 @@
 """The temporal convolutional network of Conv-TasNet, cut into blocks."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -154,7 +154,7 @@ def hidden_layers(
     ]
 
 
-def folded_hidden(layers: list[nn.Module], x: torch.Tensor) -> torch.Tensor:
+def folded_hidden(layers: list[Any], x: torch.Tensor) -> torch.Tensor:
     """The `hidden_layers` before the last norm, in as few passes as can be.
 
     The first norm is folded into the depthwise convolution, and the activations are in place:
@@ -221,7 +221,7 @@ class ConvLayer(nn.Module):
         *hidden, norm, last = self.residual
         if not can_fold(norm, x):
             return x + self.residual(x)
-        return x + norm_then_pointwise(norm, last, folded_hidden(hidden, x))
+        return x + norm_then_pointwise(norm, cast(nn.Conv1d, last), folded_hidden(hidden, x))
 
 
 class SkipState(NamedTuple):
@@ -333,6 +333,6 @@ class MaskHead(nn.Module):
 class SkipMaskHead(MaskHead):
     """`MaskHead` on the sum of the skip outputs."""
 
-    def forward(self, state: SkipState) -> torch.Tensor:
+    def forward(self, state: SkipState) -> torch.Tensor:  # type: ignore[override]
         """Masks [batch, sources, filters, frames]."""
-        return super().forward(state.skips)
+        return super().forward(cast(torch.Tensor, state.skips))

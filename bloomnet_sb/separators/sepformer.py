@@ -138,6 +138,8 @@ class GrowingPositionalEncoding(PositionalEncoding):
     torch.Size([1, 3000, 16])
     """
 
+    pe: torch.Tensor
+
     def __init__(self, channels: int, steps: int = 500):
         super().__init__(channels, steps)
         # No weight: it is left out of checkpoints.
