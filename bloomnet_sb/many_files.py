@@ -116,13 +116,13 @@ def enhance_many(
             partial.write_text("".join(map(_line, (head, *done.values()))), encoding="utf-8")
         with open(report, "a", encoding="utf-8") as lines:
             # None: only where there is a terminal.
-            for (path, output, state), error in tqdm(
+            for job, error in tqdm(
                 _results(enhancer, left, choice, processes),
                 total=len(left),
                 unit="file",
                 disable=True if len(left) <= 1 else None,
             ):
-                lines.write(_line(_entry(path, output, state, error)))
+                lines.write(_line(_entry(job, error)))
                 lines.flush()
                 errors += [error] if error else []
     except OSError as error:

@@ -1,7 +1,6 @@
 """Augmentation of training draws: more voices, noises and recordings than a corpus has."""
 
 from collections.abc import Callable, Sequence
-from typing import cast
 
 import numpy as np
 import torch
