@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import threading
+import time
 
 
 def end_with_parent() -> None:
@@ -23,6 +24,7 @@ def end_with_parent() -> None:
 
 def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    # Not parent.join(): processes forked later hold the other end of the pipe that it waits for.
+    while parent is not None and os.getppid() == parent.pid:
+        time.sleep(1)
+    os._exit(1)
