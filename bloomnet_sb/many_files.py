@@ -103,7 +103,7 @@ def enhance_many(
     check_positive(processes=processes)
     report = folder / REPORT
     enhancer = BloomEnhancer.from_hparams(source=choice.source)
-    if isinstance(choice.blocks, int):
+    if choice.blocks is not None and choice.blocks != AUTO:
         check_blocks(choice.blocks, enhancer.num_blocks)
     head = asdict(choice) | {"network": enhancer.mods.model.fingerprint()}
     done = _done(report, head)

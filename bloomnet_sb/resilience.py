@@ -149,6 +149,7 @@ class ResilientBrain(sb.core.Brain):
         try:
             with self.stop_signals.deferred():
                 super().fit(*args, **kwargs)
+            self._stop_if(self.stop_signals.received)  # one that came after the last epoch
         except RuntimeError:
             # torch raises anew, wherever the program is by then, for every other worker that dies.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
