@@ -17,8 +17,8 @@ logger = get_logger(__name__)
 
 STAGING = ".unfinished"
 DAMAGED = "damaged+"
-# In the RuntimeError of torch.save where it could not write all that it had to
-TORCH_WRITER = "inline_container"
+# In the RuntimeErrors of torch.save where it could not write all that it had to
+NOT_WRITTEN = ("inline_container", "iostream error", "PytorchStreamWriter")
 
 
 class AtomicCheckpointer(Checkpointer):
@@ -70,7 +70,9 @@ class AtomicCheckpointer(Checkpointer):
             saved = None if staged is None else self._put_in_place(staged)
         except (OSError, RuntimeError) as error:
             self._remove_leftovers()
-            if not isinstance(error, OSError) and TORCH_WRITER not in str(error):
+            if not isinstance(error, OSError) and not any(
+                sign in str(error) for sign in NOT_WRITTEN
+            ):
                 raise
             reason = str(error).strip().splitlines()[0]
             raise Stopped(

@@ -96,13 +96,13 @@ def named_failures() -> Iterator[None]:
     """
     try:
         yield
-    except RuntimeError as error:
+    except (RuntimeError, ConnectionError, EOFError) as error:
         known = [line for sign, line in FAILURES.items() if sign in str(error)]
-        if isinstance(error, torch.distributed.DistError):
+        if isinstance(error, torch.distributed.DistError | ConnectionError | EOFError):
             known.append(LOST)
         if not known:
             raise
-        reason = str(error).strip().splitlines()[0]
+        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise Stopped(f"{known[0]} ({reason}); {GO_ON}") from error
 
 
@@ -150,7 +150,7 @@ class ResilientBrain(sb.core.Brain):
             with self.stop_signals.deferred():
                 super().fit(*args, **kwargs)
             self._stop_if(self.stop_signals.received)  # one that came after the last epoch
-        except RuntimeError:
+        except (RuntimeError, OSError, EOFError):
             # torch raises anew, wherever the program is by then, for every other worker that dies.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             # A signal to the whole process group ends the loader's workers too.
