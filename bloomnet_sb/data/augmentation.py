@@ -5,12 +5,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from speechbrain.augment.time_domain import SpeedPerturb
+from speechbrain.processing.signal_processing import reverberate
 
+from bloomnet_sb.data.rooms import room_response
 from bloomnet_sb.data.synthetic import gain_curve, synthetic_noise, unit_power
 from bloomnet_sb.errors import InputError, check_positive
 
 EQ_POINTS = 8
 LOWEST_EQ_HZ = 60.0
+CLIP_AT = (0.2, 0.8)  # of the peak
 
 Draw = Callable[[int], np.ndarray]
 
@@ -18,11 +21,11 @@ Draw = Callable[[int], np.ndarray]
 class Augmentation:
     """Random changes of the speech, of the noise and of the recording of both.
 
-    Speech and noise are played at a random speed (SpeechBrain's `SpeedPerturb`) and each through
-    a random equaliser; the noise is the sum of several, some of them reversed in time, some
-    synthetic, some a babble of voices; the recording of both has a random upper band limit. The
-    target is the speech as it is in the recording. Every choice comes from the draw's own
-    generator.
+    Speech and noise are played at a random speed (SpeechBrain's `SpeedPerturb`), some in a room,
+    and each through a random equaliser; the noise is the sum of several, some of them reversed in
+    time, some synthetic, some a babble of voices; the recording of both has a random upper band
+    limit, and some are clipped. The target is the speech as it is in the recording, with its
+    reverberation, and not clipped. Every choice comes from the draw's own generator.
 
     Arguments
     ---------
@@ -43,6 +46,10 @@ class Augmentation:
         Which share of the noises is made of voices.
     babble_voices : (int, int)
         The fewest and the most voices in a babble.
+    reverb : float
+        Which share of the speech, and of the noises, is in a room, see `bloomnet_sb.data.rooms`.
+    clip : float
+        Which share of the recordings is clipped, between 0.2 and 0.8 of the peak.
 
     Raises
     ------
@@ -68,6 +75,8 @@ class Augmentation:
         synthetic: float = 0.0,
         babble: float = 0.0,
         babble_voices: tuple[int, int] = (3, 8),
+        reverb: float = 0.0,
+        clip: float = 0.0,
     ):
         check_positive(sample_rate=sample_rate, most_noises=most_noises)
         for name, speeds in (("speech_speeds", speech_speeds), ("noise_speeds", noise_speeds)):
@@ -80,6 +89,9 @@ class Augmentation:
             raise InputError(
                 f"synthetic is {synthetic} and babble {babble}, but must be shares of one whole"
             )
+        for name, share in (("reverb", reverb), ("clip", clip)):
+            if not 0 <= share <= 1:
+                raise InputError(f"{name} is {share}, but must be a share, from 0 to 1")
         if not 1 <= babble_voices[0] <= babble_voices[1]:
             raise InputError(
                 f"babble_voices is {list(babble_voices)}, but must be two rising numbers from 1 on"
@@ -94,13 +106,14 @@ class Augmentation:
         self.eq_db, self.noise_eq_db = eq_db, noise_eq_db
         self.band_limits_hz = list(band_limits_hz)
         self.synthetic, self.babble, self.babble_voices = synthetic, babble, babble_voices
+        self.reverb, self.clip = reverb, clip
         self.at_speed = {
             speed: SpeedPerturb(sample_rate, [speed])
             for speed in {*self.speech_speeds, *self.noise_speeds}
         }
 
     def speech(self, draw: Draw, frames: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw speech at a random speed and through a random equaliser.
+        """Draw speech at a random speed, in a room or not, and through a random equaliser.
 
         Arguments
         ---------
@@ -116,7 +129,7 @@ class Augmentation:
         numpy.ndarray
             [frames].
         """
-        speech = self._at_speed(draw, frames, self.speech_speeds, rng)
+        speech = self._in_room(self._at_speed(draw, frames, self.speech_speeds, rng), rng)
         return self._equalised(speech, self.eq_db, rng)
 
     def noise(
@@ -138,7 +151,7 @@ class Augmentation:
         """
         total = np.zeros(frames)
         for _ in range(rng.integers(self.most_noises) + 1):
-            noise = self._one_noise(draw, draw_voice, frames, rng)
+            noise = self._in_room(self._one_noise(draw, draw_voice, frames, rng), rng)
             noise = self._equalised(noise[:: rng.choice([-1, 1])], self.noise_eq_db, rng)
             total += unit_power(noise) * 10 ** (rng.uniform(-10, 0) / 20)
         return total
@@ -146,7 +159,7 @@ class Augmentation:
     def recording(
         self, mix: np.ndarray, target: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Limit the band of a mixture and of the speech in it.
+        """Limit the band of a mixture and of the speech in it; clip the mixture or not.
 
         Arguments
         ---------
@@ -160,6 +173,9 @@ class Augmentation:
         (numpy.ndarray, numpy.ndarray)
             Both, with the same band limit.
         """
+        if self.clip and rng.uniform() < self.clip:
+            most = np.abs(mix).max() * rng.uniform(*CLIP_AT)
+            mix = np.clip(mix, -most, most)
         limit = rng.choice(self.band_limits_hz)
         if limit >= self.sample_rate / 2:
             return mix, target
@@ -191,6 +207,14 @@ class Augmentation:
         if speed == 100:
             return segment[:frames]
         return self.at_speed[speed](torch.from_numpy(segment)[None].float())[0, :frames].numpy()
+
+    def _in_room(self, signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if not self.reverb or rng.uniform() >= self.reverb:
+            return signal
+        response = room_response(self.sample_rate, rng)[: len(signal)]
+        # Around the ends of the segment: it begins with a tail, as any part of a recording does.
+        wet = reverberate(torch.from_numpy(signal).float(), torch.from_numpy(response), None)
+        return wet.numpy()
 
     def _equalised(
         self, signal: np.ndarray, most_db: float, rng: np.random.Generator

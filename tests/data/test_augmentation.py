@@ -104,6 +104,33 @@ def test_the_babble_of_a_mixture_is_of_other_utterances():
     assert mixtures[0].noise == ""
 
 
+def test_a_room_keeps_the_direct_sound_in_place_and_rings_after_it():
+    augment = Augmentation(RATE, **PLAIN, reverb=1.0)
+    click = lambda frames: np.eye(1, frames, 4000)[0]  # noqa: E731
+    in_room = augment.speech(click, 32000, np.random.default_rng(0))
+    assert np.abs(in_room).argmax() == 4000
+    assert np.abs(in_room[:4000]).max() < 1e-5
+    assert np.abs(in_room[4200:6000]).max() > 1e-3
+
+
+@pytest.mark.parametrize("frames", [100, 8000])
+def test_rooms_leave_the_length_and_silence_alone(frames):
+    augment = Augmentation(RATE, reverb=1.0, synthetic=0.5, most_noises=3)
+    rng = np.random.default_rng(0)
+    assert augment.noise(tone(500), tone(500), frames, rng).shape == (frames,)
+    assert not augment.speech(np.zeros, frames, rng).any()
+
+
+def test_only_the_mixture_is_clipped():
+    mix, target = tone(100)(8000), tone(200)(8000)
+    augment = Augmentation(RATE, **PLAIN, clip=1.0)
+    clipped, same = augment.recording(mix, target, np.random.default_rng(0))
+    np.testing.assert_array_equal(same, target)
+    at = np.abs(clipped).max()
+    assert 0.2 <= at <= 0.8
+    np.testing.assert_array_equal(clipped, np.clip(mix, -at, at))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -115,6 +142,8 @@ def test_the_babble_of_a_mixture_is_of_other_utterances():
         ({"synthetic": 0.6, "babble": 0.5}, "synthetic is 0.6 and babble 0.5"),
         ({"babble": -0.1}, "babble -0.1"),
         ({"babble_voices": (5, 3)}, "babble_voices is"),
+        ({"reverb": 1.5}, "reverb is 1.5"),
+        ({"clip": -0.1}, "clip is -0.1"),
         ({"band_limits_hz": [0]}, "band_limits_hz is"),
     ],
 )

@@ -1,7 +1,7 @@
-"""A small share of what fuzz_audio.py tries, and files that would not fit into memory."""
+"""A small share of what the fuzzers try, and files that would not fit into memory."""
 
+import os
 import struct
-import time
 
 import numpy as np
 import pytest
@@ -10,13 +10,38 @@ import soundfile as sf
 from bloomnet_sb import BloomEnhancer
 from bloomnet_sb.errors import InputError
 from tests.conftest import make_model, run_python
-from tests.faults.fuzz_audio import fuzz
+from tests.faults import fuzz_audio, fuzz_pretrained
+from tests.faults.fuzzing import fuzz
 
 
-def test_damaged_audio_gives_a_result_or_one_line(tmp_path):
-    tried, findings = fuzz(files=200, minutes=5, seed=int(time.time()), kept=tmp_path / "kept")
+@pytest.mark.parametrize(("fuzzer", "cases"), [(fuzz_audio, 200), (fuzz_pretrained, 200)])
+def test_damaged_and_hostile_input_gives_a_result_or_one_line(fuzzer, cases, tmp_path):
+    tried, findings = fuzz(fuzzer.prepare, cases, minutes=5, seed=0, kept=tmp_path / "kept")
     assert tried >= 100
     assert not findings
+
+
+def test_a_fuzzer_keeps_what_goes_wrong(tmp_path):
+    tried, findings = fuzz(wrong_now_and_then, cases=100, minutes=5, seed=0, kept=tmp_path)
+    assert tried == 100
+    assert len(findings) == 3
+    assert findings[0].endswith("0_10: a finding")
+    assert findings[1].endswith("0_20: ValueError: an error")
+    assert findings[2].endswith("0_30: ended with -6")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0_10", "0_20", "0_30"]
+
+
+def wrong_now_and_then():
+    """A check that finds, raises and crashes."""
+
+    def check(case, rng):
+        if case.name == "0_20":
+            raise ValueError("an error")
+        if case.name == "0_30":
+            os.abort()
+        return "a finding" if case.name == "0_10" else None
+
+    return check
 
 
 def test_three_gigabytes_of_nothing_are_not_returned(tmp_path):
