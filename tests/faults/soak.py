@@ -10,6 +10,7 @@ each run and exits with 1 if one went wrong.
 """
 
 import argparse
+import os
 import random
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from tests.faults.runs import OFTEN, assert_same_weights, leftovers
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 EXIT_CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
+SECONDS_TO_STOP = 60
 MOST_CHECKPOINTS = 8  # two of each stage, at most, and one within an epoch
 
 
@@ -31,6 +33,7 @@ def start(folder: Path) -> subprocess.Popen:
     """Start the recipe as a user would."""
     return subprocess.Popen(
         [sys.executable, str(RECIPE / "train.py"), *tiny_arguments(folder, **OFTEN)],
+        env={**os.environ, "PYTHONFAULTHANDLER": "1"},  # at SIGABRT it says where it is
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -46,14 +49,26 @@ def disturbed_run(folder: Path, seconds: float, rng: random.Random) -> Counter:
             # Most of the first quarter is Python's imports.
             _, stderr = process.communicate(timeout=rng.uniform(0.2, 0.8) * seconds)
         except subprocess.TimeoutExpired:
-            process.send_signal(number)
-            _, stderr = process.communicate(timeout=60)
+            stderr = stopped(process, number)
         if process.returncode == 0:
             return kills
         # A signal before Python listens to it kills at once.
         accepted = (EXIT_CODES[number], -number)
         assert process.returncode in accepted, f"{process.returncode} of {number.name}: {stderr}"
         kills[number.name, stage_of(folder)] += 1
+
+
+def stopped(process: subprocess.Popen, number: signal.Signals) -> str:
+    """What a process writes to its standard error until it ends by a signal."""
+    process.send_signal(number)
+    try:
+        return process.communicate(timeout=SECONDS_TO_STOP)[1]
+    except subprocess.TimeoutExpired:
+        # Standard error ends with the last of the loader's workers.
+        assert process.poll() is None, f"a worker outlives {number.name}: see ps"
+    process.send_signal(signal.SIGABRT)
+    where = process.communicate()[1]
+    raise AssertionError(f"{number.name} did not stop it: {where}")
 
 
 def stage_of(folder: Path) -> str:
