@@ -1,5 +1,6 @@
 """BlockwiseBrain: runs a blockwise schedule, resumes it, scores every depth."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
@@ -32,7 +33,7 @@ class BlockwiseBrain(ResilientBrain):
 
     Takes the arguments of `speechbrain.core.Brain`; `modules` holds the network as "model", and
     `hparams` the entries schedule, epoch_counter, train_logger, use_tensorboard, output_folder,
-    sample_rate, seed, level_weight, spectral_weight, segments_per_epoch and with_dnsmos.
+    sample_rate, level_weight, spectral_weight and with_dnsmos.
 
     Example
     -------
@@ -109,18 +110,21 @@ class BlockwiseBrain(ResilientBrain):
         return self.make_dataloader(dataset, sb.Stage.TRAIN, sampler=self.train_sampler, **options)
 
     def _enter_stage(self, stage: Stage) -> None:
-        """Freeze all but the stage's parts."""
+        """Freeze all but the stage's parts, their dropout included."""
         logger.info(f"Stage {stage.name}: estimates {stage.first} to {stage.blocks}")
         self.stage = stage
         self.hparams.epoch_counter.limit = self.schedule.last_epoch(stage)
-        trained = {p for name in stage.parts for p in self.model.part(name).parameters()}
+        parts = [self.model.part(name) for name in stage.parts]
+        trained = {parameter for part in parts for parameter in part.parameters()}
         for parameter in self.model.parameters():
             parameter.requires_grad_(parameter in trained)
             parameter.grad = None
+        in_training = {module for part in parts for module in part.modules()}
         self.frozen = [
             module
             for module in self.model.modules()
-            if not any(parameter in trained for parameter in module.parameters())
+            if module not in in_training
+            and not any(parameter in trained for parameter in module.parameters())
         ]
 
     def on_fit_start(self) -> None:
@@ -214,7 +218,11 @@ class BlockwiseBrain(ResilientBrain):
                     valid_stats=valid_stats,
                 )
             self.checkpointer.save_and_keep_only(
-                meta={**self.checkpoint_meta, "loss": stage_loss},
+                # NaN would count as the best.
+                meta={
+                    **self.checkpoint_meta,
+                    "loss": stage_loss if math.isfinite(stage_loss) else math.inf,
+                },
                 min_keys=["loss"],
                 importance_keys=[],
                 ckpt_predicate=self._of_this_stage,
@@ -227,7 +235,7 @@ class BlockwiseBrain(ResilientBrain):
         Training goes on as it would have: the optimizer's moments are turned too.
         """
         for depth, product in zip(self.stage.depths, products.tolist(), strict=True):
-            if product >= 0:
+            if not product < 0:  # NaN included
                 continue
             for weight in self.model.part(f"decoder{depth}").parameters():
                 moments = self.optimizer.state.get(weight, {})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tqdm import tqdm
 
-from bloomnet_sb.data.audio import AUDIO_SUFFIXES
+from bloomnet_sb.data.audio import AUDIO_SUFFIXES, audio_files, can_be_written
 from bloomnet_sb.errors import InputError, check_blocks, exit_with_one_line
 
 if TYPE_CHECKING:  # what takes long to import is imported by the command that needs it
@@ -54,11 +54,13 @@ def enhance(
 
     *inputs, output = _checked(paths, "enhance", "files or folders")
     number = blocks if blocks == AUTO else _number(blocks)
-    if len(inputs) == 1 and not inputs[0].is_dir() and output.suffix in AUDIO_SUFFIXES:
+    if len(inputs) == 1 and not inputs[0].is_dir() and can_be_written(output):
+        _check_outputs([(inputs[0], output)])
         enhancer = BloomEnhancer.from_hparams(source=source)
         enhancer.enhance_file(inputs[0], output, number, min_gain_db)
         return
-    files = [(file, output / place / file.name) for file, place in _find(inputs)]
+    files = [(file, output / place / file.name) for file, place in _find(inputs, output)]
+    _check_outputs(files)
     summary = enhance_many(files, output, Choice(source, number, min_gain_db), jobs)
     for error in summary.errors:
         typer.echo(f"error: {error}", err=True)
@@ -80,17 +82,18 @@ def separate(paths: Paths, source: Source, blocks: Blocks = "") -> None:
     from bloomnet_sb.inference import BloomSeparator
 
     *inputs, output = _checked(paths, "separate", "files or folders")
-    jobs = [(file, output / place) for file, place in _find(inputs)]
+    jobs = [(file, output / place) for file, place in _find(inputs, output)]
+    _check_outputs([(file, place / file.name) for file, place in jobs])
     _run(_load(BloomSeparator, source, blocks).separate_file, jobs)
 
 
 @app.command()
 def info(source: Source = DEFAULT_SOURCE) -> None:
     """Print what each number of blocks costs: parameters, multiply-accumulates, time."""
-    from bloomnet_sb.inference import BloomEnhancer
+    from bloomnet_sb.interface import BloomInterface
     from bloomnet_sb.reports import profile_table
 
-    typer.echo(profile_table(BloomEnhancer.from_hparams(source=source).profile()))
+    typer.echo(profile_table(BloomInterface.from_hparams(source=source).profile()))
 
 
 @app.command()
@@ -219,18 +222,36 @@ def _checked(paths: list[Path], command: str, inputs: str) -> list[Path]:
     return paths
 
 
-def _find(inputs: list[Path]) -> list[tuple[Path, Path]]:
-    """The audio files in `inputs`, each with its folder's place below the folder it is from."""
+def _find(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:
+    """The audio files in `inputs`, each with its folder's place below the folder it is from.
+
+    Without those below `output`: they are results of a run before.
+    """
     found = []
     for path in inputs:
         if not path.is_dir():
             found.append((path, Path()))
             continue
-        files = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES)
+        if path.resolve() == output.resolve():
+            raise InputError(f"{output}: where the files are; name another folder for the results")
+        results = output.resolve()
+        files = [file for file in audio_files(path) if results not in file.resolve().parents]
         if not files:
             raise InputError(f"{path}: holds no {', '.join(AUDIO_SUFFIXES)} file")
         found += [(file, file.parent.relative_to(path)) for file in files]
-    return found
+    return list(dict.fromkeys(found))
+
+
+def _check_outputs(files: list[tuple[Path, Path]]) -> None:
+    """Refuse to write over an input, or two results to one place."""
+    inputs = {path.resolve() for path, _ in files}
+    taken: dict[Path, Path] = {}
+    for path, output in files:
+        place = output.resolve()
+        if place in inputs:
+            raise InputError(f"{output}: is an input; its result would be written over it")
+        if taken.setdefault(place, path) != path:
+            raise InputError(f"{output}: would be the result of both {taken[place]} and {path}")
 
 
 def _load(kind: "type[BloomInterface]", source: str, blocks: str):

@@ -192,7 +192,10 @@ def _shared_command(argv: list[str]) -> str:
     """The command of a run for other machines: without the paths of this one."""
     command = ["python", "train.py"]
     for option, value in zip(["", *argv], argv, strict=False):
-        if Path(value).is_absolute():
+        name, equals, path = value.partition("=")
+        if equals and Path(path).is_absolute():
+            value = f"{name}=DIR"
+        elif Path(value).is_absolute():
             value = "DIR" if option.startswith("--") else Path(value).name
         command.append(value)
     return " ".join(command)

@@ -60,6 +60,8 @@ def export_onnx(enhancer: BloomEnhancer, folder: str | Path, int8: bool = False)
     1600
     """
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; an export goes to a new folder")
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: is not empty; an export goes to a new folder")
     net = FramewiseNet(enhancer.mods.model)

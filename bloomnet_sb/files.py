@@ -1,12 +1,20 @@
 """Files that appear complete or not at all, and folders of one process only."""
 
+import errno
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from weakref import WeakValueDictionary
 
 from bloomnet_sb.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+# Those that this process holds
+_locks: WeakValueDictionary[Path, IO] = WeakValueDictionary()
 
 
 @contextmanager
@@ -66,7 +74,11 @@ def lock_folder(folder: str | Path) -> IO:
     ...     Path(lock.name).name
     '.lock'
     """
-    lock = open(Path(folder) / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 (outlives this)
+    path = (Path(folder) / ".lock").resolve()
+    # A second handle, when closed, would let go the lock of the first.
+    if path in _locks and not _locks[path].closed:
+        return _locks[path]
+    lock = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (outlives this)
     try:
         import fcntl
 
@@ -74,7 +86,10 @@ def lock_folder(folder: str | Path) -> IO:
         fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except ImportError:
         return lock
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            logger.warning("%s: the file system has no locks (%s)", folder, error.strerror)
+            return lock
         lock.seek(0)
         owner = lock.read().strip()
         lock.close()
@@ -82,4 +97,5 @@ def lock_folder(folder: str | Path) -> IO:
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()
+    _locks[path] = lock
     return lock

@@ -91,7 +91,8 @@ class BloomInterface(Pretrained):
         hparams_file : str
             Another name for hyperparams.yaml.
         savedir : str, optional
-            Where links to what was fetched go. Default: no links, and the hub's own cache.
+            Where links to what was fetched from the hub go. Default: no links, and the hub's own
+            cache.
         trust_source : bool
             Whether hyperparams.yaml may have every tag of HyperPyYAML. Those run whatever code they
             name: only for folders of people whom you trust with all that your account can do.
@@ -150,7 +151,8 @@ class BloomInterface(Pretrained):
     ) -> torch.Tensor:
         """Estimates [batch, time, sources], each of its waveform without the padding."""
         blocks = self._checked(blocks)
-        mix = mix.to(self.device)
+        check_waveforms(mix, lengths)
+        mix = mix.to(self.device).float()
         check_samples(mix, "the waveforms hold")
         if lengths is None:
             return self._estimate(mix, blocks)
@@ -337,6 +339,34 @@ def installed_names() -> list[str]:
     return sorted(path.parent.name for path in INSTALLED.glob(f"*/{HPARAMS_FILE}"))
 
 
+def check_waveforms(mix: torch.Tensor, lengths: torch.Tensor | None) -> None:
+    """Refuse what is no batch of waveforms.
+
+    Raises
+    ------
+    InputError
+        If `mix` is no tensor [batch, time] of floating point numbers, or `lengths` not [batch] of
+        shares of the time.
+
+    Example
+    -------
+    >>> check_waveforms(torch.zeros(2, 16000), torch.tensor([1.0, 0.5]))
+    """
+    if not (isinstance(mix, torch.Tensor) and mix.is_floating_point() and mix.dim() == 2):
+        found = f"{mix.dtype} {list(mix.shape)}" if hasattr(mix, "shape") else type(mix).__name__
+        raise InputError(
+            f"the waveforms are {found}, but must be a tensor [batch, time] of floating point"
+        )
+    if not mix.numel():
+        raise InputError(f"the waveforms are {list(mix.shape)}: empty")
+    if lengths is None:
+        return
+    if lengths.shape != mix.shape[:1] or not ((lengths >= 0) & (lengths <= 1)).all():
+        raise InputError(
+            f"lengths are {lengths.tolist()}, but must be {len(mix)} shares of the time, 0 to 1"
+        )
+
+
 def fetch_from(source: str, filename: str, savedir: str | None = None) -> Path:
     """A file of a pretrained folder.
 
@@ -369,21 +399,22 @@ def fetch_from(source: str, filename: str, savedir: str | None = None) -> Path:
     folder = Path(source)
     if str(source) in installed_names() and not folder.exists():
         folder = INSTALLED / source
-        source = str(folder)
     if folder.is_dir():
         if not (folder / filename).is_file():
             raise InputError(f"{source}: a pretrained folder without {filename}")
         if (folder / filename).resolve().parent != folder.resolve():
             raise InputError(f"{source}: {filename} is a link to a file outside of the folder")
-    elif folder.exists() or folder.is_absolute() or str(source).count("/") != 1:
+        return folder / filename
+    if folder.exists() or folder.is_absolute() or str(source).count("/") != 1:
         raise InputError(
             f"{source}: neither a folder, nor a name of `bloomnet list`, nor a Hugging Face id "
             "such as name/model"
         )
     try:
-        return fetch(filename, str(source), savedir=savedir)
+        # Not what another source left in savedir
+        return fetch(filename, str(source), savedir=savedir, overwrite=savedir is not None)
     except Exception as error:  # the hub's client has a dozen kinds; all mean that there is none
-        reason = str(error).strip().splitlines()[0]
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(
             f"{source}: no such folder, and {filename} could not be fetched from the Hugging Face "
             f"hub ({reason})"

@@ -1,5 +1,6 @@
 """Live enhancement from a microphone or a file: what `bloomnet live` runs."""
 
+import os
 import select
 import sys
 import time
@@ -106,7 +107,8 @@ def run_live(
     size = round(chunk_seconds * rate)
     if size < 1:
         raise InputError(f"chunk_seconds is {chunk_seconds}, but must be a sample or more")
-    stream = enhancer.stream(compiled=compiled)
+    blocks = min(policy.blocks, enhancer.num_blocks) if isinstance(policy, Fixed) else None
+    stream = enhancer.stream(blocks, compiled=compiled)
     session = _Session(BudgetedStream(stream, policy), size / rate)
     with ExitStack() as stack:
         chunks: Iterable[torch.Tensor]
@@ -234,6 +236,10 @@ def _device(kind: str, name: str | None, rate: int, size: int) -> Iterator:
         yield stream
 
 
+def _waits(terminal: int) -> bool:
+    return bool(select.select([terminal], [], [], 0)[0])
+
+
 @contextmanager
 def _keys() -> Iterator[Callable[[], str]]:
     """Give a function for the key that was pressed; "" for none, and where there is no terminal."""
@@ -247,6 +253,7 @@ def _keys() -> Iterator[Callable[[], str]]:
     before = termios.tcgetattr(terminal)
     try:
         tty.setcbreak(terminal)
-        yield lambda: sys.stdin.read(1) if select.select([sys.stdin], [], [], 0)[0] else ""
+        # Not sys.stdin.read: what it reads ahead, select does not see.
+        yield lambda: os.read(terminal, 1).decode() if _waits(terminal) else ""
     finally:
         termios.tcsetattr(terminal, termios.TCSADRAIN, before)

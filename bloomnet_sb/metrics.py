@@ -74,7 +74,7 @@ def _stoi(clean: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
         warnings.simplefilter("error", RuntimeWarning)
         try:
             return stoi(clean, signal, sample_rate)
-        except RuntimeWarning as error:
+        except (RuntimeWarning, ValueError) as error:  # that of less than a frame
             raise MetricError(str(error).splitlines()[0]) from error
 
 

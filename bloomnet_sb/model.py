@@ -76,14 +76,17 @@ class BloomNet(nn.Module):
         level_window: int | None = None,
     ):
         super().__init__()
-        stride = stride or max(kernel_size // 2, 1)
-        check_positive(num_filters=num_filters, kernel_size=kernel_size, stride=stride)
+        check_positive(num_filters=num_filters, kernel_size=kernel_size)
+        stride = max(kernel_size // 2, 1) if stride is None else stride
+        check_positive(stride=stride)
         if stride > kernel_size:
             raise InputError(f"stride is {stride}, but may be at most kernel_size, {kernel_size}")
         if separator.num_filters != num_filters:
             raise InputError(
                 f"num_filters is {num_filters}, but the separator takes {separator.num_filters}"
             )
+        if level_window is not None and not level_norm:
+            raise InputError(f"level_window is {level_window}, but there is no level_norm")
         self.encoder = Encoder(num_filters, kernel_size, stride, encoder_activation, pad_input)
         self.level_norm = LevelNorm(separator.causal, level_window) if level_norm else None
         self.separator = separator
@@ -242,8 +245,9 @@ class BloomNet(nn.Module):
 
     def fingerprint(self) -> str:
         """A name for this network and its weights, of 32 hexadecimal digits."""
-        level = self.level_norm and self.level_norm.window
-        digest = hashlib.sha256(repr((self, level)).encode())
+        digest = hashlib.sha256()
+        for name, module in self.named_modules():
+            digest.update(repr((name, type(module).__name__, _settings(module))).encode())
         for tensor in self.state_dict().values():
             digest.update(tensor.cpu().contiguous().numpy())
         return digest.hexdigest()[:32]
@@ -357,3 +361,14 @@ class Decoder(nn.Module):
         )
         signals = signals.view(batch, sources, -1)
         return F.pad(signals, (0, length - signals.shape[-1])).transpose(1, 2)
+
+
+def _settings(module: nn.Module) -> list[tuple[str, object]]:
+    """What a module does beside its parts and weights: its numbers, names and functions."""
+    plain = (bool, int, float, str, tuple, type(None))
+    settings = {name: value for name, value in vars(module).items() if name[0] != "_"}
+    settings.pop("training")
+    return sorted(
+        (name, value if isinstance(value, plain) else getattr(value, "__name__", None))
+        for name, value in settings.items()
+    )

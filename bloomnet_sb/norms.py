@@ -260,7 +260,7 @@ class LevelNorm(nn.Module):
             # The norm of [batch, filters * frames] is one pass where a mean of squares is two.
             norm = torch.linalg.vector_norm(features.float().flatten(1), dim=1)
             level = norm[:, None, None] / features[0].numel() ** 0.5
-        return features / level.to(features.dtype).clamp(min=torch.finfo(torch.float32).tiny)
+        return features / level.to(features.dtype).clamp(min=torch.finfo(features.dtype).tiny)
 
 
 NORMS = {

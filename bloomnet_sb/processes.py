@@ -1,6 +1,5 @@
 """What worker processes have in common."""
 
-import multiprocessing
 import os
 import threading
 import time
@@ -14,6 +13,7 @@ def end_with_parent() -> None:
     Example
     -------
     >>> from concurrent.futures import ProcessPoolExecutor
+    >>> import multiprocessing
     >>> context = multiprocessing.get_context("spawn")
     >>> with ProcessPoolExecutor(1, context, initializer=end_with_parent) as pool:
     ...     pool.submit(max, 1, 2).result()
@@ -23,8 +23,9 @@ def end_with_parent() -> None:
 
 
 def _wait_for_parent() -> None:
-    parent = multiprocessing.parent_process()
-    # Not parent.join(): processes forked later hold the other end of the pipe that it waits for.
-    while parent is not None and os.getppid() == parent.pid:
+    # Not multiprocessing.parent_process(): processes forked later hold the pipe by which its join()
+    # waits, and a fork server's child has another parent, which ends when the one it serves does.
+    parent = os.getppid()
+    while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -131,7 +131,7 @@ class ResilientBrain(sb.core.Brain):
         super().__init__(*args, **kwargs)
         self.stop_signals = StopSignals()
         self._saved_at = time.monotonic()
-        self._statistics: list[torch.Tensor] = []
+        self._statistics: dict[str, torch.Tensor] = {}
 
     @property
     def checkpoint_meta(self) -> dict:
@@ -159,13 +159,15 @@ class ResilientBrain(sb.core.Brain):
 
     def on_fit_batch_start(self, batch, should_step: bool) -> None:
         """Remember the statistics that the forward pass will update."""
-        self._statistics = [buffer.clone() for buffer in self.modules.buffers()]
+        self._statistics = {name: buffer.clone() for name, buffer in self.modules.named_buffers()}
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step: bool) -> None:
         """Undo what a bad batch did to them."""
         if not torch.isfinite(loss):
-            for buffer, before in zip(self.modules.buffers(), self._statistics, strict=True):
-                buffer.copy_(before)
+            for name, buffer in self.modules.named_buffers():
+                # A table that has grown with the batch is no statistic.
+                if buffer.shape == self._statistics[name].shape:
+                    buffer.copy_(self._statistics[name])
 
     def check_loss_isfinite(self, loss: torch.Tensor) -> None:
         """Count a loss that is not finite.

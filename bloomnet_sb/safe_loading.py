@@ -104,7 +104,9 @@ def load_pretrained(hparams_path: Path, weights_path: Path) -> dict:
     """
     with _limited_size():
         planned = _built(hparams_path)["modules"]["model"]
-    if (planned.separator.reach or 0) > MOST_REACH:
+    # Also that of a norm over all time; its separator has no `reach`.
+    layers = [layer for layer in planned.separator.modules() if isinstance(layer, nn.Conv1d)]
+    if sum((layer.kernel_size[0] - 1) * layer.dilation[0] for layer in layers) > MOST_REACH:
         raise InputError(f"{hparams_path}: a network that looks back more than {MOST_REACH} frames")
     _check_weights(planned, weights_path)
     hparams = _built(hparams_path)

@@ -214,6 +214,8 @@ def _whole_stage(name: str, first: int, num_blocks: int, settings: StageSettings
 
 
 def _settings(name: str, settings: dict) -> StageSettings:
+    if not isinstance(settings, dict):
+        raise InputError(f"{name} is {settings!r}, but must have epochs and lr")
     try:
         return StageSettings(**settings)
     except TypeError:

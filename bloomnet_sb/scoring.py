@@ -8,6 +8,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 import numpy as np
 import torch
 
+from bloomnet_sb.errors import InputError
 from bloomnet_sb.losses import level_difference_db, negative_si_sdr
 from bloomnet_sb.metrics import perceptual_scores
 from bloomnet_sb.processes import end_with_parent
@@ -72,7 +73,17 @@ class DepthScores:
             The estimates [blocks, 1, time, sources].
         noise : str, optional
             The name of the noise in it.
+
+        Raises
+        ------
+        InputError
+            For a batch of several.
         """
+        if len(mix) != 1:
+            raise InputError(
+                f"a batch of {len(mix)} test mixtures, but they are scored one at a time: the "
+                "batch_size of eval_dataloader_opts must be 1"
+            )
         if self._pool is None:
             self._pool = ProcessPoolExecutor(os.cpu_count(), initializer=end_with_parent)
         unprocessed = mix[None, ..., None].expand(1, -1, -1, target.shape[-1])

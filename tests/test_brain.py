@@ -1,17 +1,21 @@
 import copy
+import math
 
 import pytest
 import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.epoch_loop import EpochCounter
+from torch import nn
 from torch.utils.data import SequentialSampler
 
 from bloomnet_sb.brain import BlockwiseBrain
 from bloomnet_sb.checkpointer import AtomicCheckpointer
 from bloomnet_sb.errors import InputError
 from bloomnet_sb.losses import best_order, in_order, negative_si_sdr, training_loss
+from bloomnet_sb.model import BloomNet
 from bloomnet_sb.schedule import BlockwiseSchedule
+from bloomnet_sb.separators import SepFormerSeparator
 from tests.conftest import make_model
 
 SETTINGS = {"epochs": 1, "lr": 1e-2, "segment_seconds": 0.1}
@@ -276,3 +280,43 @@ def test_too_many_of_them_are_an_error(make_brain, monkeypatch):
     )
     with pytest.raises(InputError, match="not finite in 2 updates of an epoch"):
         run(brain)
+
+
+def test_dropout_works_in_the_parts_that_are_trained(make_brain):
+    separator = SepFormerSeparator(num_filters=16, num_blocks=2, dropout=0.5)
+    model = BloomNet(separator, num_filters=16)
+    brain = make_brain(model)
+    first, *_, last = brain.schedule.stages
+    for stage, on in ((first, {"block1"}), (last, {"block1", "block2"})):
+        brain._enter_stage(stage)
+        model.train()
+        brain.on_fit_batch_start(None, True)
+        for name in ("block1", "block2"):
+            dropouts = [part for part in model.part(name).modules() if type(part) is nn.Dropout]
+            assert dropouts
+            assert {part.training for part in dropouts} == {name in on}
+
+
+def test_a_validation_without_a_finite_loss_is_not_the_best(make_brain):
+    brain = make_brain(make_model(), kind="joint", epochs=3)
+    evaluated = BlockwiseBrain.compute_objectives
+
+    def spoilt(brain, predictions, batch, stage):
+        loss = evaluated(brain, predictions, batch, stage)
+        if stage == sb.Stage.VALID and brain.hparams.epoch_counter.current == 2:
+            brain.valid_products[-1] += torch.nan
+            return loss * torch.nan
+        return loss
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BlockwiseBrain, "compute_objectives", spoilt)
+        run(brain)
+    best = brain.checkpointer.find_checkpoint(min_key="loss")
+    assert math.isfinite(best.meta["loss"])
+
+
+def test_several_test_mixtures_at_a_time_are_refused(make_brain):
+    brain = make_brain(make_model(), kind="joint", epochs=1)
+    run(brain)
+    with pytest.raises(InputError, match="a batch of 2 test mixtures"):
+        brain.evaluate(Mixtures(), test_loader_kwargs={"batch_size": 2, "collate_fn": PaddedBatch})

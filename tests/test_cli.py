@@ -189,3 +189,43 @@ def test_files_without_a_place_to_go(pretrained):
     result = bloomnet("enhance", NOISY[0], "--source", pretrained)
     assert result.returncode == 2
     assert "error: enhance takes" in result.stderr
+
+
+def test_nothing_is_written_over_an_input_or_over_another_result(pretrained, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shutil.copy(NOISY[0], tmp_path / name / "x.flac")
+    before = (tmp_path / "a" / "x.flac").read_bytes()
+    a, b, out = (tmp_path / name for name in ("a", "b", "out"))
+    for paths, message in (
+        ((a, b, out), "would be the result of both"),
+        ((a, a), "where the files are"),
+        ((a / "x.flac", a), "is an input"),
+        ((a / "x.flac", a / "x.flac"), "is an input"),
+    ):
+        result = bloomnet("enhance", *paths, "--source", pretrained)
+        assert result.returncode == 2, result.stderr
+        assert message in result.stderr.splitlines()[-1]
+    assert (a / "x.flac").read_bytes() == before
+    assert not out.exists()
+
+
+def test_results_below_the_inputs_are_no_inputs(pretrained, tmp_path):
+    shutil.copy(NOISY[0], tmp_path / "x.flac")
+    for told in ("1 files enhanced, 0 had been before", "0 files enhanced, 1 had been before"):
+        result = bloomnet("enhance", tmp_path, tmp_path / "out", "--source", pretrained)
+        assert told in result.stdout
+    assert [path.name for path in (tmp_path / "out").rglob("*.flac")] == ["x.flac"]
+
+
+@pytest.mark.parametrize("name", ["OUT.WAV", "out.mp3"])
+def test_any_format_of_one_file(name, pretrained, tmp_path):
+    result = bloomnet("enhance", NOISY[0], tmp_path / name, "--source", pretrained)
+    assert result.returncode == 0, result.stderr
+    assert sf.info(str(tmp_path / name)).frames == sf.info(str(NOISY[0])).frames
+
+
+def test_the_cost_of_a_separator(two_source_folder):
+    result = bloomnet("info", "--source", two_source_folder)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("\n| ") >= 3

@@ -10,6 +10,7 @@ import soundfile as sf
 import torch
 from safetensors.torch import load_file
 
+from bloomnet_sb.experiment import _shared_command
 from bloomnet_sb.inference import BloomEnhancer, BloomSeparator
 from tests.conftest import RECIPE, SAMPLES, run_python, run_recipe, tiny_arguments
 
@@ -200,3 +201,10 @@ def test_a_bad_file_met_while_training_is_named(tmp_path, fault):
     assert str(corpus) in line
     assert ("NaN" in line) == (fault == "nan")
     assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_a_card_names_no_path_of_this_machine():
+    argv = ["/home/me/mini.yaml", "--data_folder=/home/me/data", "--output_folder", "/tmp/out"]
+    assert _shared_command([*argv, "--lr=1e-3"]) == (
+        "python train.py mini.yaml --data_folder=DIR --output_folder DIR --lr=1e-3"
+    )

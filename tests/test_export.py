@@ -133,3 +133,9 @@ def test_a_network_that_cannot_stream(tmp_path):
     with pytest.raises(InputError, match="causal Conv-TasNet"):
         export_onnx(interface(SMALL_MODELS["gLN"]), tmp_path / "out")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file: is a file"):
+        export_onnx(ENHANCERS["causal BN"], tmp_path / "file")

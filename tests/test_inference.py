@@ -349,3 +349,35 @@ def test_many_channels_are_those_one_by_one(name, noisy, tmp_path):
         sf.write(tmp_path / "one.wav", channels[:, number].numpy(), 16000, subtype="FLOAT")
         alone = enhancer.enhance_file(tmp_path / "one.wav")
         torch.testing.assert_close(together[:, number], alone, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("mix", "lengths", "message"),
+    [
+        (torch.zeros(400), None, r"torch.float32 \[400\]"),
+        (torch.zeros(1, 400).short(), None, r"torch.int16 \[1, 400\]"),
+        (np.zeros((1, 400)), None, r"float64 \[1, 400\]"),
+        (None, None, "NoneType"),
+        (torch.zeros(0, 400), None, "empty"),
+        (torch.zeros(2, 400), torch.ones(3), "must be 2 shares"),
+        (torch.zeros(2, 400), torch.tensor([1.0, 2.0]), "must be 2 shares"),
+    ],
+)
+def test_what_is_no_batch_of_waveforms(mix, lengths, message):
+    enhancer = BloomEnhancer({"model": make_model()}, {"sample_rate": 16000})
+    with pytest.raises(InputError, match=message):
+        enhancer.enhance_batch(mix, lengths)
+
+
+def test_double_precision_is_taken_as_single():
+    enhancer = BloomEnhancer({"model": make_model()}, {"sample_rate": 16000})
+    mix = torch.randn(1, 400)
+    assert torch.equal(enhancer.enhance_batch(mix.double()), enhancer.enhance_batch(mix))
+
+
+def test_a_savedir_of_another_source_is_not_taken(tmp_path):
+    sizes = [
+        BloomEnhancer.from_hparams(source=name, savedir=str(tmp_path)).mods.model.num_parameters()
+        for name in ("convtasnet-16k", "convtasnet-causal-16k")
+    ]
+    assert sizes[0] != sizes[1]

@@ -178,3 +178,45 @@ def test_wrong_separator(sizes, message):
 def test_wrong_network(options, message):
     with pytest.raises(InputError, match=message):
         BloomNet(ConvTasNetSeparator(num_filters=16), **{"num_filters": 16, **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "others"),
+    [
+        ({"mask_activation": "relu"}, {}),
+        ({"norm": "cLN", "causal": True}, {"norm": "cLN", "causal": True, "norm_eps": 1e-3}),
+        ({"norm": "BN"}, {"norm": "BN", "causal": True}),
+    ],
+)
+def test_the_fingerprint_is_of_the_settings_too(options, others):
+    def network(**options):
+        torch.manual_seed(0)
+        return BloomNet(ConvTasNetSeparator(16, 8, 12, 3, 2, 2, **options), 16)
+
+    assert network(**options).fingerprint() == network(**options).fingerprint()
+    assert network(**options).fingerprint() != network(**others).fingerprint()
+
+
+def test_the_fingerprint_is_of_the_stride_and_the_weights_too():
+    torch.manual_seed(0)
+    one = make_model()
+    other = copy.deepcopy(one)
+    assert one.fingerprint() == other.eval().fingerprint()
+    other.encoder.stride += 1
+    assert one.fingerprint() != other.fingerprint()
+    other = copy.deepcopy(one)
+    next(other.parameters()).data[0] += 1
+    assert one.fingerprint() != other.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stride": 0}, "stride is 0"),
+        ({"kernel_size": "16"}, "kernel_size is '16'"),
+        ({"level_norm": False, "level_window": 9}, "level_window is 9, but there is no level_norm"),
+    ],
+)
+def test_options_that_cannot_be(options, message):
+    with pytest.raises(InputError, match=message):
+        BloomNet(ConvTasNetSeparator(16, 8, 12, 3, 2, 2), 16, **options)

@@ -38,3 +38,9 @@ def test_unknown_norm_is_refused():
 def test_wrong_windows_of_the_level(options):
     with pytest.raises(InputError, match="the level's window is"):
         LevelNorm(*options)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_silence_stays_silent_in_every_precision(causal, dtype):
+    assert not LevelNorm(causal)(torch.zeros(1, 4, 9, dtype=dtype)).any()

@@ -93,6 +93,10 @@ WRONG = {
     "a network of huge layers": ("hidden_channels: 12", "hidden_channels: 999999999999"),
     "a network of large layers": ("hidden_channels: 12", "hidden_channels: 999999"),
     "a reach without end": ("layers_per_block: 2", "layers_per_block: 30"),
+    "a reach without end behind a norm over time": (
+        "layers_per_block: 2",
+        "layers_per_block: 30\n    norm: cgLN\n    causal: true",
+    ),
     "a digit too many": ("num_filters: 16\n  k", f"num_filters: {'9' * 5000}\n  k"),
     "text for a number": ("num_filters: 16\n  k", "num_filters: many\n  k"),
     "a list for a number": ("kernel_size: 16", "kernel_size: [16]"),

@@ -67,6 +67,7 @@ def test_one_cycle_rises_and_falls():
     [
         ({"kind": "sequential"}, "'sequential'.*blockwise, e2e, joint"),
         ({"block": {"epochs": 1, "rate": 1}}, "block has epochs, rate, but takes"),
+        ({"block": None}, "block is None, but must have epochs and lr"),
         ({"block": {**SETTINGS, "epochs": -1}}, "block: epochs is -1"),
         ({"finetune": {**SETTINGS, "lr": 0}}, "finetune: lr is 0"),
         ({"finetune": {**SETTINGS, "lr_schedule": "step"}}, "'step'.*constant, one_cycle"),

@@ -81,3 +81,11 @@ def test_dnsmos_does_not_follow_the_level():
     quiet, loud = scores.summary()
     assert quiet["dnsmos"] == pytest.approx(loud["dnsmos"], abs=1e-3)
     assert 1 < loud["dnsmos"] < 5
+
+
+def test_a_mixture_too_short_for_a_metric_is_named_and_left_out():
+    scores = DepthScores([1], 16000, with_dnsmos=False)
+    noise = torch.randn(2, 300)
+    scores.add("short", noise[:1], noise[1:, :, None], noise[None, 1:, :, None])
+    assert scores.summary()[1]["stoi"] is None
+    assert any("short" in line and "STOI" in line for line in scores.failures), scores.failures

@@ -43,6 +43,28 @@ class Clip(NamedTuple):
         return self.name
 
 
+def audio_files(folder: Path) -> list[Path]:
+    """The audio files in a folder and in those below it, in order of name.
+
+    Example
+    -------
+    >>> [path.name for path in audio_files(Path("tests/samples/demo"))][:2]
+    ['clean_0dB.flac', 'clean_5dB.flac']
+    """
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
+
+
+def can_be_written(path: Path) -> bool:
+    """Whether a path has a suffix of a format that soundfile writes.
+
+    Example
+    -------
+    >>> can_be_written(Path("clean.WAV")), can_be_written(Path("clean"))
+    (True, False)
+    """
+    return path.suffix[1:].upper() in sf.available_formats()
+
+
 def audio_info(path: str | Path) -> sf._SoundFileInfo:
     """Read the header of an audio file.
 
@@ -179,12 +201,12 @@ def writing(
     1000
     """
     path = Path(path)
-    extension = path.suffix[1:].upper()
-    if extension not in sf.available_formats():
+    if not can_be_written(path):
         kinds = ", ".join(f".{name.lower()}" for name in sf.available_formats())
         raise InputError(
             f"{path}: cannot write {path.suffix or 'a file without suffix'}, but one of {kinds}"
         )
+    extension = path.suffix[1:].upper()
     if extension == "OGG" and (like.samplerate > 200_000 or channels > 255):
         # libsndfile, with what Vorbis cannot hold, ends the process by a segmentation fault.
         raise InputError(

@@ -80,8 +80,8 @@ class Augmentation:
     ):
         check_positive(sample_rate=sample_rate, most_noises=most_noises)
         for name, speeds in (("speech_speeds", speech_speeds), ("noise_speeds", noise_speeds)):
-            if not speeds or min(speeds) <= 0:
-                raise InputError(f"{name} is {list(speeds)}, but must be percentages above 0")
+            if not speeds or min(speeds) <= 0 or any(int(speed) != speed for speed in speeds):
+                raise InputError(f"{name} is {list(speeds)}, but must be whole percentages above 0")
         for name, gain_db in (("eq_db", eq_db), ("noise_eq_db", noise_eq_db)):
             if gain_db < 0:
                 raise InputError(f"{name} is {gain_db}, but must be 0 or more")

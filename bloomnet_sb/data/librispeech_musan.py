@@ -5,6 +5,7 @@ import hashlib
 from pathlib import Path
 
 from bloomnet_sb.data.manifests import (
+    by_stem,
     corpus_root,
     find_audio,
     mono_info,
@@ -79,15 +80,16 @@ def prepare_librispeech_musan(
         else:
             spoken = _spoken(root, part, sample_rate)
         write_manifest(save_folder, f"speech_{split}", spoken)
-        noises = {file.stem: _entry(root, file, sample_rate) for file in noise[split]}
+        files = by_stem(noise[split])
+        noises = {name: _entry(root, file, sample_rate) for name, file in files.items()}
         write_manifest(save_folder, f"noise_{split}", noises)
 
 
 def _spoken(root: Path, part: str, sample_rate: int) -> dict[str, dict]:
     # LibriSpeech's names are speaker-chapter-utterance.
     return {
-        file.stem: _entry(root, file, sample_rate) | {"spk_id": file.stem.split("-")[0]}
-        for file in _find_audio(root, f"LibriSpeech/{part}")
+        name: _entry(root, file, sample_rate) | {"spk_id": name.split("-")[0]}
+        for name, file in by_stem(_find_audio(root, f"LibriSpeech/{part}")).items()
     }
 
 

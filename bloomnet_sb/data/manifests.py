@@ -3,12 +3,13 @@
 import json
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import soundfile as sf
 from speechbrain.dataio.dataio import load_data_json
 
-from bloomnet_sb.data.audio import AUDIO_SUFFIXES, audio_info
+from bloomnet_sb.data.audio import AUDIO_SUFFIXES, audio_files, audio_info
 from bloomnet_sb.errors import InputError
 from bloomnet_sb.files import written_whole
 
@@ -71,7 +72,7 @@ def find_audio(root: Path, folder: str, origin: str) -> list[Path]:
     """
     if not (root / folder).is_dir():
         raise InputError(f"data_folder {root} has no folder {folder} ({origin})")
-    files = sorted(path for path in (root / folder).rglob("*") if path.suffix in AUDIO_SUFFIXES)
+    files = audio_files(root / folder)
     if not files:
         accepted = ", ".join(AUDIO_SUFFIXES)
         raise InputError(f"{root / folder} holds no {accepted} file ({origin})")
@@ -112,15 +113,36 @@ def mono_info(path: Path, sample_rate: int) -> sf._SoundFileInfo:
     return info
 
 
+def by_stem(files: Iterable[Path]) -> dict[str, Path]:
+    """Files by their names without suffix, which are their ids in a manifest.
+
+    Raises
+    ------
+    InputError
+        If two have one name.
+
+    Example
+    -------
+    >>> list(by_stem([Path("musan/rain.wav")]))
+    ['rain']
+    """
+    found: dict[str, Path] = {}
+    for file in files:
+        if found.setdefault(file.stem, file) != file:
+            raise InputError(f"{file}: has the name of {found[file.stem]}; names are ids")
+    return found
+
+
 def path_in_manifest(root: Path, path: Path) -> str:
-    """A path as a manifest has it: {data_root} stands for the corpus.
+    """A path as a manifest has it: {data_root} stands for the corpus, braces are doubled.
 
     Example
     -------
     >>> path_in_manifest(Path("/corpora"), Path("/corpora/musan/noise.wav"))
     '{data_root}/musan/noise.wav'
     """
-    return f"{{data_root}}/{path.relative_to(root).as_posix()}"
+    place = path.relative_to(root).as_posix()
+    return "{data_root}/" + place.replace("{", "{{").replace("}", "}}")
 
 
 def write_manifest(save_folder: str | Path, name: str, manifest: dict[str, dict]) -> None:

@@ -78,7 +78,7 @@ class ConvTasNetSeparator(Separator):
         skip_channels: int | None = None,
     ):
         super().__init__(num_filters, num_sources, causal)
-        dilation_cycle = dilation_cycle or layers_per_block
+        dilation_cycle = layers_per_block if dilation_cycle is None else dilation_cycle
         check_positive(
             num_filters=num_filters,
             bottleneck_channels=bottleneck_channels,

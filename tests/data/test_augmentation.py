@@ -136,6 +136,7 @@ def test_only_the_mixture_is_clipped():
     [
         ({"speech_speeds": []}, "speech_speeds is"),
         ({"noise_speeds": [0, 100]}, "noise_speeds is"),
+        ({"speech_speeds": [97.5]}, "speech_speeds is"),
         ({"most_noises": 0}, "most_noises is 0"),
         ({"eq_db": -1}, "eq_db is -1"),
         ({"noise_eq_db": -1}, "noise_eq_db is -1"),

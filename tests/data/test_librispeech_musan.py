@@ -6,6 +6,7 @@ import pytest
 import soundfile as sf
 
 from bloomnet_sb.data import prepare_librispeech_musan
+from bloomnet_sb.data.manifests import load_manifest
 from bloomnet_sb.errors import InputError
 from tests.conftest import SAMPLES
 
@@ -121,3 +122,22 @@ def test_unusable_files_are_named_and_no_manifest_is_left(corpus, tmp_path):
 
 def test_skip_prep_writes_nothing(tmp_path):
     assert manifests("nowhere", tmp_path, skip_prep=True) == {}
+
+
+@pytest.mark.parametrize(
+    "name", [f"{NOISE}/b/noise-free-sound-0001.wav", f"{SPEECH}/9/train-clean-100.flac"]
+)
+def test_two_files_of_one_name_are_refused(corpus, tmp_path, name):
+    (corpus / name).parent.mkdir()
+    shutil.copy(corpus / NOISE / "noise-free-sound-0001.wav", corpus / name)
+    # Into one split, whatever their folder
+    with pytest.raises(InputError, match="names are ids"):
+        manifests(corpus, tmp_path / "out")
+
+
+def test_capitals_and_braces_in_names(corpus, tmp_path):
+    (corpus / NOISE / "noise-free-sound-0001.wav").rename(corpus / NOISE / "noise{1}.WAV")
+    written = manifests(corpus, tmp_path / "out")
+    split = noise_splits(written)["noise{1}"]
+    found = load_manifest(tmp_path / "out", str(corpus), f"noise_{split}")
+    assert found["noise{1}"]["wav"] == f"{corpus}/{NOISE}/noise{{1}}.WAV"
