@@ -18,6 +18,9 @@ from bloomnet_sb.separators.conv_tasnet import ConvLayer, ConvTasNetSeparator
 # The most frames in one call; memory is for this many.
 MOST_FRAMES = 256
 
+# In place of a norm's scale of 0, by which nothing can be divided
+BLANK = 1e-12
+
 
 class Past:
     """The last frames that a layer saw, and room for those to come.
@@ -295,9 +298,9 @@ def _layer(layer: ConvLayer, offset: torch.Tensor) -> tuple[Layer, torch.Tensor]
     taps = depthwise.weight.detach().squeeze(1)
     weight, bias = _pointwise(expand)
     last_weight, last_bias = _pointwise(reduce, last_scale, last_shift)
-    # Frames before the first are zeros after the norm.
-    tiny = torch.finfo(torch.float32).tiny
-    before = -shift / torch.where(scale == 0, tiny, scale)
+    # Frames before the first are zeros after the norm, also where it blanks a channel.
+    scale = torch.where(scale == 0, BLANK, scale)
+    before = -shift / scale
     folded = Layer(
         expand=weight.t().contiguous(),
         expand_bias=bias + weight @ offset.expand(weight.shape[1]),

@@ -1,8 +1,11 @@
 import pytest
 import torch
+from torch import nn
 
 from bloomnet_sb.errors import InputError
 from bloomnet_sb.framewise import MOST_FRAMES, FramewiseNet, Past
+from bloomnet_sb.inference import BloomEnhancer
+from bloomnet_sb.norms import BatchNorm
 from tests.conftest import make_model
 from tests.test_inference import SMALL_MODELS
 
@@ -50,3 +53,16 @@ def test_networks_that_cannot_stream(overrides, message):
 def test_a_network_in_training():
     with pytest.raises(InputError, match="in evaluation mode"):
         FramewiseNet(make_model(norm="BN", causal=True).train())
+
+
+def test_a_channel_that_a_norm_blanks():
+    model = make_model(norm="BN", causal=True)
+    norms = [part for part in model.separator.blocks[0].modules() if isinstance(part, BatchNorm)]
+    for norm in norms:
+        nn.init.zeros_(norm.weight[:1])
+        nn.init.constant_(norm.bias[:1], 10.0)
+    enhancer = BloomEnhancer({"model": model}, {"sample_rate": 16000})
+    mix = 0.1 * torch.randn(800)
+    stream = enhancer.stream()
+    streamed = torch.cat([stream.process(mix), stream.flush()])
+    torch.testing.assert_close(streamed, enhancer.enhance_batch(mix[None])[0], atol=1e-4, rtol=0)
