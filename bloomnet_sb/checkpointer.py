@@ -89,7 +89,9 @@ class AtomicCheckpointer(Checkpointer):
         for file in staged.path.iterdir():
             with open(file, "rb") as written:
                 os.fsync(written.fileno())
-        path = super()._new_checkpoint_dirpath()
+        path = self._place
+        if path.exists():
+            shutil.rmtree(path)  # a checkpoint of the same name
         staged.path.rename(path)
         paramfiles = {name: path / file.name for name, file in staged.paramfiles.items()}
         return Checkpoint(path, staged.meta, paramfiles)
@@ -101,6 +103,11 @@ class AtomicCheckpointer(Checkpointer):
         self._save_checkpoint_metafile(staged.path / METAFNAME, staged.meta)
 
     def _new_checkpoint_dirpath(self) -> Path:
+        self._place = super()._new_checkpoint_dirpath()
+        return self.checkpoints_dir / STAGING
+
+    def _custom_checkpoint_dirpath(self, name: str) -> Path:
+        self._place = super()._custom_checkpoint_dirpath(name)
         return self.checkpoints_dir / STAGING
 
     def _remove_leftovers(self) -> None:

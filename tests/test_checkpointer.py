@@ -104,3 +104,15 @@ def test_one_of_an_older_version_is_loaded(tmp_path):
     (old.path / checkpoints.METAFNAME).write_text(meta[:start] + meta[end:])
     restarted, _ = make(tmp_path)
     assert restarted.recover_if_possible().path == old.path
+
+
+def test_one_with_a_name_keeps_it_and_is_replaced(tmp_path):
+    checkpointer, model = make(tmp_path)
+    for value in (1.0, 2.0):
+        model.weight.data.fill_(value)
+        saved = checkpointer.save_checkpoint(name="best")
+        assert saved.path == tmp_path / "CKPT+best"
+    restarted, restored = make(tmp_path)
+    restarted.recover_if_possible()
+    assert (restored.weight == 2).all()
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["CKPT+best"]
