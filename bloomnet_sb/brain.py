@@ -13,6 +13,7 @@ from speechbrain.utils.logger import get_logger
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from bloomnet_sb import perceptual
 from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
 from bloomnet_sb.errors import InputError
 from bloomnet_sb.losses import best_order, in_order, negative_si_sdr, training_loss
@@ -33,7 +34,12 @@ class BlockwiseBrain(ResilientBrain):
 
     Takes the arguments of `speechbrain.core.Brain`; `modules` holds the network as "model", and
     `hparams` the entries schedule, epoch_counter, train_logger, use_tensorboard, output_folder,
-    sample_rate, level_weight, spectral_weight and with_dnsmos.
+    sample_rate, level_weight, spectral_weight, pesq_weight and with_dnsmos.
+
+    Raises
+    ------
+    InputError
+        If PESQ is to be trained on at another rate than its own.
 
     Example
     -------
@@ -42,6 +48,11 @@ class BlockwiseBrain(ResilientBrain):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        if self.hparams.pesq_weight and self.hparams.sample_rate != perceptual.SAMPLE_RATE:
+            raise InputError(
+                f"pesq_weight is {self.hparams.pesq_weight} with a sample_rate of "
+                f"{self.hparams.sample_rate}, but PESQ is trained on at {perceptual.SAMPLE_RATE} Hz"
+            )
         self.model = self.modules["model"]
         self.frozen = []
         self.schedule = self.hparams.schedule
@@ -179,7 +190,11 @@ class BlockwiseBrain(ResilientBrain):
         if stage == sb.Stage.TEST:
             self.scores.add(batch.id[0], batch.mix.data, target, estimates, batch.noise[0] or None)
         return training_loss(
-            estimates, target, self.hparams.level_weight, self.hparams.spectral_weight
+            estimates,
+            target,
+            self.hparams.level_weight,
+            self.hparams.spectral_weight,
+            self.hparams.pesq_weight,
         )
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step: bool) -> None:

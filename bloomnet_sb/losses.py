@@ -5,6 +5,8 @@ from itertools import permutations
 import torch
 from speechbrain.nnet.losses import cal_si_snr
 
+from bloomnet_sb.perceptual import pesq_mos
+
 SPECTRUM_SAMPLES = 512
 
 
@@ -170,6 +172,7 @@ def training_loss(
     target: torch.Tensor,
     level_weight: float,
     spectral_weight: float = 0.0,
+    pesq_weight: float = 0.0,
 ) -> torch.Tensor:
     """Mean over depths, mixtures and sources of the negative SI-SDR and the terms beside it.
 
@@ -183,6 +186,8 @@ def training_loss(
         Weight of the squared level difference, in 1/dB.
     spectral_weight : float
         Weight of the `spectral_error_db`.
+    pesq_weight : float
+        Weight of the negative `perceptual.pesq_mos`, in dB for a point of PESQ; for 16 kHz.
 
     Returns
     -------
@@ -200,4 +205,6 @@ def training_loss(
     loss = negative_si_sdr(estimates, target) + level_weight * level.square()
     if spectral_weight:
         loss = loss + spectral_weight * spectral_error_db(estimates, target)
+    if pesq_weight:
+        loss = loss - pesq_weight * pesq_mos(estimates, target)
     return loss.mean()

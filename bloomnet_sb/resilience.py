@@ -42,12 +42,26 @@ class StopSignals:
 
     @contextmanager
     def caught(self) -> Iterator[None]:
-        """While this lasts, the signals come here; they are as before afterwards."""
+        """While this lasts, the signals come here; they are as before afterwards.
+
+        After a signal, every exception is its consequence: a library caught the `Stopped` and
+        raised an error of its own, or the signal went to the whole process group and ended the
+        loader's workers too.
+
+        Raises
+        ------
+        Stopped
+            If an exception passes after a signal.
+        """
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         for number in before:
             signal.signal(number, self._receive)
         try:
             yield
+        except Exception as error:
+            if self.received is None or isinstance(error, Stopped):
+                raise
+            raise stopped_by(self.received) from error
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -153,8 +167,6 @@ class ResilientBrain(sb.core.Brain):
         except (RuntimeError, OSError, EOFError):
             # torch raises anew, wherever the program is by then, for every other worker that dies.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            # A signal to the whole process group ends the loader's workers too.
-            self._stop_if(self.stop_signals.received)
             raise
 
     def on_fit_batch_start(self, batch, should_step: bool) -> None:

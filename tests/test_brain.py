@@ -54,6 +54,7 @@ def make_brain(tmp_path):
             "sample_rate": 16000,
             "level_weight": 0.01,
             "spectral_weight": 0.0,
+            "pesq_weight": 0.0,
             "with_dnsmos": False,
         }
         return BlockwiseBrain(

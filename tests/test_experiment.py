@@ -96,6 +96,7 @@ def test_starting_from_a_network(pretrained, tmp_path):
         training="joint",
         start_from=pretrained,
         spectral_weight=1.0,
+        pesq_weight=1.0,
         end_to_end_lr=1e-9,
         end_to_end_segment_seconds=0.5,
     )
@@ -118,6 +119,18 @@ def test_a_start_that_cannot_be(tmp_path, options, message):
     assert result.returncode == 2
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert message in line
+
+
+def test_pesq_is_of_16_khz(librimix_folder, tmp_path):
+    result = run_recipe(
+        tmp_path,
+        hparams="libri2mix.yaml",
+        data_folder=librimix_folder,
+        train_split="train-100",
+        pesq_weight=1.0,
+    )
+    assert result.returncode == 2
+    assert "error: pesq_weight is 1.0 with a sample_rate of 8000, but" in result.stderr
 
 
 def test_bfloat16(tmp_path):
