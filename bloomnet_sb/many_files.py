@@ -2,12 +2,13 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -88,8 +89,7 @@ def enhance_many(
     Raises
     ------
     InputError
-        If the network cannot be loaded or has not so many blocks, the report cannot be written, or
-        a process died.
+        If the network cannot be loaded or has not so many blocks, or the report cannot be written.
 
     Example
     -------
@@ -139,21 +139,35 @@ def _results(
         for batch in batches:
             yield from zip(batch, _enhance(enhancer, batch, choice), strict=True)
         return
+    while batches:
+        lost = yield from _in_processes(batches, choice, processes)
+        # Batches are begun in their order: one of the first was with the process that died.
+        for job in chain.from_iterable(lost[:processes]):
+            if (yield from _in_processes([[job]], choice, 1)):
+                yield job, f"{job[0]}: a process died over it, for want of memory perhaps"
+        batches = lost[processes:]
+
+
+def _in_processes(
+    batches: list[list[Job]], choice: Choice, processes: int
+) -> Generator[tuple[Job, str | None], None, list[list[Job]]]:
+    """Each job with its error; returns the batches that are left where a process died."""
     # Started anew: a fork of a process that has run torch may hang.
     pool = ProcessPoolExecutor(
         min(processes, len(batches)), get_context("spawn"), initializer=_start_worker
     )
+    left, futures = list(batches), {}
     try:
-        futures = {pool.submit(_enhance_in_worker, batch, choice): batch for batch in batches}
+        with suppress(BrokenProcessPool):
+            for batch in batches:
+                futures[pool.submit(_enhance_in_worker, batch, choice)] = batch
         for future in as_completed(futures):
-            yield from zip(futures[future], future.result(), strict=True)
-    except BrokenProcessPool:
-        raise InputError(
-            "a process died, for want of memory perhaps; started again, with fewer --jobs, what is "
-            "done is not done again"
-        ) from None
+            if not isinstance(future.exception(), BrokenProcessPool):
+                yield from zip(futures[future], future.result(), strict=True)
+                left.remove(futures[future])
     finally:
         pool.shutdown(cancel_futures=True)
+    return left
 
 
 def _batches(jobs: list[Job]) -> list[list[Job]]:

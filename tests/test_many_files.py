@@ -104,6 +104,41 @@ def test_an_interrupted_run_keeps_what_is_done(pretrained, files, tmp_path, monk
     assert enhance_many(files, tmp_path / "out", Choice(str(pretrained))).skipped == 2
 
 
+DEADLY = """
+import os, soundfile
+
+class Deadly(soundfile.SoundFile):
+    def __init__(self, file, *arguments, **options):
+        if "deadly" in str(file):
+            os._exit(9)
+        super().__init__(file, *arguments, **options)
+
+soundfile.SoundFile = Deadly
+"""
+
+
+def test_a_file_over_which_a_process_dies_does_not_stop_the_others(
+    pretrained, files, tmp_path, monkeypatch
+):
+    """As with a file that crashes a decoder, or takes all memory."""
+    (tmp_path / "sitecustomize.py").write_text(DEADLY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    files[1][0].rename(deadly := tmp_path / "in" / "1_deadly.flac")
+    files[1] = (deadly, tmp_path / "out" / deadly.name)
+    summary = enhance_many(files, tmp_path / "out", Choice(str(pretrained)), processes=2)
+    assert summary.enhanced == 3
+    assert sorted(error.split("in/")[1].split(": ")[:2] for error in summary.errors) == [
+        ["1_deadly.flac", "a process died over it, for want of memory perhaps"],
+        ["broken.flac", "not a readable audio file (Format not recognised)"],
+    ]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("0.flac", "2.flac", "3.flac"),
+        REPORT,
+    }
+    _, lines = entries(tmp_path / "out")
+    assert sorted(line["input"] for line in lines) == sorted(str(path) for path, _ in files)
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_short_files_of_one_length_are_batched(pretrained, tmp_path, monkeypatch, processes):
     samples, rate = sf.read(SAMPLES / "demo" / "noisy_0dB.flac", dtype="float32")
