@@ -146,14 +146,14 @@ def _built(path: Path) -> dict:
         node = loader.get_single_node()
         _check_tags(node)
         hparams = loader.construct_document(node)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
     except Exception as error:  # whatever a parser or a class says to what it cannot take
-        reason = " ".join(str(error).split())[:200]
+        reason = " ".join(str(error).split())[:400]
         raise InputError(f"{path}: {reason or type(error).__name__}") from None
     modules = hparams.get("modules") if isinstance(hparams, dict) else None
     if not isinstance(modules, dict) or not isinstance(modules.get("model"), BloomNet):
         raise InputError(f"{path}: has no BloomNet as modules: model")
+    if len(modules) > 1:
+        raise InputError(f"{path}: has more modules than model")
     if type(hparams.get("sample_rate")) is not int or hparams["sample_rate"] < 1:
         raise InputError(f"{path}: sample_rate must be a whole number of hertz")
     return hparams

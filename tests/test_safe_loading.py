@@ -92,6 +92,11 @@ WRONG = {
     "a network without end": ("num_blocks: 2", "num_blocks: 999999"),
     "a network of huge layers": ("hidden_channels: 12", "hidden_channels: 999999999999"),
     "a network of large layers": ("hidden_channels: 12", "hidden_channels: 999999"),
+    "dilations of a million digits": ("layers_per_block: 2", "layers_per_block: 1000000"),
+    "layers without end": (
+        "layers_per_block: 2\n    num_blocks: 2",
+        "layers_per_block: 1000000\n    num_blocks: 1000000\n    dilation_cycle: 1",
+    ),
     "a reach without end": ("layers_per_block: 2", "layers_per_block: 30"),
     "a reach without end behind a norm over time": (
         "layers_per_block: 2",
@@ -102,6 +107,11 @@ WRONG = {
     "a list for a number": ("kernel_size: 16", "kernel_size: [16]"),
     "an argument that is not one": ("kernel_size: 16", "window: 16"),
     "text for the separator": ("separator: !new:bloomnet_sb.separators.Conv", "separator: Conv"),
+    "a network for a number": (
+        "num_filters: 16\n  k",
+        "num_filters: !new:bloomnet_sb.separators.DPRNNSeparator\n  k",
+    ),
+    "more modules": ("model: *net\n", "model: *net\n  more: 16\n"),
     "no network": ("model: *net", "model: 3"),
     "no modules": ("modules:", "others:"),
     "no sample rate": ("sample_rate: 16000", "sample_rate: fast"),

@@ -91,21 +91,23 @@ class ConvTasNetSeparator(Separator):
             skip_channels=1 if skip_channels is None else skip_channels,
         )
         self.carries = causal
-        dilations = [2 ** (n % dilation_cycle) for n in range(num_blocks * layers_per_block)]
-        if norm not in NORMS_OVER_TIME:
-            self.reach = sum((kernel_size - 1) * dilation for dilation in dilations)
         self.norm = make_norm(norm, num_filters, norm_eps, causal)
         self.bottleneck = nn.Conv1d(num_filters, bottleneck_channels, 1)
 
         self.skip_channels = skip_channels
 
         def make_layer(index: int) -> nn.Module:
-            sizes = (bottleneck_channels, hidden_channels, kernel_size, dilations[index])
+            dilation = 2 ** (index % dilation_cycle)
+            sizes = (bottleneck_channels, hidden_channels, kernel_size, dilation)
             if skip_channels is None:
                 return ConvLayer(*sizes, norm, causal, norm_eps)
             return SkipConvLayer(*sizes, norm, causal, norm_eps, skip_channels, first=index == 0)
 
-        layers = [make_layer(index) for index in range(len(dilations))]
+        num_layers = num_blocks * layers_per_block
+        layers = [make_layer(index) for index in range(num_layers)]
+        if norm not in NORMS_OVER_TIME:
+            dilations = (2 ** (index % dilation_cycle) for index in range(num_layers))
+            self.reach = sum((kernel_size - 1) * dilation for dilation in dilations)
         head = MaskHead if skip_channels is None else SkipMaskHead
         self.set_blocks(
             blocks=[
