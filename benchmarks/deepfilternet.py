@@ -16,8 +16,8 @@ import torch
 
 from bloomnet_sb import BloomEnhancer
 from bloomnet_sb.evaluation import corpus_test_set, score
-from bloomnet_sb.interface import installed_names
 from bloomnet_sb.scoring import DepthScores
+from bloomnet_sb.sources import installed_names
 
 from torchaudio.functional import resample  # isort: skip (bloomnet_sb makes it importable)
 

@@ -204,7 +204,7 @@ def shard(
 @app.command("list")
 def list_installed() -> None:
     """Name the networks that came with the package."""
-    from bloomnet_sb.interface import installed_names
+    from bloomnet_sb.sources import installed_names
 
     for name in installed_names():
         typer.echo(name)

@@ -17,7 +17,6 @@ from bloomnet_sb.data import manifests_summary, train_sampler
 from bloomnet_sb.data.datasets import DrawDataset
 from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
 from bloomnet_sb.errors import InputError, exit_with_one_line
-from bloomnet_sb.interface import WEIGHTS_FILE, fetch_from
 from bloomnet_sb.losses import best_order, in_order
 from bloomnet_sb.profiling import profile_depths
 from bloomnet_sb.reports import (
@@ -31,6 +30,7 @@ from bloomnet_sb.reports import (
 from bloomnet_sb.resilience import StopSignals, named_failures
 from bloomnet_sb.safe_loading import load_weights
 from bloomnet_sb.schedule import Stage
+from bloomnet_sb.sources import WEIGHTS_FILE, fetch_from
 
 USE = {
     "enhancement": """

@@ -9,7 +9,6 @@ import soundfile as sf
 import torch
 from hyperpyyaml import load_hyperpyyaml
 from speechbrain.inference.interfaces import Pretrained
-from speechbrain.utils.fetching import fetch
 from tqdm import tqdm
 
 from bloomnet_sb.carry import carrying
@@ -17,11 +16,8 @@ from bloomnet_sb.data.audio import read_pieces
 from bloomnet_sb.errors import InputError, check_blocks, check_samples
 from bloomnet_sb.profiling import DepthProfile, profile_depths
 from bloomnet_sb.safe_loading import load_pretrained, load_weights
+from bloomnet_sb.sources import HPARAMS_FILE, WEIGHTS_FILE, fetch_from
 from bloomnet_sb.windows import Windows, cut, join, plan_windows, resampled
-
-HPARAMS_FILE = "hyperparams.yaml"
-WEIGHTS_FILE = "model.safetensors"
-INSTALLED = Path(__file__).parent / "pretrained"
 
 # In place of a number of blocks: as many as a window needs.
 AUTO = "auto"
@@ -86,7 +82,7 @@ class BloomInterface(Pretrained):
         ---------
         source : str
             A folder with hyperparams.yaml and model.safetensors, the name of a network that came
-            with the package (see `installed_names`), or the id of such a repository on the
+            with the package (see `sources.installed_names`), or the id of such a repository on the
             Hugging Face hub.
         hparams_file : str
             Another name for hyperparams.yaml.
@@ -328,17 +324,6 @@ def _change_db(before: torch.Tensor, after: torch.Tensor) -> float:
     return 10 * torch.log10(change / power).max().item()
 
 
-def installed_names() -> list[str]:
-    """The names of the networks that came with the package.
-
-    Example
-    -------
-    >>> all((INSTALLED / name).is_dir() for name in installed_names())
-    True
-    """
-    return sorted(path.parent.name for path in INSTALLED.glob(f"*/{HPARAMS_FILE}"))
-
-
 def check_waveforms(mix: torch.Tensor, lengths: torch.Tensor | None) -> None:
     """Refuse what is no batch of waveforms.
 
@@ -361,61 +346,8 @@ def check_waveforms(mix: torch.Tensor, lengths: torch.Tensor | None) -> None:
         raise InputError(f"the waveforms are {list(mix.shape)}: empty")
     if lengths is None:
         return
-    if lengths.shape != mix.shape[:1] or not ((lengths >= 0) & (lengths <= 1)).all():
+    shares = isinstance(lengths, torch.Tensor) and lengths.shape == mix.shape[:1]
+    if not shares or not ((lengths >= 0) & (lengths <= 1)).all():
         raise InputError(
-            f"lengths are {lengths.tolist()}, but must be {len(mix)} shares of the time, 0 to 1"
+            f"lengths are {lengths}, but must be a tensor of {len(mix)} shares of the time, 0 to 1"
         )
-
-
-def fetch_from(source: str, filename: str, savedir: str | None = None) -> Path:
-    """A file of a pretrained folder.
-
-    Arguments
-    ---------
-    source, savedir : str
-        As `BloomInterface.from_hparams`.
-    filename : str
-        Its name, without a path.
-
-    Returns
-    -------
-    Path
-        Where it is.
-
-    Raises
-    ------
-    InputError
-        If there is no such source or file, or the file is a link out of the folder.
-
-    Example
-    -------
-    >>> fetch_from("convtasnet-16k", WEIGHTS_FILE).name
-    'model.safetensors'
-    """
-    if Path(filename).name != filename:
-        raise InputError(
-            f"{filename}: a file of a pretrained folder is to be in it, without a path"
-        )
-    folder = Path(source)
-    if str(source) in installed_names() and not folder.exists():
-        folder = INSTALLED / source
-    if folder.is_dir():
-        if not (folder / filename).is_file():
-            raise InputError(f"{source}: a pretrained folder without {filename}")
-        if (folder / filename).resolve().parent != folder.resolve():
-            raise InputError(f"{source}: {filename} is a link to a file outside of the folder")
-        return folder / filename
-    if folder.exists() or folder.is_absolute() or str(source).count("/") != 1:
-        raise InputError(
-            f"{source}: neither a folder, nor a name of `bloomnet list`, nor a Hugging Face id "
-            "such as name/model"
-        )
-    try:
-        # Not what another source left in savedir
-        return fetch(filename, str(source), savedir=savedir, overwrite=savedir is not None)
-    except Exception as error:  # the hub's client has a dozen kinds; all mean that there is none
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise InputError(
-            f"{source}: no such folder, and {filename} could not be fetched from the Hugging Face "
-            f"hub ({reason})"
-        ) from error

@@ -15,10 +15,10 @@ from ruamel.yaml import YAML
 from safetensors.torch import save_file
 
 from bloomnet_sb.files import written_whole
-from bloomnet_sb.interface import HPARAMS_FILE, WEIGHTS_FILE
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.profiling import DepthProfile
 from bloomnet_sb.scoring import METRICS, DepthScores, noise_name, snr_band
+from bloomnet_sb.sources import HPARAMS_FILE, WEIGHTS_FILE
 
 matplotlib.use("Agg")
 

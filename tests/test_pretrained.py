@@ -8,8 +8,8 @@ import soundfile as sf
 import torch
 
 from bloomnet_sb.inference import BloomEnhancer
-from bloomnet_sb.interface import INSTALLED, installed_names
 from bloomnet_sb.losses import negative_si_sdr
+from bloomnet_sb.sources import INSTALLED, installed_names
 from tests.conftest import SAMPLES
 from tests.test_cli import COMMAND, NOISY
 

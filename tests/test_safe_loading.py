@@ -9,10 +9,10 @@ from safetensors.torch import load_file, save_file
 
 from bloomnet_sb.errors import InputError
 from bloomnet_sb.inference import BloomEnhancer
-from bloomnet_sb.interface import INSTALLED
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.reports import write_pretrained
 from bloomnet_sb.separators import ConvTasNetSeparator
+from bloomnet_sb.sources import INSTALLED
 
 NETWORK = """sample_rate: 16000
 model: &net !new:bloomnet_sb.model.BloomNet
