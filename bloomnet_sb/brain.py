@@ -176,7 +176,8 @@ class BlockwiseBrain(ResilientBrain):
         depths: Sequence[int] = self._depths(stage)
         if self.model.num_sources > 1:
             depths = sorted({*self._order_depths(stage), *depths})
-        return self.modules.model(batch.mix.data, depths=depths)
+        scale = self.stage.settings.gradient_scale
+        return self.modules.model(batch.mix.data, depths=depths, gradient_scale=scale)
 
     def compute_objectives(self, predictions: torch.Tensor, batch, stage: sb.Stage) -> torch.Tensor:
         """The training loss; scores are gathered on the way in validation and test."""

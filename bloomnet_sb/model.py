@@ -110,6 +110,7 @@ class BloomNet(nn.Module):
         blocks: int | None = None,
         depths: Sequence[int] | None = None,
         level: torch.Tensor | None = None,
+        gradient_scale: float = 1.0,
     ) -> torch.Tensor:
         """Estimate the sources with each number of blocks.
 
@@ -125,6 +126,10 @@ class BloomNet(nn.Module):
         level : torch.Tensor, optional
             The level [batch] of the features of the whole signal, where `mix` is a part of it, see
             `bloomnet_sb.norms.LevelNorm`. Default: that of `mix`.
+        gradient_scale : float
+            The gradient that goes back from a block to the one before is multiplied by this; the
+            estimates stay as they are. At 0 a block is trained for its own estimate only (but for
+            the encoder, which all estimates share).
 
         Returns
         -------
@@ -142,7 +147,7 @@ class BloomNet(nn.Module):
         check_blocks(blocks, self.num_blocks)
         wanted = {check_blocks(depth, blocks) for depth in depths or range(1, blocks + 1)}
         _check_mix(mix)
-        return torch.stack(list(self._estimates(mix, blocks, wanted, level)))
+        return torch.stack(list(self._estimates(mix, blocks, wanted, level, gradient_scale)))
 
     def estimates(
         self, mix: torch.Tensor, level: torch.Tensor | None = None
@@ -168,12 +173,19 @@ class BloomNet(nn.Module):
         return self._estimates(mix, self.num_blocks, range(1, self.num_blocks + 1), level)
 
     def _estimates(
-        self, mix: torch.Tensor, blocks: int, wanted: Container[int], level: torch.Tensor | None
+        self,
+        mix: torch.Tensor,
+        blocks: int,
+        wanted: Container[int],
+        level: torch.Tensor | None,
+        gradient_scale: float = 1.0,
     ) -> Iterator[torch.Tensor]:
         features = self.encoder(mix)
         normed = features if self.level_norm is None else self.level_norm(features, level)
         state = self.separator.enter(normed)
         for depth in range(1, blocks + 1):
+            if depth > 1:
+                state = _with_gradient(state, gradient_scale)
             state = self.separator.blocks[depth - 1](state)
             if depth in wanted:
                 masks = self.separator.heads[depth - 1](state)
@@ -361,6 +373,16 @@ class Decoder(nn.Module):
         )
         signals = signals.view(batch, sources, -1)
         return F.pad(signals, (0, length - signals.shape[-1])).transpose(1, 2)
+
+
+def _with_gradient(state: torch.Tensor | tuple, scale: float) -> torch.Tensor | tuple:
+    """A separator's state, through which `scale` times the gradient passes."""
+    if scale == 1 or not torch.is_grad_enabled():
+        return state
+    if isinstance(state, torch.Tensor):
+        return torch.lerp(state.detach(), state, scale)
+    scaled = (_with_gradient(v, scale) if isinstance(v, torch.Tensor) else v for v in state)
+    return type(state)._make(scaled) if hasattr(state, "_make") else tuple(scaled)
 
 
 def _settings(module: nn.Module) -> list[tuple[str, object]]:

@@ -24,6 +24,9 @@ class StageSettings:
     lr_schedule : str
         "constant", or "one_cycle": up to `lr` linearly over the first tenth of the stage's
         updates, then down to a hundredth of it along a cosine.
+    gradient_scale : float
+        What the gradient from deeper blocks counts in the blocks before them, see
+        `BloomNet.forward`: below 1 favours the estimates of few blocks.
 
     Raises
     ------
@@ -40,6 +43,7 @@ class StageSettings:
     lr: float
     segment_seconds: float
     lr_schedule: str = "constant"
+    gradient_scale: float = 1.0
 
     def __post_init__(self):
         if isinstance(self.epochs, bool) or not isinstance(self.epochs, int) or self.epochs < 0:
@@ -48,6 +52,9 @@ class StageSettings:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not value > 0:
                 raise InputError(f"{name} is {value!r}, but must be a number above 0")
+        scale = self.gradient_scale
+        if not isinstance(scale, int | float) or not 0 <= scale <= 1:
+            raise InputError(f"gradient_scale is {scale!r}, but must be a number from 0 to 1")
         if self.lr_schedule not in LR_SCHEDULES:
             raise InputError(
                 f"lr_schedule is {self.lr_schedule!r}, but must be one of {', '.join(LR_SCHEDULES)}"

@@ -245,6 +245,16 @@ def test_the_first_block_decides_on_the_order_and_then_all_together(make_brain):
     assert unanimous < losses[0]
 
 
+def test_a_gradient_scale_of_0_leaves_a_block_its_own_estimate_only(make_brain):
+    brain = make_brain(make_model(), kind="joint", gradient_scale=0.0)
+    brain.stage = brain.schedule.stages[0]
+    estimates = brain.compute_forward(PaddedBatch([Mixtures()[0]]), sb.Stage.TRAIN)
+    first_block = list(brain.model.part("block1").parameters())
+    for depth, estimate in enumerate(estimates, 1):
+        gradients = torch.autograd.grad(estimate.square().sum(), first_block, retain_graph=True)
+        assert any(gradient.any() for gradient in gradients) == (depth == 1)
+
+
 def test_without_fine_tuning_every_depth_is_scored(make_brain):
     model = make_model()
     brain = make_brain(model)

@@ -6,7 +6,7 @@ import torch
 
 from bloomnet_sb.errors import InputError
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.separators import ConvTasNetSeparator
+from bloomnet_sb.separators import ConvTasNetSeparator, DPRNNSeparator
 from tests.conftest import make_model
 
 CONFIGURATIONS = [
@@ -129,6 +129,29 @@ def test_each_mask_is_of_one_source():
     model = make_model(num_sources=2)
     estimate = model.estimate(speech(), 1)
     assert not torch.allclose(estimate[..., 0], estimate[..., 1])
+
+
+def states_of_each_kind():
+    """Networks whose state is a tensor, one of parts that may be None, and one with a number."""
+    models = {"tensor": make_model(), "skip": make_model(skip_channels=6)}
+    return models | {"chunks": BloomNet(DPRNNSeparator(16, 8, 8, 20, 3), 16, 32)}
+
+
+@pytest.mark.parametrize("kind", ["tensor", "skip", "chunks"])
+@pytest.mark.parametrize("scale", [0.0, 0.25])
+def test_the_gradient_from_deeper_blocks_may_count_less(kind, scale):
+    model, mix = states_of_each_kind()[kind], speech(0.2)
+    estimates, gradients = [], []
+    for gradient_scale in (1.0, scale):
+        with torch.enable_grad():
+            estimates.append(model(mix, depths=[1, 3], gradient_scale=gradient_scale))
+            loss = estimates[-1][1].square().sum()
+            blocks = [list(block.parameters()) for block in model.separator.blocks]
+            gradients.append([torch.autograd.grad(loss, b, retain_graph=True) for b in blocks])
+    assert torch.equal(*estimates)
+    for depth, (plain, scaled) in enumerate(zip(*gradients, strict=True), 1):
+        for one, other in zip(plain, scaled, strict=True):
+            torch.testing.assert_close(other, one * scale ** (3 - depth))
 
 
 def test_part_names_cover_the_network():

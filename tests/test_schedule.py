@@ -71,6 +71,7 @@ def test_one_cycle_rises_and_falls():
         ({"block": {**SETTINGS, "epochs": -1}}, "block: epochs is -1"),
         ({"finetune": {**SETTINGS, "lr": 0}}, "finetune: lr is 0"),
         ({"finetune": {**SETTINGS, "lr_schedule": "step"}}, "'step'.*constant, one_cycle"),
+        ({"finetune": {**SETTINGS, "gradient_scale": 2}}, "gradient_scale is 2, .* 0 to 1"),
         ({"kind": "e2e", "end_to_end": {**SETTINGS, "epochs": 0}}, "no stage"),
     ],
 )

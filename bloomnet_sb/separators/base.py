@@ -36,8 +36,9 @@ class Separator(nn.Module):
     """The contract between a backbone and `BloomNet`.
 
     A subclass calls `set_blocks` once, and defines `enter`. A block maps a state to a state of the
-    same shape and adds its residual to it; a head maps a state to masks. The state may have any
-    shape that the backbone likes. All modules beside `blocks` and `heads` belong to the entry.
+    same shape and adds its residual to it; a head maps a state to masks. The state is a tensor of
+    any shape that the backbone likes, or a tuple with tensors in it. All modules beside `blocks`
+    and `heads` belong to the entry.
 
     Attributes
     ----------
