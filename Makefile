@@ -28,9 +28,10 @@ demo: $(STAMP)
 			--blocks $$blocks --source $(DEMO)/pretrained; \
 	done
 
-# A process for each core, up to four, of one thread each.
+# A process for each core, up to four, of one thread each. Those tests that share what takes long to
+# make, an xdist_group, run in one of them.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --doctest-modules \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --doctest-modules \
 		--cov=bloomnet_sb --cov-report=term:skip-covered --cov-fail-under=90 tests bloomnet_sb
 
 lint: $(STAMP)

@@ -14,6 +14,7 @@ def tests(session: nox.Session) -> None:
     session.install("-e", ".[test]")
     where = session.posargs or ["tests", "bloomnet_sb"]
     session.run(
-        "python", "-m", "pytest", "-n", "auto", "--maxprocesses", "4", "--doctest-modules", *where,
+        "python", "-m", "pytest", "-n", "auto", "--maxprocesses", "4", "--dist", "loadgroup",
+        "--doctest-modules", *where,
         env={"OMP_NUM_THREADS": "1"},
     )  # fmt: skip

@@ -11,6 +11,7 @@ from tests.conftest import SAMPLES
 from tests.test_inference import interface
 from tests.test_streaming import in_chunks, streamed
 
+pytestmark = pytest.mark.xdist_group("compiled")
 compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
 
 

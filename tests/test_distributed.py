@@ -5,6 +5,8 @@ import torch
 
 from tests.conftest import run_python, tiny_arguments
 
+pytestmark = pytest.mark.xdist_group("distributed")
+
 LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 GLOO = {"distributed_backend": "gloo", "device": "cpu"}
 # Four updates an epoch, of two utterances in all; none of the eight twice.

@@ -16,6 +16,8 @@ from tests.test_streaming import ENHANCERS
 pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 from bloomnet_sb.export import export_onnx  # noqa: E402
 
+pytestmark = pytest.mark.xdist_group("export")
+
 NAMES = ("fading level", "causal cgLN", "odd, False")  # the last with cLN
 # Chunk lengths and, before some of them, another number of blocks.
 STEPS = [(160, None), (1, 1), (500, None), (3000, None), (160, 3), (37, None), (900, 2), (0, None)]
