@@ -19,8 +19,11 @@ from tests.conftest import REPOSITORY, SAMPLES
 
 DOCUMENTS = sorted(
     path
-    for path in [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("*/**/*.md")]
-    if not {".venv", "results", "build"} & set(path.relative_to(REPOSITORY).parts)
+    for path in REPOSITORY.glob("**/*.md")
+    if not any(
+        part.startswith(".") or part in ("results", "build")
+        for part in path.relative_to(REPOSITORY).parts
+    )
 )
 # Needs trained networks of the paper's code, a sound device, or hours.
 NOT_RUN = ("convert", "live", "evaluate", "export", "separate", "shard")
