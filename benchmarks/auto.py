@@ -18,8 +18,8 @@ import torch
 from tqdm import tqdm
 
 from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.evaluation import corpus_test_set
-from bloomnet_sb.losses import negative_si_sdr
+from bloomnet_sb.nn.losses import negative_si_sdr
+from bloomnet_sb.scoring.corpus import corpus_test_set
 
 THRESHOLDS_DB = (-6, -8, -10, -12, -14, -16, -18, -20, -23)
 

@@ -18,8 +18,8 @@ import torch
 from scipy.signal import butter, sosfiltfilt
 
 from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.evaluation import corpus_test_set
-from bloomnet_sb.streaming import Stream
+from bloomnet_sb.scoring.corpus import corpus_test_set
+from bloomnet_sb.streaming.stream import Stream
 
 CHUNK_SECONDS = 0.01
 TOLERANCE = 1e-4

@@ -36,10 +36,10 @@ from matplotlib import pyplot as plt
 from scipy.stats import bootstrap
 from torch.utils.flop_counter import FlopCounterMode
 
-from bloomnet_sb.files import written_whole
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.profiling import count_macs
-from bloomnet_sb.schedule import BlockwiseSchedule, Stage
+from bloomnet_sb.scoring.costs import count_macs
+from bloomnet_sb.training.schedule import BlockwiseSchedule, Stage
+from bloomnet_sb.utils.atomic_files import written_whole
 
 ROOT = Path(__file__).resolve().parents[1]
 SYSTEMS = {

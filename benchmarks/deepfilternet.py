@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.evaluation import corpus_test_set, score
-from bloomnet_sb.scoring import DepthScores
-from bloomnet_sb.sources import installed_names
+from bloomnet_sb.pretrained.fetching import installed_names
+from bloomnet_sb.scoring.corpus import corpus_test_set, score
+from bloomnet_sb.scoring.depth_scores import DepthScores
 
 from torchaudio.functional import resample  # isort: skip (bloomnet_sb makes it importable)
 

@@ -17,9 +17,9 @@ from auto import improvement
 from tqdm import tqdm
 
 from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.evaluation import corpus_test_set
-from bloomnet_sb.export import export_onnx
-from bloomnet_sb.onnx_stream import OnnxStream
+from bloomnet_sb.scoring.corpus import corpus_test_set
+from bloomnet_sb.streaming.onnx_export import export_onnx
+from bloomnet_sb.streaming.onnx_stream import OnnxStream
 
 CHUNK_SECONDS = 0.01
 Enhance = Callable[[torch.Tensor], torch.Tensor]

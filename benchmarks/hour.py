@@ -14,7 +14,7 @@ import psutil
 import torch
 
 from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.evaluation import corpus_test_set
+from bloomnet_sb.scoring.corpus import corpus_test_set
 
 CHUNK_SECONDS = 0.01
 ROWS = 6

@@ -14,7 +14,7 @@ import torch
 from timing import best_seconds
 
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.profiling import count_macs
+from bloomnet_sb.scoring.costs import count_macs
 from bloomnet_sb.separators import ConvTasNetSeparator
 
 SAMPLE_RATE = 16000

@@ -24,9 +24,9 @@ import torch
 from matplotlib import pyplot as plt
 
 from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.budget import BudgetedStream, Fixed, Policy, RealTime
-from bloomnet_sb.evaluation import corpus_test_set
-from bloomnet_sb.files import written_whole
+from bloomnet_sb.scoring.corpus import corpus_test_set
+from bloomnet_sb.streaming.policies import BudgetedStream, Fixed, Policy, RealTime
+from bloomnet_sb.utils.atomic_files import written_whole
 
 CHUNK_SECONDS = 0.01
 PHASES = ("quiet", "busy", "quiet again")

@@ -26,7 +26,7 @@ from timing import best_seconds
 from training import SETTINGS, paper_model, step_of
 
 from bloomnet_sb.data.shard_dataset import ShardDataset
-from bloomnet_sb.schedule import BlockwiseSchedule
+from bloomnet_sb.training.schedule import BlockwiseSchedule
 
 BATCH_SIZE = 64
 SHARD_MB = 20

@@ -50,7 +50,7 @@ def write_audio(path: Path, seconds: float) -> None:
 
 def enhance(name: str, path: str) -> None:
     """Enhance a file in this process; print seconds and peak memory in MB."""
-    from bloomnet_sb.inference import BloomEnhancer
+    from bloomnet_sb.inference.enhancer import BloomEnhancer
 
     enhancer = BloomEnhancer({"model": make_network(name)}, {"sample_rate": 16000})
     start = time.perf_counter()

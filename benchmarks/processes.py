@@ -18,8 +18,8 @@ from torch import distributed, multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 from training import SETTINGS, paper_model
 
-from bloomnet_sb.losses import training_loss
-from bloomnet_sb.schedule import BlockwiseSchedule, Stage
+from bloomnet_sb.nn.losses import training_loss
+from bloomnet_sb.training.schedule import BlockwiseSchedule, Stage
 
 BATCH_SIZE, STEPS = 8, 6
 

@@ -119,8 +119,8 @@ def main() -> None:
     import torch
 
     from bloomnet_sb import BloomEnhancer
-    from bloomnet_sb.evaluation import corpus_test_set
-    from bloomnet_sb.export import export_onnx
+    from bloomnet_sb.scoring.corpus import corpus_test_set
+    from bloomnet_sb.streaming.onnx_export import export_onnx
 
     from torchaudio.functional import resample  # isort: skip (bloomnet_sb makes it importable)
 

@@ -6,7 +6,7 @@ A step of stage l runs blocks 1 to l forward and block l, its head and its decod
 end-to-end step of the same depth runs all of them backward too. The forward column is the
 estimate's alone, outside autograd. The paper's sizes (16 kHz, 512
 filters of 16 samples, bottleneck 128, hidden 512, 6 blocks of one layer, gLN), 4 mixtures of 1 s,
-on two threads; then the layers of bloomnet_sb.layers that replace torch's on a CPU.
+on two threads; then the layers of bloomnet_sb.nn.layers that replace torch's on a CPU.
 """
 
 import warnings
@@ -16,11 +16,11 @@ import torch
 from timing import best_seconds
 from torch import nn
 
-from bloomnet_sb.layers import DepthwiseConv1d, PReLU
-from bloomnet_sb.losses import training_loss
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.schedule import BlockwiseSchedule, Stage
+from bloomnet_sb.nn.layers import DepthwiseConv1d, PReLU
+from bloomnet_sb.nn.losses import training_loss
 from bloomnet_sb.separators import ConvTasNetSeparator
+from bloomnet_sb.training.schedule import BlockwiseSchedule, Stage
 
 SETTINGS = {"epochs": 1, "lr": 1e-4, "segment_seconds": 1.0}
 NUM_BLOCKS = 6

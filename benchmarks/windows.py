@@ -15,8 +15,8 @@ import soundfile as sf
 import torch
 
 from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.evaluation import corpus_test_set
-from bloomnet_sb.losses import negative_si_sdr
+from bloomnet_sb.nn.losses import negative_si_sdr
+from bloomnet_sb.scoring.corpus import corpus_test_set
 
 WINDOWS_SECONDS = (5.0, 10.0, 30.0)
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from tqdm import tqdm
 
-from bloomnet_sb.data.audio import AUDIO_SUFFIXES, audio_files, can_be_written
-from bloomnet_sb.errors import InputError, check_blocks, exit_with_one_line
+from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES, audio_files, can_be_written
+from bloomnet_sb.utils.errors import InputError, check_blocks, exit_with_one_line
 
 if TYPE_CHECKING:  # what takes long to import is imported by the command that needs it
-    from bloomnet_sb.interface import BloomInterface
+    from bloomnet_sb.inference.base import BloomInterface
 
 DEFAULT_SOURCE = "convtasnet-16k"
 LIVE_SOURCE = "convtasnet-causal-16k"
@@ -48,9 +48,9 @@ def enhance(
     folder, and what was in a folder IN keeps its place below it. The folder gets report.jsonl, a
     line for each file; started again, the command goes on where it was.
     """
-    from bloomnet_sb.inference import BloomEnhancer
-    from bloomnet_sb.interface import AUTO
-    from bloomnet_sb.many_files import REPORT, Choice, enhance_many
+    from bloomnet_sb.inference.base import AUTO
+    from bloomnet_sb.inference.enhancer import BloomEnhancer
+    from bloomnet_sb.inference.many_files import REPORT, Choice, enhance_many
 
     *inputs, output = _checked(paths, "enhance", "files or folders")
     number = blocks if blocks == AUTO else _number(blocks)
@@ -79,7 +79,7 @@ def separate(paths: Paths, source: Source, blocks: Blocks = "") -> None:
     OUT is a folder. It gets a file for each source, NAME_source1 and so on; what was in a folder
     IN keeps its place below it.
     """
-    from bloomnet_sb.inference import BloomSeparator
+    from bloomnet_sb.inference.enhancer import BloomSeparator
 
     *inputs, output = _checked(paths, "separate", "files or folders")
     jobs = [(file, output / place) for file, place in _find(inputs, output)]
@@ -90,8 +90,8 @@ def separate(paths: Paths, source: Source, blocks: Blocks = "") -> None:
 @app.command()
 def info(source: Source = DEFAULT_SOURCE) -> None:
     """Print what each number of blocks costs: parameters, multiply-accumulates, time."""
-    from bloomnet_sb.interface import BloomInterface
-    from bloomnet_sb.reports import profile_table
+    from bloomnet_sb.inference.base import BloomInterface
+    from bloomnet_sb.scoring.tables import profile_table
 
     typer.echo(profile_table(BloomInterface.from_hparams(source=source).profile()))
 
@@ -105,7 +105,7 @@ def convert(
 
     CHECKPOINT... are the sequential models in order of depth, or the fine-tuned model.
     """
-    from bloomnet_sb.convert import convert as convert_checkpoints
+    from bloomnet_sb.pretrained.conversion import convert as convert_checkpoints
 
     *checkpoints, folder = _checked(paths, "convert", "checkpoints")
     convert_checkpoints(checkpoints, folder, sample_rate)
@@ -118,8 +118,8 @@ def export(
     int8: Annotated[bool, typer.Option(help="Whether to quantise to 8 bits.")] = False,
 ) -> None:
     """Write a causal network as ONNX files that stream at any depth without torch."""
-    from bloomnet_sb.export import export_onnx
-    from bloomnet_sb.inference import BloomEnhancer
+    from bloomnet_sb.inference.enhancer import BloomEnhancer
+    from bloomnet_sb.streaming.onnx_export import export_onnx
 
     export_onnx(BloomEnhancer.from_hparams(source=source), folder, int8)
 
@@ -135,9 +135,9 @@ def live(
     compiled: Annotated[bool, typer.Option(help="Whether to compile it for this CPU.")] = False,
 ) -> None:
     """Enhance a microphone as it comes; a digit sets the blocks, "a" the automatic, "q" ends."""
-    from bloomnet_sb.budget import Fixed, RealTime
-    from bloomnet_sb.inference import BloomEnhancer
-    from bloomnet_sb.live import run_live
+    from bloomnet_sb.inference.enhancer import BloomEnhancer
+    from bloomnet_sb.streaming.live import run_live
+    from bloomnet_sb.streaming.policies import Fixed, RealTime
 
     enhancer = BloomEnhancer.from_hparams(source=source)
     policy = Fixed(check_blocks(blocks, enhancer.num_blocks)) if blocks else RealTime(target)
@@ -166,9 +166,9 @@ def evaluate(
     dnsmos: Annotated[bool, typer.Option(help="Whether DNSMOS is computed.")] = True,
 ) -> None:
     """Score every number of blocks on a corpus's test mixtures, and print the table."""
-    from bloomnet_sb.evaluation import evaluate_on_librispeech_musan
-    from bloomnet_sb.inference import BloomEnhancer
-    from bloomnet_sb.reports import results_table
+    from bloomnet_sb.inference.enhancer import BloomEnhancer
+    from bloomnet_sb.scoring.corpus import evaluate_on_librispeech_musan
+    from bloomnet_sb.scoring.tables import results_table
 
     results = evaluate_on_librispeech_musan(
         BloomEnhancer.from_hparams(source=source),
@@ -204,7 +204,7 @@ def shard(
 @app.command("list")
 def list_installed() -> None:
     """Name the networks that came with the package."""
-    from bloomnet_sb.sources import installed_names
+    from bloomnet_sb.pretrained.fetching import installed_names
 
     for name in installed_names():
         typer.echo(name)

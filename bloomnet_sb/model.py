@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bloomnet_sb.errors import InputError, check_blocks, check_positive
-from bloomnet_sb.norms import LevelNorm
+from bloomnet_sb.nn.norms import LevelNorm
 from bloomnet_sb.separators.base import Separator
+from bloomnet_sb.utils.errors import InputError, check_blocks, check_positive
 
 ENCODER_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": lambda: nn.ReLU(inplace=True),
@@ -125,7 +125,7 @@ class BloomNet(nn.Module):
             of the others do not run. Default: 1 to `blocks`.
         level : torch.Tensor, optional
             The level [batch] of the features of the whole signal, where `mix` is a part of it, see
-            `bloomnet_sb.norms.LevelNorm`. Default: that of `mix`.
+            `bloomnet_sb.nn.norms.LevelNorm`. Default: that of `mix`.
         gradient_scale : float
             The gradient that goes back from a block to the one before is multiplied by this; the
             estimates stay as they are. At 0 a block is trained for its own estimate only (but for

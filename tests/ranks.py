@@ -12,10 +12,10 @@ from pathlib import Path
 
 import torch
 
-from bloomnet_sb.brain import BlockwiseBrain  # isort: skip (makes SpeechBrain importable)
+from bloomnet_sb.training.brain import BlockwiseBrain  # isort: skip (makes SpeechBrain importable)
 from speechbrain import Stage
 
-from bloomnet_sb.experiment import main
+from bloomnet_sb.training.experiment import main
 
 if __name__ == "__main__":
     folder, *arguments = sys.argv[1:]

@@ -4,9 +4,9 @@ import pytest
 import soundfile as sf
 import torch
 
-from bloomnet_sb.errors import InputError
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.separators import ConvTasNetSeparator, DPRNNSeparator
+from bloomnet_sb.utils.errors import InputError
 from tests.conftest import make_model
 
 CONFIGURATIONS = [

@@ -6,7 +6,7 @@ import re
 import pytest
 import soundfile as sf
 
-from bloomnet_sb.inference import BloomEnhancer
+from bloomnet_sb.inference.enhancer import BloomEnhancer
 from tests.conftest import REPOSITORY, SAMPLES, run_python, tiny_arguments
 
 RECIPES = REPOSITORY / "recipes"

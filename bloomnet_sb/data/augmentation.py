@@ -9,7 +9,7 @@ from speechbrain.processing.signal_processing import reverberate
 
 from bloomnet_sb.data.rooms import room_response
 from bloomnet_sb.data.synthetic import gain_curve, synthetic_noise, unit_power
-from bloomnet_sb.errors import InputError, check_positive
+from bloomnet_sb.utils.errors import InputError, check_positive
 
 EQ_POINTS = 8
 LOWEST_EQ_HZ = 60.0

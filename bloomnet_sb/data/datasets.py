@@ -16,7 +16,7 @@ from bloomnet_sb.data.augmentation import Augmentation
 from bloomnet_sb.data.manifests import load_manifest
 from bloomnet_sb.data.mixing import File, Mixture, draw_mixture, fixed_mixture
 from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
-from bloomnet_sb.errors import InputError, check_positive
+from bloomnet_sb.utils.errors import InputError, check_positive
 
 OUTPUT_KEYS = ["id", "mix", "target", "noise"]
 BABBLERS = 16  # utterances of a shard that a babble is drawn from

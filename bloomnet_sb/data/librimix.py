@@ -22,7 +22,7 @@ from bloomnet_sb.data.mixing import (
     random_start,
     read_segment,
 )
-from bloomnet_sb.errors import InputError
+from bloomnet_sb.utils.errors import InputError
 
 RATE_FOLDERS = {8000: "wav8k", 16000: "wav16k"}
 CHOICES = {

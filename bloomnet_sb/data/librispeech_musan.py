@@ -13,7 +13,7 @@ from bloomnet_sb.data.manifests import (
     write_manifest,
 )
 from bloomnet_sb.data.shards import shard_manifest
-from bloomnet_sb.errors import InputError
+from bloomnet_sb.utils.errors import InputError
 
 SPEECH_SPLITS = {"train": "train-clean-100", "valid": "dev-clean", "test": "test-clean"}
 NOISE_FOLDER = "musan/noise/free-sound"

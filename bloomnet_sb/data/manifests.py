@@ -9,9 +9,9 @@ from pathlib import Path
 import soundfile as sf
 from speechbrain.dataio.dataio import load_data_json
 
-from bloomnet_sb.data.audio import AUDIO_SUFFIXES, audio_files, audio_info
-from bloomnet_sb.errors import InputError
-from bloomnet_sb.files import written_whole
+from bloomnet_sb.utils.atomic_files import written_whole
+from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES, audio_files, audio_info
+from bloomnet_sb.utils.errors import InputError
 
 
 def corpus_root(data_folder: str | Path) -> Path:
@@ -92,7 +92,7 @@ def mono_info(path: Path, sample_rate: int) -> sf._SoundFileInfo:
     Returns
     -------
     soundfile info
-        See `bloomnet_sb.data.audio.audio_info`.
+        See `bloomnet_sb.utils.audio_files.audio_info`.
 
     Raises
     ------

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bloomnet_sb.data.audio import Clip, read_audio
 from bloomnet_sb.data.augmentation import Augmentation
-from bloomnet_sb.errors import InputError
+from bloomnet_sb.utils.audio_files import Clip, read_audio
+from bloomnet_sb.utils.errors import InputError
 
 SILENCE_DB = -60.0
 MAX_REDRAWS = 20

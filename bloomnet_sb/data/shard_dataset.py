@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from bloomnet_sb.data.mixing import File, Mixture
 from bloomnet_sb.data.shards import Utterance, import_webdataset, read_shard
-from bloomnet_sb.errors import InputError, check_positive
+from bloomnet_sb.utils.errors import InputError, check_positive
 
 SHUFFLED = 256  # utterances, whose files a worker holds
 

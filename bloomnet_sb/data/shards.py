@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bloomnet_sb.data.audio import Clip, audio_info
 from bloomnet_sb.data.manifests import load_manifest
-from bloomnet_sb.errors import DISK_FULL, InputError, check_positive
-from bloomnet_sb.files import written_whole
+from bloomnet_sb.utils.atomic_files import written_whole
+from bloomnet_sb.utils.audio_files import Clip, audio_info
+from bloomnet_sb.utils.errors import DISK_FULL, InputError, check_positive
 
 INDEX = "shards.json"
 SHARD_NAME = re.compile(r"[\w-][\w.-]*")  # nothing that a shell or a path would take for more

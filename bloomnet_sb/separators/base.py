@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from bloomnet_sb.errors import InputError
+from bloomnet_sb.utils.errors import InputError
 
 # In place: autograd needs their results only, not what the layer before them gave.
 MASK_ACTIVATIONS = {"sigmoid": torch.sigmoid_, "relu": torch.relu_}
@@ -53,7 +53,7 @@ class Separator(nn.Module):
     causal : bool
         Whether no frame depends on a later one.
     carries : bool
-        Whether it can go on from frames that it saw before, see `bloomnet_sb.carry.carrying`.
+        Whether it can go on from frames that it saw before, see `bloomnet_sb.nn.carry.carrying`.
     reach : int or None
         No mask depends on frames that are further away than this; None: there is no such bound.
 

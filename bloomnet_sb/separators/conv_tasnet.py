@@ -5,10 +5,10 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import nn
 
-from bloomnet_sb.errors import check_positive
-from bloomnet_sb.layers import DepthwiseConv1d, PReLU
-from bloomnet_sb.norms import NORMS_OVER_TIME, can_fold, make_norm, norm_then_pointwise
+from bloomnet_sb.nn.layers import DepthwiseConv1d, PReLU
+from bloomnet_sb.nn.norms import NORMS_OVER_TIME, can_fold, make_norm, norm_then_pointwise
 from bloomnet_sb.separators.base import Separator, mask_activation_named
+from bloomnet_sb.utils.errors import check_positive
 
 
 class ConvTasNetSeparator(Separator):
@@ -38,7 +38,7 @@ class ConvTasNetSeparator(Separator):
         Number of layers after which the dilation, doubled from layer to layer, starts again
         at 1; it may be longer than a block. Default: `layers_per_block`.
     norm : str
-        "gLN", "cLN", "cgLN" or "BN", see `bloomnet_sb.norms.make_norm`.
+        "gLN", "cLN", "cgLN" or "BN", see `bloomnet_sb.nn.norms.make_norm`.
     causal : bool
         Whether no frame depends on a later one; "gLN" is refused then.
     mask_activation : str
@@ -160,7 +160,7 @@ def folded_hidden(layers: list[Any], x: torch.Tensor) -> torch.Tensor:
     """The `hidden_layers` before the last norm, in as few passes as can be.
 
     The first norm is folded into the depthwise convolution, and the activations are in place:
-    for where `bloomnet_sb.norms.can_fold` says so.
+    for where `bloomnet_sb.nn.norms.can_fold` says so.
 
     Example
     -------
@@ -190,7 +190,7 @@ class ConvLayer(nn.Module):
     dilation : int
         Frames between two taps.
     norm : str
-        See `bloomnet_sb.norms.make_norm`.
+        See `bloomnet_sb.nn.norms.make_norm`.
     causal : bool
         Whether no frame depends on a later one.
     norm_eps : float

@@ -2,8 +2,8 @@
 
 from speechbrain.lobes.models.dual_path import SBRNNBlock
 
-from bloomnet_sb.errors import InputError, check_positive
 from bloomnet_sb.separators.dual_path import DualPathSeparator
+from bloomnet_sb.utils.errors import InputError, check_positive
 
 RNN_TYPES = ("LSTM", "GRU")
 

@@ -8,10 +8,10 @@ from speechbrain.lobes.models.dual_path import Dual_Computation_Block
 from torch import nn
 from torch.nn import functional as F
 
-from bloomnet_sb.errors import InputError, check_positive
-from bloomnet_sb.layers import PReLU
-from bloomnet_sb.norms import make_norm, norm_then_pointwise
+from bloomnet_sb.nn.layers import PReLU
+from bloomnet_sb.nn.norms import make_norm, norm_then_pointwise
 from bloomnet_sb.separators.base import Separator, mask_activation_named
+from bloomnet_sb.utils.errors import InputError, check_positive
 
 # SpeechBrain's names; its "ln" is torch's group norm with one group, which is gLN.
 NORMS = {"gLN": "ln", "cLN": "cln"}

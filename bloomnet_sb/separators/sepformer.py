@@ -5,8 +5,8 @@ from speechbrain.lobes.models.dual_path import SBTransformerBlock
 from speechbrain.lobes.models.transformer.Transformer import PositionalEncoding
 from speechbrain.nnet.attention import MultiheadAttention
 
-from bloomnet_sb.errors import InputError, check_positive
 from bloomnet_sb.separators.dual_path import DualPathSeparator
+from bloomnet_sb.utils.errors import InputError, check_positive
 
 
 class SepFormerSeparator(DualPathSeparator):

@@ -3,13 +3,13 @@
 
     python train.py hparams/librispeech_musan.yaml --data_folder /path/to/corpora
 
-The experiment is `bloomnet_sb.experiment.main`, with `bloomnet_sb.brain.BlockwiseBrain`; what is
-particular to DPRNN stands in hparams/*.yaml.
+The experiment is `bloomnet_sb.training.experiment.main`, with
+`bloomnet_sb.training.brain.BlockwiseBrain`; what is particular to DPRNN stands in hparams/*.yaml.
 """
 
 import sys
 
-from bloomnet_sb.experiment import main
+from bloomnet_sb.training.experiment import main
 
 if __name__ == "__main__":
     main(sys.argv[1:])

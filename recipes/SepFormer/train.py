@@ -4,13 +4,14 @@
     python train.py hparams/librispeech_musan.yaml --data_folder /path/to/corpora
     python train.py hparams/libri2mix.yaml --data_folder /path/to/librimix
 
-The experiment is `bloomnet_sb.experiment.main`, with `bloomnet_sb.brain.BlockwiseBrain`; what is
-particular to SepFormer stands in hparams/*.yaml.
+The experiment is `bloomnet_sb.training.experiment.main`, with
+`bloomnet_sb.training.brain.BlockwiseBrain`; what is particular to SepFormer stands in
+hparams/*.yaml.
 """
 
 import sys
 
-from bloomnet_sb.experiment import main
+from bloomnet_sb.training.experiment import main
 
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -3,7 +3,7 @@ import pytest
 
 from bloomnet_sb.data import Augmentation
 from bloomnet_sb.data.mixing import draw_mixture, power
-from bloomnet_sb.errors import InputError
+from bloomnet_sb.utils.errors import InputError
 from tests.conftest import SAMPLES
 
 RATE = 16000

@@ -16,7 +16,7 @@ from bloomnet_sb.data import (
     prepare_librimix,
     train_sampler,
 )
-from bloomnet_sb.errors import InputError
+from bloomnet_sb.utils.errors import InputError
 
 RATE = 8000
 PLACE = "Libri2Mix/wav8k/min/train-100"

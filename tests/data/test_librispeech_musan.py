@@ -7,7 +7,7 @@ import soundfile as sf
 
 from bloomnet_sb.data import prepare_librispeech_musan
 from bloomnet_sb.data.manifests import load_manifest
-from bloomnet_sb.errors import InputError
+from bloomnet_sb.utils.errors import InputError
 from tests.conftest import SAMPLES
 
 NOISE = "musan/noise/free-sound"

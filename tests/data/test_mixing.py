@@ -4,7 +4,7 @@ import soundfile as sf
 
 from bloomnet_sb.data import mixing
 from bloomnet_sb.data.mixing import draw_mixture, fixed_mixture, mix_at_snr
-from bloomnet_sb.errors import InputError
+from bloomnet_sb.utils.errors import InputError
 
 RATE = 16000
 

@@ -18,10 +18,10 @@ from bloomnet_sb.data import (
     train_sampler,
     write_shards,
 )
-from bloomnet_sb.data.audio import read_audio
 from bloomnet_sb.data.manifests import load_manifest
 from bloomnet_sb.data.shards import read_shard, shard_manifest
-from bloomnet_sb.errors import InputError
+from bloomnet_sb.utils.audio_files import read_audio
+from bloomnet_sb.utils.errors import InputError
 from tests.conftest import RECIPE, SAMPLES, run_python, run_recipe, tiny_arguments
 from tests.faults.runs import OFTEN, assert_same_weights, run_broken
 

@@ -14,12 +14,12 @@ import signal
 import sys
 import time
 
-from bloomnet_sb.brain import BlockwiseBrain  # isort: skip (makes SpeechBrain importable)
+from bloomnet_sb.training.brain import BlockwiseBrain  # isort: skip (makes SpeechBrain importable)
 from speechbrain import Stage
 from speechbrain.utils import checkpoints
 
-from bloomnet_sb.experiment import main
 from bloomnet_sb.model import BloomNet
+from bloomnet_sb.training.experiment import main
 
 
 def after_call(number: int, function, then):

@@ -15,7 +15,7 @@ import soundfile as sf
 import torch
 
 from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.errors import InputError
+from bloomnet_sb.utils.errors import InputError
 from tests.conftest import make_model
 from tests.faults.fuzzing import Check, main, mutated
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile as sf
 
 from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.errors import InputError
+from bloomnet_sb.utils.errors import InputError
 from tests.conftest import make_model, run_python
 from tests.faults import fuzz_audio, fuzz_pretrained
 from tests.faults.fuzzing import fuzz

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from bloomnet_sb.files import lock_folder
+from bloomnet_sb.utils.atomic_files import lock_folder
 from tests.conftest import RECIPE, run_python, run_recipe, tiny_arguments
 from tests.faults.runs import OFTEN, assert_same_weights, leftovers, run_broken
 
@@ -64,7 +64,7 @@ def test_a_full_disk(finished_run, tmp_path):
     largest = max(path.stat().st_size for path in finished_run.glob("save/*/optimizer.ckpt"))
     code = (
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({largest - 1},) * 2); "
-        "import sys; from bloomnet_sb.experiment import main; main(sys.argv[1:])"
+        "import sys; from bloomnet_sb.training.experiment import main; main(sys.argv[1:])"
     )
     # Without workers: the limit would hold for the memory that they share, too.
     full = run_python("-c", code, *tiny_arguments(tmp_path, **OFTEN, num_workers=0))

@@ -5,11 +5,11 @@ import torch
 from torch.nn import functional as F
 from torchaudio.models import ConvTasNet
 
-from bloomnet_sb.errors import InputError
-from bloomnet_sb.losses import training_loss
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.schedule import BlockwiseSchedule
+from bloomnet_sb.nn.losses import training_loss
 from bloomnet_sb.separators import ConvTasNetSeparator
+from bloomnet_sb.training.schedule import BlockwiseSchedule
+from bloomnet_sb.utils.errors import InputError
 
 KERNEL, STRIDE = 16, 8
 BLOCKS, LAYERS = 3, 2

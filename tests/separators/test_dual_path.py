@@ -4,8 +4,8 @@ import pytest
 import torch
 from speechbrain.lobes.models.dual_path import Dual_Path_Model, SBRNNBlock, SBTransformerBlock
 
-from bloomnet_sb.errors import InputError
 from bloomnet_sb.separators import DPRNNSeparator, SepFormerSeparator
+from bloomnet_sb.utils.errors import InputError
 
 CHUNK = 20
 BLOCKS = 3

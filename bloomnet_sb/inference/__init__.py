@@ -1,0 +1,1 @@
+"""SpeechBrain-style interfaces to a trained network, for files and batches."""

@@ -1,0 +1,353 @@
+"""What the pretrained interfaces share: loading, choosing the depth, and audio of any length."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import soundfile as sf
+import torch
+from hyperpyyaml import load_hyperpyyaml
+from speechbrain.inference.interfaces import Pretrained
+from tqdm import tqdm
+
+from bloomnet_sb.inference.windows import Windows, cut, join, plan_windows, resampled
+from bloomnet_sb.nn.carry import carrying
+from bloomnet_sb.pretrained.fetching import HPARAMS_FILE, WEIGHTS_FILE, fetch_from
+from bloomnet_sb.pretrained.loading import load_pretrained, load_weights
+from bloomnet_sb.scoring.costs import DepthProfile, profile_depths
+from bloomnet_sb.utils.audio_files import read_pieces
+from bloomnet_sb.utils.errors import InputError, check_blocks, check_samples
+
+# In place of a number of blocks: as many as a window needs.
+AUTO = "auto"
+
+FADE_SECONDS = 0.5
+# Before and after a fade, where a network's reach is not known to be less.
+CONTEXT_SECONDS = 0.25
+
+# More channels of a file than these are run one group after the other, for the sake of memory.
+CHANNELS_AT_ONCE = 8
+# What is returned rather than written: 1 GB.
+MOST_SAMPLES_IN_MEMORY = 2**28
+# In Hz
+LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
+# Of a resampling filter, for all phases: 64 MB. 44.1 kHz to 16 kHz has 70,560.
+MOST_FILTER_TAPS = 2**24
+
+
+class BloomInterface(Pretrained):
+    """What `BloomEnhancer` and `BloomSeparator` share.
+
+    Attributes
+    ----------
+    blocks : int
+        How many blocks run where a call does not say; at first all.
+    window_seconds : float
+        A longer file is processed in windows of at most this length.
+    blocks_used : list of int
+        How many blocks ran in each window of the last file; for a file of more than eight channels,
+        in each eight of each window.
+
+    Example
+    -------
+    See `bloomnet_sb.inference.enhancer.BloomEnhancer`.
+    """
+
+    HPARAMS_NEEDED = ["sample_rate"]
+    MODULES_NEEDED = ["model"]
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.sample_rate = self.hparams.sample_rate
+        self.window_seconds = 10.0
+        self.blocks_used: list[int] = []
+        self._blocks = self.num_blocks
+
+    @classmethod
+    def from_hparams(
+        cls,
+        source: str,
+        hparams_file: str = HPARAMS_FILE,
+        savedir: str | None = None,
+        trust_source: bool = False,
+        **kwargs,
+    ) -> "BloomInterface":
+        """Load a `pretrained` folder, as a recipe leaves it.
+
+        The folder need not be trusted: it may name the networks of this package only, and its
+        weights hold no code, see `bloomnet_sb.pretrained.loading`.
+
+        Arguments
+        ---------
+        source : str
+            A folder with hyperparams.yaml and model.safetensors, the name of a network that came
+            with the package (see `sources.installed_names`), or the id of such a repository on the
+            Hugging Face hub.
+        hparams_file : str
+            Another name for hyperparams.yaml.
+        savedir : str, optional
+            Where links to what was fetched from the hub go. Default: no links, and the hub's own
+            cache.
+        trust_source : bool
+            Whether hyperparams.yaml may have every tag of HyperPyYAML. Those run whatever code they
+            name: only for folders of people whom you trust with all that your account can do.
+        **kwargs
+            Arguments of SpeechBrain's `Pretrained`, such as `run_opts={"device": "cuda"}`.
+
+        Returns
+        -------
+        BloomInterface
+            The object, of the class that this is called on.
+
+        Raises
+        ------
+        InputError
+            If there is no such folder or repository, a file is missing, the weights are not those
+            of the network in hyperparams.yaml, the network is not for this class, or the folder
+            holds what a folder that is not trusted may not.
+        """
+        hparams_path = fetch_from(source, hparams_file, savedir)
+        weights_path = fetch_from(source, WEIGHTS_FILE, savedir)
+        if trust_source:
+            with open(hparams_path, encoding="utf-8") as file:
+                hparams = load_hyperpyyaml(file)
+            load_weights(hparams["modules"]["model"], weights_path)
+        else:
+            hparams = load_pretrained(hparams_path, weights_path)
+        return cls(modules=hparams["modules"], hparams=hparams, **kwargs)
+
+    @property
+    def num_blocks(self) -> int:
+        """The number of blocks that the network has, L."""
+        return self.mods.model.num_blocks
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks run where a call does not say."""
+        return self._blocks
+
+    @blocks.setter
+    def blocks(self, blocks: int) -> None:
+        self._blocks = check_blocks(blocks, self.num_blocks)
+
+    def profile(self) -> list[DepthProfile]:
+        """What each number of blocks costs on this device.
+
+        Returns
+        -------
+        list of DepthProfile
+            For each number of blocks: parameters in use, multiply-accumulates per second of
+            audio, measured real-time factor.
+        """
+        return profile_depths(self.mods.model, self.sample_rate)
+
+    def _estimate_batch(
+        self, mix: torch.Tensor, lengths: torch.Tensor | None, blocks: int | None
+    ) -> torch.Tensor:
+        """Estimates [batch, time, sources], each of its waveform without the padding."""
+        blocks = self._checked(blocks)
+        check_waveforms(mix, lengths)
+        mix = mix.to(self.device).float()
+        check_samples(mix, "the waveforms hold")
+        if lengths is None:
+            return self._estimate(mix, blocks)
+        samples = (lengths.to(self.device) * mix.shape[1]).round().int()
+        estimates = mix.new_zeros(*mix.shape, self.mods.model.num_sources)
+        for length in samples.unique().tolist():
+            alike = samples == length
+            estimates[alike, :length] = self._estimate(mix[alike, :length], blocks)
+        return estimates
+
+    def _estimate_file(
+        self,
+        filename: str | Path,
+        info: sf._SoundFileInfo,
+        blocks: int | str | None,
+        mono: bool,
+        min_gain_db: float | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """Pieces [channels, time, sources] of the estimate, at the file's rate."""
+        check_rate(filename, info.samplerate, self.sample_rate)
+        return self._estimate_pieces(
+            lambda: self._read(filename, info, mono), Path(filename).name, info, blocks, min_gain_db
+        )
+
+    def _estimate_pieces(
+        self,
+        read: Callable[[], Iterator[torch.Tensor]],
+        name: str,
+        info: sf._SoundFileInfo,
+        blocks: int | str | None,
+        min_gain_db: float | None = None,
+    ) -> Iterator[torch.Tensor]:
+        """The same of what `read` gives anew at each call: pieces at the network's rate."""
+        as_needed = blocks == AUTO and min_gain_db is not None
+        depth = self.blocks if as_needed else self._checked(blocks)
+        samples = math.ceil(info.frames * self.sample_rate / info.samplerate)
+        # A block that did not run in a window carries nothing to the next.
+        carries = self.mods.model.separator.carries and not as_needed
+        windows = self._plan(samples, carries)
+        level = None
+        if windows.count > 1:
+            level = self._level(read(), samples)
+        memories: dict[int, dict] = defaultdict(dict)
+        self.blocks_used = []
+
+        def estimate_some(group: int, window: torch.Tensor, level: torch.Tensor | None):
+            if as_needed:
+                assert min_gain_db is not None
+                return self._estimate_as_needed(window, min_gain_db, level)
+            self.blocks_used.append(depth)
+            if not carries:
+                return self._estimate(window, depth, level)
+            with carrying(memories[group]):
+                return self._estimate(window, depth)
+
+        def estimate(window: torch.Tensor) -> torch.Tensor:
+            groups = window.split(CHANNELS_AT_ONCE)
+            levels = [None] * len(groups) if level is None else level.split(CHANNELS_AT_ONCE)
+            return torch.cat(list(map(estimate_some, range(len(groups)), groups, levels)))
+
+        pieces = tqdm(
+            cut(read(), windows),
+            name,
+            total=windows.count,
+            unit="window",
+            leave=False,
+            disable=True if windows.count == 1 else None,  # None: where there is no terminal
+        )
+        estimates = join(map(estimate, pieces), windows)
+        by_source = (estimate.transpose(1, 2) for estimate in estimates)
+        left = info.frames
+        for piece in resampled(by_source, self.sample_rate, info.samplerate):
+            # Resampling there and back may give some samples more; never fewer.
+            yield piece[..., :left].transpose(1, 2).cpu()
+            left -= min(piece.shape[-1], left)
+
+    @property
+    def _window_samples(self) -> int:
+        return round(self.window_seconds * self.sample_rate)
+
+    def _plan(self, samples: int, carries: bool) -> Windows:
+        model, rate, size = self.mods.model, self.sample_rate, self._window_samples
+        if carries:
+            return plan_windows(samples, model.encoder, size)
+        context = round(CONTEXT_SECONDS * rate)
+        if model.separator.reach is not None:
+            context = model.separator.reach * model.encoder.stride + model.encoder.kernel_size
+        return plan_windows(samples, model.encoder, size, context, round(FADE_SECONDS * rate))
+
+    def _level(self, pieces: Iterator[torch.Tensor], samples: int) -> torch.Tensor | None:
+        """The level [channels] of a whole file's features, for networks that ask for it."""
+        model = self.mods.model
+        if model.separator.causal or model.level_norm is None:
+            return None
+        power: torch.Tensor | float = 0.0
+        for window in cut(pieces, plan_windows(samples, model.encoder, self._window_samples)):
+            with torch.no_grad():
+                norms = [
+                    torch.linalg.vector_norm(model.encoder(channels).flatten(1), dim=1)
+                    for channels in window.split(CHANNELS_AT_ONCE)
+                ]
+            power = power + torch.cat(norms).double().square()
+        count = model.encoder.num_frames(samples) * model.separator.num_filters
+        return (power / count).sqrt().float()
+
+    def _read(
+        self, filename: str | Path, info: sf._SoundFileInfo, mono: bool
+    ) -> Iterator[torch.Tensor]:
+        """Pieces [channels, time] of a file at the network's rate."""
+        pieces = (torch.from_numpy(piece).t().to(self.device) for piece in read_pieces(filename))
+        if mono:
+            pieces = (piece.mean(0, keepdim=True) for piece in pieces)
+        return resampled(pieces, info.samplerate, self.sample_rate)
+
+    def _checked(self, blocks: int | str | None) -> int:
+        return self.blocks if blocks is None else check_blocks(blocks, self.num_blocks)
+
+    def _estimate(
+        self, mix: torch.Tensor, blocks: int, level: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        with torch.no_grad(), self.inference_ctx:
+            return self.mods.model.estimate(mix, blocks, level).float()
+
+    def _estimate_as_needed(
+        self, mix: torch.Tensor, min_gain_db: float, level: torch.Tensor | None
+    ) -> torch.Tensor:
+        """The estimate of the first block that changes it by less than asked for, or of all."""
+        self.blocks_used.append(0)
+        with torch.no_grad(), self.inference_ctx:
+            before = None
+            for estimate in self.mods.model.estimates(mix, level):
+                self.blocks_used[-1] += 1
+                if before is not None and _change_db(before, estimate) < min_gain_db:
+                    break
+                before = estimate
+        return estimate.float()
+
+
+def check_rate(filename: str | Path, rate: int, to_rate: int) -> None:
+    """Refuse rates that are no audio's, and those whose resampling filter would not fit memory."""
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        raise InputError(
+            f"{filename}: its rate is {rate} Hz, but must be within {LOWEST_RATE} and "
+            f"{HIGHEST_RATE} Hz"
+        )
+    divisor = math.gcd(rate, to_rate)
+    if (rate // divisor) * (to_rate // divisor) > MOST_FILTER_TAPS:
+        raise InputError(
+            f"{filename}: its rate, {rate} Hz, has too little in common with the network's "
+            f"{to_rate} Hz to be resampled here; convert the file to a usual rate first"
+        )
+
+
+def in_memory(pieces: Iterator[torch.Tensor], path: str | Path, samples: int, dim: int):
+    """The pieces of a result of so many samples in one, unless they are too many.
+
+    Raises
+    ------
+    InputError
+        If there are more than 2**28.
+    """
+    if samples > MOST_SAMPLES_IN_MEMORY:
+        raise InputError(
+            f"{path}: {samples} samples are too many to be returned; name where to write them"
+        )
+    return torch.cat(list(pieces), dim=dim)
+
+
+def _change_db(before: torch.Tensor, after: torch.Tensor) -> float:
+    """The power of the change over that of the result, of the channel where it is highest."""
+    power = after.square().mean((1, 2)).clamp(min=torch.finfo(torch.float32).tiny)
+    change = (after - before).square().mean((1, 2))
+    return 10 * torch.log10(change / power).max().item()
+
+
+def check_waveforms(mix: torch.Tensor, lengths: torch.Tensor | None) -> None:
+    """Refuse what is no batch of waveforms.
+
+    Raises
+    ------
+    InputError
+        If `mix` is no tensor [batch, time] of floating point numbers, or `lengths` not [batch] of
+        shares of the time.
+
+    Example
+    -------
+    >>> check_waveforms(torch.zeros(2, 16000), torch.tensor([1.0, 0.5]))
+    """
+    if not (isinstance(mix, torch.Tensor) and mix.is_floating_point() and mix.dim() == 2):
+        found = f"{mix.dtype} {list(mix.shape)}" if hasattr(mix, "shape") else type(mix).__name__
+        raise InputError(
+            f"the waveforms are {found}, but must be a tensor [batch, time] of floating point"
+        )
+    if not mix.numel():
+        raise InputError(f"the waveforms are {list(mix.shape)}: empty")
+    if lengths is None:
+        return
+    shares = isinstance(lengths, torch.Tensor) and lengths.shape == mix.shape[:1]
+    if not shares or not ((lengths >= 0) & (lengths <= 1)).all():
+        raise InputError(
+            f"lengths are {lengths}, but must be a tensor of {len(mix)} shares of the time, 0 to 1"
+        )

@@ -1,0 +1,1 @@
+"""Layers, norms and losses."""

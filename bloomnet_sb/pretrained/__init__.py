@@ -1,0 +1,1 @@
+"""Finding, loading, saving and converting networks; the networks that ship."""

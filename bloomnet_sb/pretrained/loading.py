@@ -1,0 +1,242 @@
+"""Pretrained folders of strangers: built from an allowlist, checked before anything is built.
+
+HyperPyYAML's tags call whatever they name. Here a pretrained folder may name the classes of this
+package that a network is made of, and nothing else, and one parser both checks and builds. Weights
+are safetensors, which hold no code.
+"""
+
+import importlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+import yaml
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import nn
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
+
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.separators import Separator
+from bloomnet_sb.utils.errors import InputError
+
+NETWORKS = ("bloomnet_sb.BloomNet", "bloomnet_sb.model.BloomNet")
+SEPARATORS = re.compile(r"bloomnet_sb\.separators(\.[a-z]\w*)?", re.ASCII)
+PLAIN_KINDS = ("null", "bool", "int", "float", "str", "seq", "map")
+PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in PLAIN_KINDS}
+
+MOST_YAML_BYTES = 100_000
+MOST_TENSORS = 20_000
+MOST_PARAMETERS = 2**28  # a gigabyte in single precision
+MOST_SIZE = 10**6  # of any number of channels, samples, frames..
+MOST_REACH = 10**6  # frames that a network looks back
+DTYPES = {torch.float32: "F32", torch.float64: "F64", torch.int64: "I64"}
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader with YAML 1.2's floats, such as 1e-8, and the tag !new."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), "-+.0123456789"
+)
+
+
+def _class_named(name: str) -> type | None:
+    """The class of that name, if a pretrained folder may name it."""
+    if name in NETWORKS:
+        return BloomNet
+    module, _, name = name.rpartition(".")
+    if not SEPARATORS.fullmatch(module):
+        return None
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return None
+    return found if isinstance(found, type) and issubclass(found, Separator) else None
+
+
+def _new(loader: _Loader, name: str, node: yaml.Node) -> nn.Module:
+    arguments = loader.construct_mapping(node, deep=True) if node.value else {}
+    for argument, value in arguments.items():
+        if isinstance(value, int) and abs(value) > MOST_SIZE:
+            raise InputError(f"{argument} is {value:.1e}, but must be at most {MOST_SIZE}")
+    found = _class_named(name)
+    assert found is not None  # the tags were checked before
+    return found(**arguments)
+
+
+_Loader.add_multi_constructor("!new:", _new)
+
+
+def load_pretrained(hparams_path: Path, weights_path: Path) -> dict:
+    """The contents of a pretrained folder, which need not be trusted.
+
+    Arguments
+    ---------
+    hparams_path : Path
+        Its hyperparams.yaml.
+    weights_path : Path
+        Its model.safetensors.
+
+    Returns
+    -------
+    dict
+        What the YAML file holds, with sample_rate and modules, whose model has the weights.
+
+    Raises
+    ------
+    InputError
+        If the file is larger than 100 kB, is no YAML, has a tag other than !new with a class of
+        this package's networks, an alias of anything but such a network, or lacks a key; if the
+        network is larger than a limit; or if the weights are not its own by name, shape and type.
+
+    Example
+    -------
+    >>> folder = Path("bloomnet_sb/pretrained/convtasnet-16k")
+    >>> load_pretrained(folder / "hyperparams.yaml", folder / "model.safetensors")["sample_rate"]
+    16000
+    """
+    with _limited_size():
+        planned = _built(hparams_path)["modules"]["model"]
+    # Also that of a norm over all time; its separator has no `reach`.
+    layers = [layer for layer in planned.separator.modules() if isinstance(layer, nn.Conv1d)]
+    if sum((layer.kernel_size[0] - 1) * layer.dilation[0] for layer in layers) > MOST_REACH:
+        raise InputError(f"{hparams_path}: a network that looks back more than {MOST_REACH} frames")
+    _check_weights(planned, weights_path)
+    hparams = _built(hparams_path)
+    load_weights(hparams["modules"]["model"], weights_path)
+    return hparams
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Load a network's weights.
+
+    Arguments
+    ---------
+    model : torch.nn.Module
+        The network.
+    path : Path
+        A safetensors file.
+
+    Raises
+    ------
+    InputError
+        If they are not the network's.
+    """
+    try:
+        model.load_state_dict(load_file(path))
+    except (RuntimeError, SafetensorError, OSError) as error:
+        raise _not_its_weights(path, " ".join(str(error).split())[:200]) from error
+
+
+def _built(path: Path) -> dict:
+    """The contents of the file, of which every tag is checked before anything is built."""
+    with open(path, "rb") as file:
+        text = file.read(MOST_YAML_BYTES + 1)
+    if len(text) > MOST_YAML_BYTES:
+        raise InputError(f"{path}: larger than {MOST_YAML_BYTES} bytes")
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        _check_tags(node)
+        hparams = loader.construct_document(node)
+    except Exception as error:  # whatever a parser or a class says to what it cannot take
+        reason = " ".join(str(error).split())[:400]
+        raise InputError(f"{path}: {reason or type(error).__name__}") from None
+    modules = hparams.get("modules") if isinstance(hparams, dict) else None
+    if not isinstance(modules, dict) or not isinstance(modules.get("model"), BloomNet):
+        raise InputError(f"{path}: has no BloomNet as modules: model")
+    if len(modules) > 1:
+        raise InputError(f"{path}: has more modules than model")
+    if type(hparams.get("sample_rate")) is not int or hparams["sample_rate"] < 1:
+        raise InputError(f"{path}: sample_rate must be a whole number of hertz")
+    return hparams
+
+
+def _check_tags(root: yaml.Node | None) -> None:
+    """Refuse tags that are not allowed, and aliases that would multiply what is built."""
+    left, seen = [root] if root else [], set()
+    while left:
+        node = left.pop()
+        line = f"line {node.start_mark.line + 1}"
+        new = node.tag.startswith("!new:") and _class_named(node.tag.removeprefix("!new:"))
+        if not new and node.tag not in PLAIN_TAGS:
+            raise InputError(
+                f"{line}: {node.tag} is not allowed in a pretrained folder, only !new: of BloomNet "
+                "and of the classes in bloomnet_sb.separators; if you trust whoever made it with "
+                "all that your account can do, load it with trust_source=True"
+            )
+        if id(node) in seen:
+            if not new and not isinstance(node, yaml.ScalarNode):
+                raise InputError(f"{line}: a list or mapping is used twice, by an alias")
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            left += [part for pair in node.value for part in pair]
+        elif new and node.value:
+            raise InputError(f"{line}: {node.tag} needs its arguments by name")
+        elif isinstance(node, yaml.SequenceNode):
+            left += node.value
+
+
+@contextmanager
+def _limited_size() -> Iterator[None]:
+    """Stop the making of networks that are too large, without memory for their weights."""
+    tensors = parameters = 0
+
+    def count(module: nn.Module, name: str, value: torch.Tensor | None) -> None:
+        nonlocal tensors, parameters
+        tensors += 1
+        parameters += 0 if value is None else value.numel()
+        if tensors > MOST_TENSORS or parameters > MOST_PARAMETERS:
+            raise InputError(
+                f"a network of more than {MOST_TENSORS} tensors or {MOST_PARAMETERS} parameters; "
+                "load it with trust_source=True if it is to be so large"
+            )
+
+    register = (
+        register_module_parameter_registration_hook,
+        register_module_buffer_registration_hook,
+    )
+    handles = [register_hook(count) for register_hook in register]
+    try:
+        with torch.device("meta"):
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _check_weights(model: nn.Module, path: Path) -> None:
+    """See by the header of a file whether its weights are a network's."""
+    expected = {
+        name: (list(value.shape), DTYPES.get(value.dtype))
+        for name, value in model.state_dict().items()
+    }
+    try:
+        with safe_open(path, "pt") as file:
+            found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            found = {name: (part.get_shape(), part.get_dtype()) for name, part in found.items()}
+    except (SafetensorError, OSError) as error:
+        raise _not_its_weights(path, " ".join(str(error).split())[:200]) from None
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise _not_its_weights(
+                path,
+                f"{name}: {_form(found.get(name))}, where the network has "
+                f"{_form(expected.get(name))}",
+            )
+
+
+def _form(form: tuple[list[int], str | None] | None) -> str:
+    return "nothing" if form is None else f"{form[1]} {form[0]}"
+
+
+def _not_its_weights(path: Path, reason: str) -> InputError:
+    return InputError(f"{path}: not the weights of the network in hyperparams.yaml ({reason})")

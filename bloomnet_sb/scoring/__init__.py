@@ -1,0 +1,1 @@
+"""Scores of every depth, what each costs, and tables of both."""

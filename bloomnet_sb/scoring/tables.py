@@ -1,0 +1,293 @@
+"""What a run leaves behind: tables, a picture, and a folder to load the network from."""
+
+import csv
+import json
+import os
+from dataclasses import asdict
+from io import StringIO
+from pathlib import Path
+
+import matplotlib
+import torch
+from hyperpyyaml import resolve_references
+from matplotlib import pyplot as plt
+from ruamel.yaml import YAML
+from safetensors.torch import save_file
+
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.pretrained.fetching import HPARAMS_FILE, WEIGHTS_FILE
+from bloomnet_sb.scoring.costs import DepthProfile
+from bloomnet_sb.scoring.depth_scores import METRICS, DepthScores, noise_name, snr_band
+from bloomnet_sb.utils.atomic_files import written_whole
+
+matplotlib.use("Agg")
+
+BYTES_PER_PARAMETER = 4
+HEADER = (
+    "| blocks | parameters | MMAC/s | RTF | SI-SDR | SI-SDRi | PESQ | STOI | DNSMOS | level |\n"
+    "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+)
+FORMATS = ("{:.2f}", "{:.2f}", "{:.2f}", "{:.3f}", "{:.2f}", "{:+.1f}")
+LEGEND = (
+    "MMAC/s: million multiply-accumulates for a second of audio. RTF: seconds of compute for a "
+    "second of audio. SI-SDR and its improvement in dB, PESQ wide band (at 8 kHz narrow band), "
+    "DNSMOS its overall score, level: median over the test set of the estimate's level over the "
+    "clean speech's, in dB.\n"
+)
+
+
+def make_results(scores: DepthScores, profile: list[DepthProfile], model: BloomNet) -> dict:
+    """Gather scores and costs by depth.
+
+    Arguments
+    ---------
+    scores : DepthScores
+        Of the test set.
+    profile : list of DepthProfile
+        Of the network.
+    model : BloomNet
+        The network.
+
+    Returns
+    -------
+    dict
+        "test_mixtures", "depths" (a list; 0 blocks is the unprocessed mixture), "by_snr" and
+        "by_noise" (see `DepthScores.improvement_by`), "failures" and "memory_bytes" of this
+        network and of the stand-alone networks that it replaces, one for each depth that was
+        scored.
+    """
+    costs = {depth.blocks: asdict(depth) for depth in profile}
+    in_use = {
+        parameter
+        for blocks in scores.depths
+        for part in model.parts_in_use(blocks)
+        for parameter in part.parameters()
+    }
+    alone = sum(costs[blocks]["parameters"] for blocks in scores.depths)
+    return {
+        "test_mixtures": len({row["utterance"] for row in scores.rows}),
+        "depths": [{**costs.get(row["blocks"], {}), **row} for row in scores.summary()],
+        "by_snr": scores.improvement_by(snr_band),
+        "by_noise": scores.improvement_by(noise_name),
+        "failures": scores.failures,
+        "memory_bytes": {
+            "this_network": BYTES_PER_PARAMETER * sum(p.numel() for p in in_use),
+            "stand_alone_networks": BYTES_PER_PARAMETER * alone,
+        },
+    }
+
+
+def results_table(results: dict) -> str:
+    """The results as Markdown tables with a line on memory below.
+
+    Arguments
+    ---------
+    results : dict
+        See `make_results`.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    memory = results["memory_bytes"]
+    lines = [HEADER]
+    lines += [_table_row(row) for row in results["depths"]]
+    lines += [f"\n{LEGEND}\n", *(f"Not scored: {failure}\n" for failure in results["failures"])]
+    depths = [row["blocks"] for row in results["depths"][1:]]
+    lines.append(_groups_table("input SNR", depths, results["by_snr"]))
+    lines.append(_groups_table("noise", depths, results["by_noise"]))
+    num_networks = len(results["depths"]) - 1
+    lines.append(
+        f"Memory of the weights: {memory['this_network'] / 1e6:.2f} MB for this one network, "
+        f"{memory['stand_alone_networks'] / 1e6:.2f} MB for the stand-alone networks that it "
+        f"replaces, {num_networks} in number.\n"
+    )
+    return "".join(lines)
+
+
+def profile_table(profile: list[DepthProfile]) -> str:
+    """The costs by depth as a Markdown table.
+
+    Arguments
+    ---------
+    profile : list of DepthProfile
+        See `bloomnet_sb.scoring.costs.profile_depths`.
+
+    Returns
+    -------
+    str
+        Markdown.
+
+    Example
+    -------
+    >>> print(profile_table([DepthProfile(1, 225_000, 10_000_000, 0.01)]))
+    | blocks | parameters | MMAC/s | RTF |
+    | --- | --- | --- | --- |
+    | 1 | 225,000 | 10.0 | 0.010 |
+    """
+    lines = ["| blocks | parameters | MMAC/s | RTF |", "| --- | --- | --- | --- |"]
+    lines += ["| " + " | ".join(_cost_cells(asdict(depth))) + " |" for depth in profile]
+    return "\n".join(lines)
+
+
+def write_results(results: dict, output_folder: str | Path) -> None:
+    """Write results.json and results.md.
+
+    Arguments
+    ---------
+    results : dict
+        See `make_results`.
+    output_folder : str or Path
+        Where they go.
+    """
+    folder = Path(output_folder)
+    _write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    _write_text(folder / "results.md", results_table(results))
+
+
+def write_scores(scores: DepthScores, output_folder: str | Path) -> None:
+    """Write scores.csv, a line for each test mixture and number of blocks.
+
+    Arguments
+    ---------
+    scores : DepthScores
+        Of the test set.
+    output_folder : str or Path
+        Where it goes.
+    """
+    with (
+        written_whole(Path(output_folder) / "scores.csv") as partial,
+        open(partial, "w", encoding="utf-8", newline="") as file,
+    ):
+        table = csv.DictWriter(file, ["utterance", "noise", "snr_db", "blocks", *METRICS])
+        table.writeheader()
+        table.writerows(scores.rows)
+
+
+def draw_spectrograms(signals: dict[str, torch.Tensor], sample_rate: int, path: str | Path) -> None:
+    """Draw signals as spectrograms, one below the other, on one scale.
+
+    Arguments
+    ---------
+    signals : dict
+        Title to signal [time].
+    sample_rate : int
+        In Hz.
+    path : str or Path
+        The PNG file to write.
+    """
+    window = torch.hann_window(512)
+    levels = {}
+    for title, signal in signals.items():
+        spectrum = torch.stft(signal.cpu(), 512, 128, window=window, return_complex=True)
+        levels[title] = 20 * torch.log10(spectrum.abs() + 1e-6)
+    top = max(level.max().item() for level in levels.values())
+    figure, axes = plt.subplots(
+        len(signals), sharex=True, figsize=(9, 2 * len(signals)), squeeze=False
+    )
+    for axis, (title, level) in zip(axes[:, 0], levels.items(), strict=True):
+        seconds = len(signals[title]) / sample_rate
+        axis.imshow(
+            level,
+            origin="lower",
+            aspect="auto",
+            extent=(0, seconds, 0, sample_rate / 2000),
+            vmin=top - 80,
+            vmax=top,
+            cmap="magma",
+        )
+        axis.set_title(title, fontsize=10, loc="left")
+        axis.set_ylabel("kHz")
+    axes[-1, 0].set_xlabel("seconds")
+    figure.tight_layout()
+    with written_whole(path) as partial:
+        figure.savefig(partial, dpi=100, format="png")
+    plt.close(figure)
+
+
+def export_pretrained(
+    model: BloomNet,
+    hparams_file: str | Path,
+    overrides: str | dict,
+    folder: str | Path,
+    model_card: str,
+) -> None:
+    """Write a folder that `BloomEnhancer.from_hparams` loads.
+
+    Arguments
+    ---------
+    model : BloomNet
+        The trained network.
+    hparams_file : str or Path
+        The YAML file that it was trained with; its keys model and sample_rate are kept.
+    overrides : str or dict
+        The overrides it was trained with.
+    folder : str or Path
+        Where hyperparams.yaml, model.safetensors and README.md go.
+    model_card : str
+        The text of README.md.
+    """
+    with open(hparams_file, encoding="utf-8") as file:
+        write_pretrained(model, resolve_references(file, overrides), folder, model_card)
+
+
+def write_pretrained(
+    model: BloomNet, hparams: str | StringIO, folder: str | Path, model_card: str
+) -> None:
+    """Write a folder that the pretrained interfaces load.
+
+    Arguments
+    ---------
+    model : BloomNet
+        The network, with its weights.
+    hparams : str or StringIO
+        HyperPyYAML without references; its keys model and sample_rate are kept.
+    folder : str or Path
+        Where hyperparams.yaml, model.safetensors and README.md go.
+    model_card : str
+        The text of README.md.
+    """
+    folder = Path(folder)
+    os.makedirs(folder, exist_ok=True)
+    yaml = YAML()
+    trained_with = yaml.load(hparams)
+    kept = {key: trained_with[key] for key in ("sample_rate", "model")}
+    kept["modules"] = {"model": kept["model"]}
+    with written_whole(folder / HPARAMS_FILE) as partial:
+        yaml.dump(kept, partial)
+    with written_whole(folder / WEIGHTS_FILE) as partial:
+        save_file({name: value.cpu() for name, value in model.state_dict().items()}, partial)
+    _write_text(folder / "README.md", model_card)
+
+
+def _table_row(row: dict) -> str:
+    cells = ["unprocessed", "", "", ""] if row["blocks"] == 0 else _cost_cells(row)
+    formats = dict(zip(METRICS, FORMATS, strict=True))
+    cells += ["" if row[m] is None else formats[m].format(row[m]) for m in METRICS]
+    return "| " + " | ".join(cells) + " |\n"
+
+
+def _groups_table(title: str, depths: list[int], groups: list[dict]) -> str:
+    if not groups:
+        return ""
+    heads = [title, "mixtures", *(f"SI-SDRi, {blocks} blocks" for blocks in depths)]
+    lines = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
+    for group in groups:
+        gains = [f"{gain:.2f}" for gain in group["si_sdr_improvement"]]
+        lines.append("| " + " | ".join([group["group"], str(group["mixtures"]), *gains]) + " |")
+    return "\n".join(lines) + "\n\n"
+
+
+def _cost_cells(row: dict) -> list[str]:
+    return [
+        str(row["blocks"]),
+        f"{row['parameters']:,}",
+        f"{row['macs_per_second'] / 1e6:,.1f}",
+        f"{row['real_time_factor']:.3f}",
+    ]
+
+
+def _write_text(path: Path, text: str) -> None:
+    with written_whole(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Live use: streams, changes of depth, policies, engines and export."""

@@ -1,0 +1,1 @@
+"""The Brain, the blockwise schedule, checkpoints and experiments."""

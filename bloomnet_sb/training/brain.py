@@ -1,0 +1,305 @@
+"""BlockwiseBrain: runs a blockwise schedule, resumes it, scores every depth."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import speechbrain as sb
+import torch
+from speechbrain.utils.checkpoints import Checkpoint, torch_recovery
+from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.logger import get_logger
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
+from bloomnet_sb.nn import pesq
+from bloomnet_sb.nn.losses import best_order, in_order, negative_si_sdr, training_loss
+from bloomnet_sb.scoring.depth_scores import DepthScores
+from bloomnet_sb.training.resilience import ResilientBrain
+from bloomnet_sb.training.schedule import Stage
+from bloomnet_sb.utils.errors import InputError
+
+logger = get_logger(__name__)
+
+TrainSet = TypeVar("TrainSet", bound=Dataset)
+
+# Of torch's optimizers, what has the sign of the gradients.
+SIGNED_MOMENTS = ("exp_avg", "momentum_buffer")
+
+
+class BlockwiseBrain(ResilientBrain):
+    """SpeechBrain's Brain for a `BloomNet` and a `BlockwiseSchedule`.
+
+    Takes the arguments of `speechbrain.core.Brain`; `modules` holds the network as "model", and
+    `hparams` the entries schedule, epoch_counter, train_logger, use_tensorboard, output_folder,
+    sample_rate, level_weight, spectral_weight, pesq_weight and with_dnsmos.
+
+    Raises
+    ------
+    InputError
+        If PESQ is to be trained on at another rate than its own.
+
+    Example
+    -------
+    See `bloomnet_sb.training.experiment.main`, and recipes/ConvTasNet.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        if self.hparams.pesq_weight and self.hparams.sample_rate != pesq.SAMPLE_RATE:
+            raise InputError(
+                f"pesq_weight is {self.hparams.pesq_weight} with a sample_rate of "
+                f"{self.hparams.sample_rate}, but PESQ is trained on at {pesq.SAMPLE_RATE} Hz"
+            )
+        self.model = self.modules["model"]
+        self.frozen = []
+        self.schedule = self.hparams.schedule
+        self.stage = self.schedule.stages[-1]
+        self.loggers = [self.hparams.train_logger]
+        if self.hparams.use_tensorboard and if_main_process():
+            from speechbrain.utils.train_logger import TensorboardLogger
+
+            self.loggers.append(TensorboardLogger(f"{self.hparams.output_folder}/tensorboard"))
+
+    @property
+    def checkpoint_meta(self) -> dict:
+        """Each checkpoint is marked with its stage."""
+        return {"stage": self.stage.name}
+
+    def run(
+        self,
+        train_set: Callable[[Stage], Dataset | ShardDataset],
+        sampler: Callable[..., Sampler | ShardSampler],
+        valid_set: Dataset,
+        train_loader_kwargs: dict,
+        valid_loader_kwargs: dict,
+    ) -> None:
+        """Run the schedule, from the last checkpoint on where there is one.
+
+        Each stage starts from the weights with which the one before did best on `valid_set`, and
+        the run ends with the best of the last.
+
+        Arguments
+        ---------
+        train_set : callable
+            Gives the training set of a stage.
+        sampler : callable
+            Gives the sampler of a training set.
+        valid_set : Dataset
+            The validation set of all stages.
+        train_loader_kwargs, valid_loader_kwargs : dict
+            Options of the data loaders (batch_size, num_workers..).
+
+        Raises
+        ------
+        InputError
+            If the last checkpoint is of a stage or a network that this run does not have.
+        """
+        if self.test_only:
+            return
+        latest = self.checkpointer.find_checkpoint()
+        for stage in self.schedule.stages_from(latest and latest.meta["stage"]):
+            self._enter_stage(stage)
+            dataset = train_set(stage)
+            self.train_sampler = sampler(dataset)
+            loader = self._train_loader(dataset, train_loader_kwargs)
+            updates_in_epoch = max(len(loader) // self.grad_accumulation_factor, 1)
+            self.updates_in_stage = stage.settings.epochs * updates_in_epoch
+            self.fit(
+                self.hparams.epoch_counter,
+                loader,
+                valid_set,
+                valid_loader_kwargs=valid_loader_kwargs,
+            )
+            self._load_best()
+
+    def _train_loader(self, dataset: Dataset | ShardDataset, options: dict) -> DataLoader:
+        if isinstance(dataset, ShardDataset) and isinstance(self.train_sampler, ShardSampler):
+            return dataset.loader(self.train_sampler, **options)
+        return self.make_dataloader(dataset, sb.Stage.TRAIN, sampler=self.train_sampler, **options)
+
+    def _enter_stage(self, stage: Stage) -> None:
+        """Freeze all but the stage's parts, their dropout included."""
+        logger.info(f"Stage {stage.name}: estimates {stage.first} to {stage.blocks}")
+        self.stage = stage
+        self.hparams.epoch_counter.limit = self.schedule.last_epoch(stage)
+        parts = [self.model.part(name) for name in stage.parts]
+        trained = {parameter for part in parts for parameter in part.parameters()}
+        for parameter in self.model.parameters():
+            parameter.requires_grad_(parameter in trained)
+            parameter.grad = None
+        in_training = {module for part in parts for module in part.modules()}
+        self.frozen = [
+            module
+            for module in self.model.modules()
+            if module not in in_training
+            and not any(parameter in trained for parameter in module.parameters())
+        ]
+
+    def on_fit_start(self) -> None:
+        """Wrap and optimise what the stage trains, and go on from the stage's own checkpoint."""
+        self.modules["model"] = self.model
+        self._compile()
+        self._wrap_distributed()
+        self.init_optimizers()
+        latest = self.checkpointer.find_checkpoint(ckpt_predicate=self._of_this_stage)
+        if latest is not None:
+            with _refuse_other_network(latest):
+                self.checkpointer.load_checkpoint(latest)
+
+    def init_optimizers(self) -> None:
+        """An optimizer of the trained parameters only, and the stage's learning rates."""
+        settings = self.stage.settings
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = self.opt_class(trained, lr=settings.lr)
+        self.optimizers_dict = {"opt_class": self.optimizer}
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer, lambda update: settings.lr_factor(update / self.updates_in_stage)
+        )
+        self.checkpointer.add_recoverable("optimizer", self.optimizer)
+        self.checkpointer.add_recoverable("lr_scheduler", self.lr_scheduler)
+
+    def on_fit_batch_start(self, batch, should_step: bool) -> None:
+        """Keep frozen norms from updating their running statistics."""
+        super().on_fit_batch_start(batch, should_step)
+        for module in self.frozen:
+            module.training = False
+
+    def compute_forward(self, batch, stage: sb.Stage) -> torch.Tensor:
+        """The estimates [blocks, batch, time, sources] that the stage of training is about.
+
+        Where there are several sources, those that decide on their order come first.
+        """
+        batch = batch.to(self.device)
+        depths: Sequence[int] = self._depths(stage)
+        if self.model.num_sources > 1:
+            depths = sorted({*self._order_depths(stage), *depths})
+        scale = self.stage.settings.gradient_scale
+        return self.modules.model(batch.mix.data, depths=depths, gradient_scale=scale)
+
+    def compute_objectives(self, predictions: torch.Tensor, batch, stage: sb.Stage) -> torch.Tensor:
+        """The training loss; scores are gathered on the way in validation and test."""
+        deciding = predictions[: len(self._order_depths(stage))]
+        target = batch.target.data
+        target = in_order(target, best_order(target, deciding))
+        estimates = predictions[-len(self._depths(stage)) :]
+        if stage == sb.Stage.VALID:
+            self.valid_si_sdr.append(-negative_si_sdr(estimates, target).mean((1, 2)).cpu())
+            self.valid_products.append((estimates * target).sum((1, 2, 3)).cpu())
+        if stage == sb.Stage.TEST:
+            self.scores.add(batch.id[0], batch.mix.data, target, estimates, batch.noise[0] or None)
+        return training_loss(
+            estimates,
+            target,
+            self.hparams.level_weight,
+            self.hparams.spectral_weight,
+            self.hparams.pesq_weight,
+        )
+
+    def on_fit_batch_end(self, batch, outputs, loss, should_step: bool) -> None:
+        """Step the learning rate with the optimizer."""
+        super().on_fit_batch_end(batch, outputs, loss, should_step)
+        if should_step:
+            self.lr_scheduler.step()
+
+    def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
+        """Start the scores afresh, and shards where a checkpoint within the epoch left them."""
+        if stage == sb.Stage.TRAIN and isinstance(self.train_sampler, ShardSampler):
+            self.train_sampler.go_on_after(self.step)
+        if stage == sb.Stage.VALID:
+            self.valid_si_sdr: list[torch.Tensor] = []
+            self.valid_products: list[torch.Tensor] = []
+        if stage == sb.Stage.TEST:
+            self.scores = DepthScores(
+                self.schedule.depths, self.hparams.sample_rate, self.hparams.with_dnsmos
+            )
+
+    def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
+        """Log an epoch and save its checkpoint."""
+        if stage == sb.Stage.TRAIN:
+            self.train_loss = stage_loss
+        if stage == sb.Stage.TEST:
+            self.scores.wait()
+        if stage == sb.Stage.VALID:
+            self._align_polarity(torch.stack(self.valid_products).sum(0))
+            si_sdr = torch.stack(self.valid_si_sdr).mean(0)
+            by_depth = zip(self.stage.depths, si_sdr.tolist(), strict=True)
+            valid_stats = {"loss": stage_loss, **{f"si_sdr_{d}": v for d, v in by_depth}}
+            for train_logger in self.loggers:
+                train_logger.log_stats(
+                    {"epoch": epoch, "lr": self.optimizer.param_groups[0]["lr"]},
+                    train_stats={"loss": self.train_loss},
+                    valid_stats=valid_stats,
+                )
+            self.checkpointer.save_and_keep_only(
+                # NaN would count as the best.
+                meta={
+                    **self.checkpoint_meta,
+                    "loss": stage_loss if math.isfinite(stage_loss) else math.inf,
+                },
+                min_keys=["loss"],
+                importance_keys=[],
+                ckpt_predicate=self._of_this_stage,
+            )
+
+    def _align_polarity(self, products: torch.Tensor) -> None:
+        """Turn estimates that are upside down, by their products [depths] with the target.
+
+        SI-SDR does not see the sign; a cross-fade between two depths would go through silence.
+        Training goes on as it would have: the optimizer's moments are turned too.
+        """
+        for depth, product in zip(self.stage.depths, products.tolist(), strict=True):
+            if not product < 0:  # NaN included
+                continue
+            for weight in self.model.part(f"decoder{depth}").parameters():
+                moments = self.optimizer.state.get(weight, {})
+                signed = [moments[name] for name in SIGNED_MOMENTS if name in moments]
+                for values in (weight.data, *signed):
+                    values.neg_()
+
+    def on_evaluate_start(self, max_key: str | None = None, min_key: str | None = None) -> None:
+        """Load the weights with which the last stage did best in validation."""
+        self.modules["model"] = self.model
+        self._load_best()
+
+    def _depths(self, stage: sb.Stage) -> range:
+        """The numbers of blocks whose estimates count."""
+        return self.schedule.depths if stage == sb.Stage.TEST else self.stage.depths
+
+    def _order_depths(self, stage: sb.Stage) -> range:
+        """The numbers of blocks whose estimates decide on the order of the sources."""
+        return self.schedule.depths if stage == sb.Stage.TEST else self.stage.order_depths
+
+    def _wrap_distributed(self) -> None:
+        # SpeechBrain's own turns batch norms into SyncBatchNorm, which refuses a CPU.
+        if self.distributed_launch and self.device == "cpu":
+            self.modules["model"] = DistributedDataParallel(self.model)
+        else:
+            super()._wrap_distributed()
+
+    def _of_this_stage(self, checkpoint: Checkpoint) -> bool:
+        return checkpoint.meta["stage"] == self.stage.name
+
+    def _load_best(self) -> None:
+        best = self.checkpointer.find_checkpoint(min_key="loss", ckpt_predicate=self._of_this_stage)
+        if best is None:
+            raise InputError(
+                f"{self.checkpointer.checkpoints_dir}: no checkpoint of stage {self.stage.name}"
+            )
+        logger.info(f"Stage {self.stage.name}: best checkpoint {best.path.name}")
+        with _refuse_other_network(best):
+            torch_recovery(self.model, best.paramfiles["model"], True)
+
+
+@contextmanager
+def _refuse_other_network(checkpoint: Checkpoint) -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        # torch lists each name and shape that differs on lines of their own.
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{checkpoint.path}: a checkpoint of another network than this run's ({reason[:200]})"
+        ) from error

@@ -1,0 +1,201 @@
+"""The experiment that every recipe runs: prepare, train blockwise, score every depth, export."""
+
+import re
+import sys
+from pathlib import Path
+
+import speechbrain as sb
+import torch
+from hyperpyyaml import load_hyperpyyaml
+from ruamel.yaml import YAMLError
+from speechbrain.dataio.dataset import DynamicItemDataset
+from speechbrain.utils.distributed import if_main_process, run_on_main
+from torch.utils.data import Sampler
+
+from bloomnet_sb.data import manifests_summary, train_sampler
+from bloomnet_sb.data.datasets import DrawDataset
+from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
+from bloomnet_sb.nn.losses import best_order, in_order
+from bloomnet_sb.pretrained.fetching import WEIGHTS_FILE, fetch_from
+from bloomnet_sb.pretrained.loading import load_weights
+from bloomnet_sb.scoring.costs import profile_depths
+from bloomnet_sb.scoring.tables import (
+    draw_spectrograms,
+    export_pretrained,
+    make_results,
+    results_table,
+    write_results,
+    write_scores,
+)
+from bloomnet_sb.training.brain import BlockwiseBrain
+from bloomnet_sb.training.resilience import StopSignals, named_failures
+from bloomnet_sb.training.schedule import Stage
+from bloomnet_sb.utils.errors import InputError, exit_with_one_line
+
+USE = {
+    "enhancement": """
+    from bloomnet_sb.inference.enhancer import BloomEnhancer
+    enhancer = BloomEnhancer.from_hparams(source="this folder")
+    enhancer.enhance_file("noisy.wav", "enhanced.wav", blocks=1)
+""",
+    "separation": """
+    from bloomnet_sb.inference.enhancer import BloomSeparator
+    separator = BloomSeparator.from_hparams(source="this folder")
+    separator.separate_file("mix.wav", "separated/", blocks=1)
+""",
+}
+
+
+def main(argv: list[str]) -> None:
+    """Run a recipe from its command line.
+
+    Arguments
+    ---------
+    argv : list of str
+        The YAML file, and SpeechBrain's options and overrides of the file's keys.
+
+    Example
+    -------
+    See recipes/ConvTasNet/train.py.
+    """
+    stop_signals = StopSignals()
+    with exit_with_one_line(), named_failures(), stop_signals.caught():
+        hparams_file, run_opts, overrides = sb.parse_arguments(argv)
+        overrides = re.sub(r":$", ": True", overrides, flags=re.MULTILINE)  # such as --skip_prep
+        sb.utils.distributed.ddp_init_group(run_opts)  # first: the checkpointer asks for the rank
+        hparams = _load_hparams(hparams_file, overrides)
+        _create_output_folder(hparams_file, hparams, overrides)
+        run_on_main(hparams["prepare"])
+        brain = BlockwiseBrain(
+            modules={"model": hparams["model"]},
+            opt_class=hparams["opt_class"],
+            hparams=hparams,
+            run_opts=run_opts,
+            checkpointer=hparams["checkpointer"],
+        )
+        brain.stop_signals = stop_signals
+        if hparams.get("start_from"):
+            weights = fetch_from(hparams["start_from"], WEIGHTS_FILE)
+            load_weights(hparams["model"], weights)  # a checkpoint of this run goes before them
+        _train(brain, hparams)
+        if if_main_process():
+            _evaluate(brain, hparams, hparams_file, overrides)
+
+
+def _load_hparams(hparams_file: str, overrides: str) -> dict:
+    try:
+        file = open(hparams_file, encoding="utf-8")  # noqa: SIM115 (its own error message)
+    except OSError as error:
+        raise InputError(f"{hparams_file}: {error.strerror}") from None
+    try:
+        with file:
+            return load_hyperpyyaml(file, overrides)
+    except OSError as error:
+        # The checkpointer makes its folder when it is built.
+        raise InputError(f"{error.filename}: cannot be written ({error.strerror})") from None
+    except InputError:
+        raise
+    except (KeyError, ValueError, TypeError, ImportError, YAMLError) as error:
+        raise InputError(f"{hparams_file}: {' '.join(str(error).split())}") from error
+
+
+def _create_output_folder(hparams_file: str, hparams: dict, overrides: str) -> None:
+    folder = hparams["output_folder"]
+    try:
+        sb.create_experiment_directory(folder, hparams_file, overrides)
+    except OSError as error:
+        raise InputError(f"output_folder {folder}: cannot be written ({error})") from None
+
+
+def _train(brain: BlockwiseBrain, hparams: dict) -> None:
+    def train_set(stage: Stage) -> DrawDataset | ShardDataset:
+        return hparams["train_set"](segment_seconds=stage.settings.segment_seconds)
+
+    def sampler(dataset: DrawDataset | ShardDataset) -> Sampler | ShardSampler:
+        balance = hparams.get("speaker_balance", 0.0)
+        return train_sampler(dataset, hparams["seed"], hparams["segments_per_epoch"], balance)
+
+    brain.run(
+        train_set,
+        sampler,
+        hparams["eval_set"](split="valid"),
+        train_loader_kwargs=hparams["train_dataloader_opts"],
+        valid_loader_kwargs=hparams["eval_dataloader_opts"],
+    )
+
+
+def _evaluate(brain: BlockwiseBrain, hparams: dict, hparams_file: str, overrides: str) -> None:
+    test_set = hparams["eval_set"](split="test")
+    brain.evaluate(test_set, test_loader_kwargs=dict(hparams["eval_dataloader_opts"]))
+    model, folder = brain.model, Path(hparams["output_folder"])
+    profile = profile_depths(model, hparams["sample_rate"])
+    results = make_results(brain.scores, profile, model)
+    write_results(results, folder)
+    write_scores(brain.scores, folder)
+    _draw_typical(brain, test_set, folder / "spectrograms.png")
+    card = _model_card(hparams, hparams_file, results)
+    export_pretrained(model, hparams_file, overrides, folder / "pretrained", card)
+    print(results_table(results))
+
+
+def _draw_typical(brain: BlockwiseBrain, test_set: DynamicItemDataset, path: Path) -> None:
+    """Draw the test mixture of the median SI-SDR at up to three depths."""
+    mixtures = sorted((r for r in brain.scores.rows if r["blocks"] == 0), key=lambda r: r["si_sdr"])
+    typical = mixtures[len(mixtures) // 2]["utterance"]
+    example = test_set[test_set.data_ids.index(typical)]
+    mix, target = (example[key][None].to(brain.device) for key in ("mix", "target"))
+    scored = brain.schedule.depths
+    with torch.no_grad():
+        estimates = brain.model(mix, depths=scored)
+    signals = {"unprocessed": mix[0]}
+    for index in sorted({0, (len(scored) - 1) // 2, len(scored) - 1}):
+        title = f"{scored[index]} of {scored[-1]} blocks"
+        signals |= _by_source(title, estimates[index, 0])
+    signals |= _by_source("clean", in_order(target, best_order(target, estimates))[0])
+    draw_spectrograms(signals, brain.hparams.sample_rate, path)
+
+
+def _by_source(title: str, signals: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Title to signal [time], for each of `signals` [time, sources]."""
+    sources = signals.unbind(-1)
+    if len(sources) == 1:
+        return {title: sources[0]}
+    return {f"{title}, source {number}": signal for number, signal in enumerate(sources, 1)}
+
+
+def _model_card(hparams: dict, hparams_file: str, results: dict) -> str:
+    model = hparams["model"]
+    backbone = type(model.separator).__name__
+    task = "enhancement" if model.num_sources == 1 else "separation"
+    limits = hparams.get("limits")
+    limits = "" if limits is None else f"## Limits\n\n{limits}\n\n"
+    snr_db = hparams.get("snr_db")
+    levels = "" if snr_db is None else f"{snr_db[0]} to {snr_db[1]} dB SNR, "
+    return (
+        f"# BLOOM-Net speech {task}, {backbone}, {model.num_blocks} blocks\n\n"
+        f"Trained with bloomnet_sb, `{Path(hparams_file).name}`, schedule "
+        f"`{hparams['schedule'].kind}`, seed {hparams['seed']}:\n\n"
+        f"    {_shared_command(sys.argv[1:])}\n\n"
+        "## Data\n\n"
+        f"{hparams['data_description']}\n\n"
+        f"{manifests_summary(hparams['manifest_folder'], hparams['sample_rate'])}\n"
+        f"Mixtures at {levels}{hparams['sample_rate']} Hz. Licence of the data and of these "
+        f"weights: {hparams['data_license']}\n\n"
+        f"## Results on {results['test_mixtures']} test mixtures\n\n"
+        f"{results_table(results)}\n"
+        f"{limits}"
+        f"## Use\n{USE[task]}"
+    )
+
+
+def _shared_command(argv: list[str]) -> str:
+    """The command of a run for other machines: without the paths of this one."""
+    command = ["python", "train.py"]
+    for option, value in zip(["", *argv], argv, strict=False):
+        name, equals, path = value.partition("=")
+        if equals and Path(path).is_absolute():
+            value = f"{name}=DIR"
+        elif Path(value).is_absolute():
+            value = "DIR" if option.startswith("--") else Path(value).name
+        command.append(value)
+    return " ".join(command)

@@ -1,0 +1,1 @@
+"""Errors, files, processes and sound files: what every other room stands on."""

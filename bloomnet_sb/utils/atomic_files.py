@@ -1,0 +1,101 @@
+"""Files that appear complete or not at all, and folders of one process only."""
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+from weakref import WeakValueDictionary
+
+from bloomnet_sb.utils.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+# Those that this process holds
+_locks: WeakValueDictionary[Path, IO] = WeakValueDictionary()
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[Path]:
+    """Give a path beside `path` to write to; it becomes `path` when the block ends well.
+
+    Arguments
+    ---------
+    path : str or Path
+        The file to be.
+
+    Yields
+    ------
+    Path
+        Where to write. Whatever is there is removed if the block raises.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmpdir")) / "results.md"
+    >>> with written_whole(path) as partial:
+    ...     _ = partial.write_text("a table")
+    >>> path.read_text()
+    'a table'
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def lock_folder(folder: str | Path) -> IO:
+    """Keep other processes from locking a folder, until this one ends, however it ends.
+
+    Where there are no POSIX locks (Windows), nothing is kept from anybody.
+
+    Arguments
+    ---------
+    folder : str or Path
+        The folder; it gets a file .lock.
+
+    Returns
+    -------
+    file
+        What holds the lock: until it is closed, or the process ends.
+
+    Raises
+    ------
+    InputError
+        If another process holds it.
+
+    Example
+    -------
+    >>> with lock_folder(getfixture("tmpdir")) as lock:
+    ...     Path(lock.name).name
+    '.lock'
+    """
+    path = (Path(folder) / ".lock").resolve()
+    # A second handle, when closed, would let go the lock of the first.
+    if path in _locks and not _locks[path].closed:
+        return _locks[path]
+    lock = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (outlives this)
+    try:
+        import fcntl
+
+        # Unlike those of flock, these are not passed on to forked workers, which may live longer.
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        return lock
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            logger.warning("%s: the file system has no locks (%s)", folder, error.strerror)
+            return lock
+        lock.seek(0)
+        owner = lock.read().strip()
+        lock.close()
+        raise InputError(f"{folder}: in use by process {owner}; wait, or take another") from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    _locks[path] = lock
+    return lock

@@ -1,0 +1,150 @@
+"""The exceptions that a program reports with one line, and how it does."""
+
+import errno
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# No space, over a quota, over a limit of file sizes
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+# Its power, summed over a long signal's features, is still a float32.
+LARGEST_SAMPLE = 1e12
+
+
+class InputError(ValueError):
+    """A file, folder, option or value that the user gave cannot be used.
+
+    The message is one line that names what was given, what was found and what is accepted.
+
+    Example
+    -------
+    >>> raise InputError("blocks is 7, but this network has 1 to 4 blocks")
+    Traceback (most recent call last):
+    ...
+    bloomnet_sb.utils.errors.InputError: blocks is 7, but this network has 1 to 4 blocks
+    """
+
+
+class Stopped(Exception):
+    """A program ended before its work was done, by no defect of its own or of its input.
+
+    Arguments
+    ---------
+    message : str
+        One line that names what stopped it, and how to go on.
+    exit_code : int
+        What the program exits with: 128 and the number of the signal that stopped it, else 1.
+
+    Example
+    -------
+    >>> Stopped("stopped by SIGTERM", exit_code=143).exit_code
+    143
+    """
+
+    def __init__(self, message: str, exit_code: int = 1):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@contextmanager
+def exit_with_one_line() -> Iterator[None]:
+    """End the program with one line on stderr where an `InputError` or `Stopped` is raised.
+
+    The exit code is 2 for an `InputError`. Every other exception passes through with its
+    traceback: it is a defect.
+
+    Example
+    -------
+    >>> with exit_with_one_line():
+    ...     blocks = 4
+    """
+    try:
+        yield
+    except InputError as error:
+        # From a worker of a data loader, the message is a traceback that ends in the message.
+        message = str(error).strip().splitlines()[-1].rsplit("InputError: ", 1)[-1]
+        print(f"error: {message}", file=sys.stderr)
+        sys.exit(2)
+    except Stopped as stopped:
+        print(f"stopped: {stopped}", file=sys.stderr)
+        sys.exit(stopped.exit_code)
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        print(f"stopped: {error}; make room and start again", file=sys.stderr)
+        sys.exit(1)
+
+
+def check_blocks(blocks: object, num_blocks: int) -> int:
+    """Return `blocks` if it is a number of blocks that a network can run.
+
+    Arguments
+    ---------
+    blocks : int
+        The number of blocks asked for, counted from 1.
+    num_blocks : int
+        The number of blocks that the network has.
+
+    Returns
+    -------
+    int
+        `blocks`, unchanged.
+
+    Raises
+    ------
+    InputError
+        If it is not an integer from 1 to `num_blocks`.
+
+    Example
+    -------
+    >>> check_blocks(2, num_blocks=4)
+    2
+    """
+    if isinstance(blocks, bool) or not isinstance(blocks, int) or not 1 <= blocks <= num_blocks:
+        raise InputError(f"blocks is {blocks!r}, but this network has 1 to {num_blocks} blocks")
+    return blocks
+
+
+def check_positive(**sizes: int) -> None:
+    """Refuse sizes of a network that are not whole numbers of 1 or more.
+
+    Raises
+    ------
+    InputError
+        Naming the first size that is not.
+
+    Example
+    -------
+    >>> check_positive(num_blocks=4, kernel_size=3)
+    """
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise InputError(f"{name} is {size!r}, but must be a whole number of 1 or more")
+
+
+def check_samples(samples, what: str) -> None:
+    """Refuse NaN, infinity, and samples so large that their power would overflow.
+
+    Arguments
+    ---------
+    samples : numpy.ndarray or torch.Tensor
+        Of any shape.
+    what : str
+        What the message calls them, and its verb.
+
+    Raises
+    ------
+    InputError
+        If one is not within 1e12 in size.
+
+    Example
+    -------
+    >>> import torch
+    >>> check_samples(torch.tensor([0.1, float("nan")]), "a chunk holds")
+    Traceback (most recent call last):
+    ...
+    bloomnet_sb.utils.errors.InputError: a chunk holds NaN, infinite or absurdly large samples
+    """
+    if not (abs(samples) <= LARGEST_SAMPLE).all():
+        raise InputError(f"{what} NaN, infinite or absurdly large samples")

@@ -1,0 +1,342 @@
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+from torchaudio.functional import resample
+
+from bloomnet_sb.inference import enhancer as inference
+from bloomnet_sb.inference.enhancer import BloomEnhancer, BloomSeparator
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.nn.losses import negative_si_sdr
+from bloomnet_sb.separators import DPRNNSeparator, SepFormerSeparator
+from bloomnet_sb.utils.errors import InputError
+from tests.conftest import make_model
+
+
+def interface(model, kind=BloomEnhancer):
+    return kind({"model": model}, {"sample_rate": 16000})
+
+
+def small_models():
+    """A network of each backbone, and Conv-TasNet with each norm; the same in every run."""
+    torch.manual_seed(0)
+    models = {
+        "DPRNN": BloomNet(DPRNNSeparator(16, 8, 8, 20, 2), 16, 32),
+        "SepFormer": BloomNet(SepFormerSeparator(16, 8, 16, 2, 1, 50, 2), 16, 32),
+    }
+    models |= {norm: make_model(norm=norm) for norm in ("gLN", "cLN", "cgLN", "BN")}
+    models |= {
+        f"causal {norm}": make_model(norm=norm, causal=True) for norm in ("cLN", "cgLN", "BN")
+    }
+    for model in models.values():
+        for module in model.modules():
+            if hasattr(module, "running_mean"):
+                torch.nn.init.normal_(module.running_mean, std=0.3)
+                torch.nn.init.uniform_(module.running_var, 0.5, 2)
+    return {name: model.eval() for name, model in models.items()}
+
+
+SMALL_MODELS = small_models()
+each_model = pytest.mark.parametrize("name", SMALL_MODELS)
+
+
+@pytest.fixture(scope="module")
+def enhancer(pretrained):
+    return BloomEnhancer.from_hparams(source=str(pretrained))
+
+
+@pytest.fixture
+def noisy(noisy_file):
+    samples, _ = sf.read(noisy_file, dtype="float32")
+    return torch.from_numpy(samples)[None]
+
+
+def test_blocks_by_call_and_by_object(enhancer, noisy):
+    assert enhancer.num_blocks == enhancer.blocks == 2
+    shallow, deep = (enhancer.enhance_batch(noisy, blocks=blocks) for blocks in (1, 2))
+    assert not torch.allclose(shallow, deep)
+    torch.testing.assert_close(enhancer(noisy), deep)
+    enhancer.blocks = 1
+    torch.testing.assert_close(enhancer(noisy), shallow)
+    enhancer.blocks = 2
+
+
+@pytest.mark.parametrize("blocks", [0, 3, "two"])
+def test_wrong_blocks(enhancer, noisy, blocks):
+    with pytest.raises(InputError, match="1 to 2 blocks"):
+        enhancer.enhance_batch(noisy, blocks=blocks)
+    with pytest.raises(InputError, match="1 to 2 blocks"):
+        enhancer.blocks = blocks
+
+
+def test_padding_does_not_matter(enhancer, noisy):
+    alone = enhancer.enhance_batch(noisy[:, :8000])
+    batch = torch.cat([noisy[:, :16000], noisy[:, :16000]])
+    batch[1, 8000:] = 0
+    together = enhancer.enhance_batch(batch, lengths=torch.tensor([1.0, 0.5]))
+    torch.testing.assert_close(together[1, :8000], alone[0])
+    assert not together[1, 8000:].any()
+
+
+@each_model
+def test_padding_does_not_matter_to_any_network(name, noisy):
+    enhancer = interface(SMALL_MODELS[name])
+    batch = noisy[:, :16000].repeat(4, 1)
+    batch[1, 8000:] = torch.randn(8000)
+    batch[2, 12000:] = 0
+    batch[3, 8000:] = 1e3
+    together = enhancer.enhance_batch(batch, lengths=torch.tensor([1.0, 0.5, 0.75, 0.5]))
+    for row, length in enumerate((16000, 8000, 12000, 8000)):
+        alone = enhancer.enhance_batch(noisy[:, :length])[0]
+        torch.testing.assert_close(together[row, :length], alone, atol=1e-4, rtol=0)
+        assert not together[row, length:].any()
+
+
+@each_model
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_a_long_file_in_windows(name, blocks, noisy, noisy_file, tmp_path):
+    enhancer = interface(SMALL_MODELS[name])
+    whole = enhancer.enhance_file(noisy_file, blocks=blocks)
+    enhancer.window_seconds = 1.3
+    windowed = enhancer.enhance_file(noisy_file, tmp_path / "out.wav", blocks=blocks)
+    assert windowed.shape == whole.shape
+    written, _ = sf.read(tmp_path / "out.wav", dtype="float32")
+    np.testing.assert_allclose(written, windowed, atol=1e-4)
+    if name in ("gLN", "cgLN", "DPRNN", "SepFormer"):
+        # Their statistics or their paths are those of the window.
+        assert negative_si_sdr(windowed[None, None, :, None], whole[None, :, None]) < -5
+    else:
+        torch.testing.assert_close(windowed, whole, atol=1e-4 * whole.abs().max(), rtol=0)
+
+
+@pytest.mark.parametrize("name", ["gLN", "BN", "causal BN", "DPRNN"])
+def test_as_many_blocks_as_a_window_needs(name, noisy_file, tmp_path):
+    enhancer = interface(SMALL_MODELS[name])
+    enhancer.window_seconds = 1.3
+    last = enhancer.num_blocks
+    for min_gain_db, blocks in ((-1000.0, last), (1000.0, 2)):
+        # The last block that ran is the one whose change was too small.
+        auto = enhancer.enhance_file(noisy_file, blocks="auto", min_gain_db=min_gain_db)
+        assert set(enhancer.blocks_used) == {blocks}
+        assert len(enhancer.blocks_used) > 3
+        fixed = enhancer.enhance_file(noisy_file, blocks=blocks)
+        assert set(enhancer.blocks_used) == {blocks}
+        if name != "causal BN":  # whose level, window by window, is another
+            torch.testing.assert_close(auto, fixed)
+    out = enhancer.enhance_file(noisy_file, tmp_path / "out.wav", blocks="auto")
+    np.testing.assert_allclose(sf.read(tmp_path / "out.wav", dtype="float32")[0], out, atol=1e-4)
+
+
+def test_blocks_run_only_while_they_change_something(noisy_file):
+    enhancer = interface(make_model(norm="BN"))
+    head, decoder = enhancer.mods.model.separator.heads, enhancer.mods.model.decoders
+    enhancer.mods.model.separator.blocks[1] = torch.nn.Identity()
+    head[1].load_state_dict(head[0].state_dict())
+    decoder[1].load_state_dict(decoder[0].state_dict())
+    enhancer.mods.model.separator.blocks[2] = None  # it must not run
+    auto = enhancer.enhance_file(noisy_file, blocks="auto")
+    assert enhancer.blocks_used == [2]
+    torch.testing.assert_close(auto, enhancer.enhance_file(noisy_file, blocks=1))
+
+
+def test_silence_needs_no_more_than_two_blocks(tmp_path):
+    sf.write(tmp_path / "in.wav", np.zeros(16000), 16000)
+    enhancer = interface(SMALL_MODELS["BN"])
+    assert not enhancer.enhance_file(tmp_path / "in.wav", blocks="auto").any()
+    assert enhancer.blocks_used == [2]
+
+
+def test_a_long_file_of_another_rate_in_windows(noisy, tmp_path):
+    samples = resample(torch.cat([noisy, -0.5 * noisy]), 16000, 44100).t().numpy()
+    sf.write(tmp_path / "in.wav", samples, 44100, subtype="FLOAT")
+    enhancer = interface(SMALL_MODELS["BN"])
+    whole = enhancer.enhance_file(tmp_path / "in.wav")
+    enhancer.window_seconds = 1.3
+    windowed = enhancer.enhance_file(tmp_path / "in.wav", tmp_path / "out.wav")
+    assert windowed.shape == samples.shape
+    torch.testing.assert_close(windowed, whole, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["gLN", "causal cgLN", "DPRNN", "SepFormer"])
+def test_ten_minutes(name, noisy, tmp_path):
+    sf.write(tmp_path / "in.flac", noisy[0].repeat(97)[: 600 * 16000].numpy(), 16000)
+    enhancer = interface(SMALL_MODELS[name])
+    enhanced = enhancer.enhance_file(tmp_path / "in.flac", tmp_path / "out.flac", blocks=1)
+    assert sf.info(tmp_path / "out.flac").frames == len(enhanced) == 600 * 16000
+    assert torch.isfinite(enhanced).all()
+    assert enhanced.square().mean() > 0
+
+
+def test_a_long_result_is_in_its_file_only(noisy_file, tmp_path, monkeypatch):
+    enhancer = interface(SMALL_MODELS["gLN"])
+    monkeypatch.setattr(inference, "MOST_SAMPLES_RETURNED", 1000)
+    assert enhancer.enhance_file(noisy_file, tmp_path / "out.wav") is None
+    assert sf.info(tmp_path / "out.wav").frames == sf.info(noisy_file).frames
+    assert len(enhancer.enhance_file(noisy_file)) == sf.info(noisy_file).frames
+
+
+def test_a_fault_in_the_middle_of_a_file_leaves_nothing(noisy, tmp_path):
+    samples = noisy[0].numpy().copy()
+    samples[60000] = np.nan
+    sf.write(tmp_path / "in.wav", samples, 16000, subtype="FLOAT")
+    enhancer = interface(SMALL_MODELS["causal BN"])
+    enhancer.window_seconds = 1.0
+    with pytest.raises(InputError, match="in.wav: holds NaN"):
+        enhancer.enhance_file(tmp_path / "in.wav", tmp_path / "out.wav")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.wav"]
+
+
+def test_a_result_is_a_tensor_like_any_other(enhancer, noisy):
+    result = enhancer.enhance_batch(noisy)
+    result *= 2
+    assert not result.requires_grad
+
+
+def test_separation(noisy, noisy_file, tmp_path):
+    separator = interface(make_model(num_sources=2), BloomSeparator)
+    sources = separator.separate_batch(noisy, blocks=2)
+    assert sources.shape == (*noisy.shape, 2)
+    torch.testing.assert_close(separator(noisy, blocks=2), sources)
+    returned = separator.separate_file(noisy_file, tmp_path / "out", blocks=2)
+    torch.testing.assert_close(returned, sources)
+    for n in (1, 2):
+        written, rate = sf.read(tmp_path / "out" / f"noisy_0dB_source{n}.flac", dtype="float32")
+        assert rate == 16000
+        np.testing.assert_allclose(written, sources[0, :, n - 1], atol=1e-4)
+    half = separator.separate_batch(
+        noisy.repeat(2, 1), lengths=torch.tensor([1.0, 8000 / noisy.shape[1]]), blocks=2
+    )
+    torch.testing.assert_close(half[0], sources[0])
+    torch.testing.assert_close(
+        half[1, :8000], separator.separate_batch(noisy[:, :8000], None, 2)[0]
+    )
+
+
+def test_separation_in_windows_keeps_the_sources_apart(noisy, tmp_path):
+    model = make_model(num_sources=2, norm="BN")
+    samples = torch.stack([noisy[0], noisy[0].flip(0)], dim=1).numpy()
+    sf.write(tmp_path / "in.wav", samples, 16000, subtype="FLOAT")
+    separator = interface(model, BloomSeparator)
+    whole = separator.separate_file(tmp_path / "in.wav")
+    separator.window_seconds = 1.5
+    torch.testing.assert_close(
+        separator.separate_file(tmp_path / "in.wav"), whole, atol=1e-4, rtol=0
+    )
+
+
+def test_a_separator_is_no_enhancer():
+    with pytest.raises(InputError, match="separates 2 sources; use BloomSeparator"):
+        interface(make_model(num_sources=2))
+
+
+def test_nan_is_refused(enhancer):
+    with pytest.raises(InputError, match="NaN"):
+        enhancer.enhance_batch(torch.tensor([[0.0, float("nan")]]))
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "suffix", "subtype"),
+    [
+        (16000, 1, "wav", "PCM_16"),
+        (44100, 2, "wav", "PCM_24"),
+        (8000, 1, "flac", "PCM_16"),
+        (48000, 3, "wav", "FLOAT"),
+        (22050, 2, "ogg", "VORBIS"),
+        (11025, 1, "aiff", "PCM_16"),
+    ],
+)
+def test_a_file_keeps_rate_channels_length_and_type(
+    enhancer, tmp_path, rate, channels, suffix, subtype
+):
+    samples = 0.1 * np.random.default_rng(0).standard_normal((12345, channels))
+    source, target = tmp_path / f"in.{suffix}", tmp_path / "folder" / f"out.{suffix}"
+    sf.write(source, samples, rate, subtype=subtype)
+    returned = enhancer.enhance_file(source, target)
+    before, after = sf.info(source), sf.info(target)
+    for kept in ("samplerate", "channels", "frames", "format", "subtype"):
+        assert getattr(before, kept) == getattr(after, kept)
+    assert returned.shape == ((12345,) if channels == 1 else (12345, channels))
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+
+
+def test_a_file_is_enhanced_as_its_samples_are(enhancer, noisy, noisy_file, tmp_path):
+    expected = enhancer.enhance_batch(noisy, blocks=1)[0]
+    returned = enhancer.enhance_file(noisy_file, tmp_path / "out.wav", blocks=1)
+    torch.testing.assert_close(returned, expected)
+    written, _ = sf.read(tmp_path / "out.wav", dtype="float32")
+    np.testing.assert_allclose(written, expected, atol=1e-4)
+
+
+def test_the_level_of_a_file_is_the_level_of_its_result(enhancer, noisy, tmp_path):
+    results = []
+    for gain in (1.0, 0.05):
+        sf.write(tmp_path / "in.wav", gain * noisy[0].numpy(), 16000, subtype="FLOAT")
+        results.append(enhancer.enhance_file(tmp_path / "in.wav"))
+    torch.testing.assert_close(0.05 * results[0], results[1], atol=1e-6, rtol=1e-3)
+
+
+def test_other_rates_sound_the_same(enhancer, noisy, tmp_path):
+    expected = enhancer.enhance_batch(noisy)[0]
+    sf.write(tmp_path / "in.wav", resample(noisy, 16000, 48000)[0].numpy(), 48000, subtype="FLOAT")
+    result = resample(enhancer.enhance_file(tmp_path / "in.wav")[None], 48000, 16000)[0]
+    error = (result - expected).square().mean() / expected.square().mean()
+    assert 10 * torch.log10(error) < -15
+
+
+def test_unusable_files_leave_nothing(enhancer, noisy_file, tmp_path):
+    broken = tmp_path / "broken.wav"
+    broken.write_bytes(b"no audio at all")
+    for source in (broken, tmp_path / "missing.wav"):
+        with pytest.raises(InputError, match=source.name):
+            enhancer.enhance_file(source, tmp_path / "out.wav")
+    with pytest.raises(InputError, match="cannot write .xyz"):
+        enhancer.enhance_file(noisy_file, tmp_path / "out.xyz")
+    with pytest.raises(InputError, match="cannot be written"):
+        enhancer.enhance_file(noisy_file, "/proc/nowhere/out.wav")
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.wav"]
+
+
+@pytest.mark.parametrize(("rate", "reason"), [(1, "within 1000"), (15_991, "too little in common")])
+def test_rates_that_are_no_audios_are_refused(enhancer, tmp_path, rate, reason):
+    sf.write(tmp_path / "in.wav", np.zeros(100), rate)
+    with pytest.raises(InputError, match=rf"in.wav: its rate.* {rate} Hz.*{reason}"):
+        enhancer.enhance_file(tmp_path / "in.wav", tmp_path / "out.wav")
+    assert not (tmp_path / "out.wav").exists()
+
+
+@pytest.mark.parametrize("name", ["gLN", "causal cgLN"])
+def test_many_channels_are_those_one_by_one(name, noisy, tmp_path):
+    channels = torch.stack([noisy[0, 800 * n :][:40_000] for n in range(11)], dim=1)
+    sf.write(tmp_path / "in.wav", channels.numpy(), 16000, subtype="FLOAT")
+    enhancer = interface(SMALL_MODELS[name])
+    enhancer.window_seconds = 1.0
+    together = enhancer.enhance_file(tmp_path / "in.wav")
+    for number in (0, 7, 8, 10):
+        sf.write(tmp_path / "one.wav", channels[:, number].numpy(), 16000, subtype="FLOAT")
+        alone = enhancer.enhance_file(tmp_path / "one.wav")
+        torch.testing.assert_close(together[:, number], alone, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("mix", "lengths", "message"),
+    [
+        (torch.zeros(400), None, r"torch.float32 \[400\]"),
+        (torch.zeros(1, 400).short(), None, r"torch.int16 \[1, 400\]"),
+        (np.zeros((1, 400)), None, r"float64 \[1, 400\]"),
+        (None, None, "NoneType"),
+        (torch.zeros(0, 400), None, "empty"),
+        (torch.zeros(2, 400), torch.ones(3), "tensor of 2 shares"),
+        (torch.zeros(2, 400), torch.tensor([1.0, 2.0]), "tensor of 2 shares"),
+        (torch.zeros(2, 400), [1.0, 0.5], "tensor of 2 shares"),
+    ],
+)
+def test_what_is_no_batch_of_waveforms(mix, lengths, message):
+    enhancer = BloomEnhancer({"model": make_model()}, {"sample_rate": 16000})
+    with pytest.raises(InputError, match=message):
+        enhancer.enhance_batch(mix, lengths)
+
+
+def test_double_precision_is_taken_as_single():
+    enhancer = BloomEnhancer({"model": make_model()}, {"sample_rate": 16000})
+    mix = torch.randn(1, 400)
+    assert torch.equal(enhancer.enhance_batch(mix.double()), enhancer.enhance_batch(mix))

@@ -1,0 +1,184 @@
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import soundfile as sf
+from safetensors.torch import save_file
+
+from bloomnet_sb.inference import many_files
+from bloomnet_sb.inference.enhancer import BloomEnhancer
+from bloomnet_sb.inference.many_files import REPORT, Choice, enhance_many
+from bloomnet_sb.utils.errors import InputError
+from tests.conftest import SAMPLES
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Four short recordings and one that is none, with places for their results."""
+    (tmp_path / "in").mkdir()
+    samples, rate = sf.read(SAMPLES / "demo" / "noisy_0dB.flac", dtype="float32")
+    for number in range(4):
+        part = samples[8000 * number : 8000 * (number + 2) + number]  # no two of one length
+        sf.write(tmp_path / "in" / f"{number}.flac", part, rate)
+    (tmp_path / "in" / "broken.flac").write_bytes(b"no audio")
+    paths = sorted((tmp_path / "in").iterdir())
+    return [(path, tmp_path / "out" / path.name) for path in paths]
+
+
+def entries(folder):
+    head, *lines = (folder / REPORT).read_text().splitlines()
+    return json.loads(head), [json.loads(line) for line in lines]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_each_result_is_that_of_its_file(pretrained, files, tmp_path, processes):
+    choice = Choice(str(pretrained), blocks=1)
+    summary = enhance_many(files, tmp_path / "out", choice, processes)
+    assert (summary.enhanced, summary.skipped) == (4, 0)
+    (error,) = summary.errors
+    assert "broken.flac: not a readable audio file" in error
+    enhancer = BloomEnhancer.from_hparams(source=str(pretrained))
+    for path, output in files[:4]:
+        written, _ = sf.read(output, dtype="float32")
+        expected = enhancer.enhance_file(path, blocks=1)
+        np.testing.assert_allclose(written, expected, atol=1e-4)
+    head, lines = entries(tmp_path / "out")
+    assert head["blocks"] == 1
+    assert {line["input"]: line["error"] is None for line in lines} == {
+        str(path): path.stem != "broken" for path, _ in files
+    }
+
+
+def test_what_is_done_is_skipped(pretrained, files, tmp_path):
+    out, choice = tmp_path / "out", Choice(str(pretrained))
+    enhance_many(files[:2], out, choice)
+    summary = enhance_many(files, out, choice)
+    assert (summary.enhanced, summary.skipped, len(summary.errors)) == (2, 2, 1)
+    shutil.copy(files[1][0], files[0][0])  # another recording
+    files[1][1].unlink()
+    summary = enhance_many(files, out, choice)
+    assert (summary.enhanced, summary.skipped, len(summary.errors)) == (2, 2, 1)
+    assert sf.read(files[0][1])[0].tolist() == sf.read(files[1][1])[0].tolist()
+
+
+def test_another_choice_or_network_does_all_again(pretrained, files, tmp_path):
+    out, good = tmp_path / "out", files[:4]
+    own = tmp_path / "network"
+    shutil.copytree(pretrained, own)
+    for choice in (Choice(str(own)), Choice(str(own), 1), Choice(str(own), "auto", -10.0)):
+        assert enhance_many(good, out, choice).enhanced == 4
+        assert enhance_many(good, out, choice).skipped == 4
+    weights = BloomEnhancer.from_hparams(source=str(own)).mods.model.state_dict()
+    weights["encoder.weight"] *= 2
+    save_file(weights, own / "model.safetensors")
+    assert enhance_many(good, out, choice).enhanced == 4
+
+
+def test_after_a_kill_it_goes_on(pretrained, files, tmp_path):
+    out, choice = tmp_path / "out", Choice(str(pretrained))
+    enhance_many(files[:3], out, choice)
+    with open(out / REPORT, "rb+") as report:
+        report.seek(-20, os.SEEK_END)  # the last line as a kill may leave it
+        report.truncate()
+    summary = enhance_many(files, out, choice)
+    assert (summary.enhanced, summary.skipped) == (2, 2)
+    _, lines = entries(out)
+    assert len({line["input"] for line in lines}) == len(lines) == 5
+
+
+def test_an_interrupted_run_keeps_what_is_done(pretrained, files, tmp_path, monkeypatch):
+    enhance, calls = many_files._enhance, []
+
+    def interrupted(*arguments):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        return enhance(*arguments)
+
+    monkeypatch.setattr(many_files, "_enhance", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        enhance_many(files, tmp_path / "out", Choice(str(pretrained)))
+    monkeypatch.undo()
+    assert enhance_many(files, tmp_path / "out", Choice(str(pretrained))).skipped == 2
+
+
+DEADLY = """
+import os, soundfile
+
+class Deadly(soundfile.SoundFile):
+    def __init__(self, file, *arguments, **options):
+        if "deadly" in str(file):
+            os._exit(9)
+        super().__init__(file, *arguments, **options)
+
+soundfile.SoundFile = Deadly
+"""
+
+
+def test_a_file_over_which_a_process_dies_does_not_stop_the_others(
+    pretrained, files, tmp_path, monkeypatch
+):
+    """As with a file that crashes a decoder, or takes all memory."""
+    (tmp_path / "sitecustomize.py").write_text(DEADLY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    files[1][0].rename(deadly := tmp_path / "in" / "1_deadly.flac")
+    files[1] = (deadly, tmp_path / "out" / deadly.name)
+    summary = enhance_many(files, tmp_path / "out", Choice(str(pretrained)), processes=2)
+    assert summary.enhanced == 3
+    assert sorted(error.split("in/")[1].split(": ")[:2] for error in summary.errors) == [
+        ["1_deadly.flac", "a process died over it, for want of memory perhaps"],
+        ["broken.flac", "not a readable audio file (Format not recognised)"],
+    ]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("0.flac", "2.flac", "3.flac"),
+        REPORT,
+    }
+    _, lines = entries(tmp_path / "out")
+    assert sorted(line["input"] for line in lines) == sorted(str(path) for path, _ in files)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_short_files_of_one_length_are_batched(pretrained, tmp_path, monkeypatch, processes):
+    samples, rate = sf.read(SAMPLES / "demo" / "noisy_0dB.flac", dtype="float32")
+    (tmp_path / "in").mkdir()
+    for number in range(6):
+        sf.write(tmp_path / "in" / f"{number}.flac", samples[4000 * number :][:11025], 11025)
+    broken = tmp_path / "in" / "5.flac"
+    broken.write_bytes(broken.read_bytes()[:-3000])
+    files = [(path, tmp_path / "out" / path.name) for path in sorted((tmp_path / "in").iterdir())]
+    alone, batches = BloomEnhancer.from_hparams(source=str(pretrained)), []
+    together = BloomEnhancer.enhance_alike
+    monkeypatch.setattr(
+        BloomEnhancer,
+        "enhance_alike",
+        lambda self, files, blocks: batches.append(len(files)) or together(self, files, blocks),
+    )
+    summary = enhance_many(files, tmp_path / "out", Choice(str(pretrained)), processes)
+    assert summary.enhanced == 5
+    (error,) = summary.errors
+    assert "5.flac: " in error
+    assert batches == ([4, 2] if processes == 1 else [])  # those of other processes are unseen
+    for path, output in files[:5]:
+        written, _ = sf.read(output, dtype="float32")
+        np.testing.assert_allclose(written, alone.enhance_file(path), atol=1e-4)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *(output.name for _, output in files[:5]),
+        REPORT,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("choice", "processes", "message"),
+    [
+        ({"blocks": 7}, 1, "blocks is 7, but this network has 1 to 2"),
+        ({}, 0, "processes is 0"),
+        ({"source": "nowhere"}, 1, "nowhere: neither a folder"),
+    ],
+)
+def test_wrong_options(pretrained, files, tmp_path, choice, processes, message):
+    choice = Choice(**({"source": str(pretrained)} | choice))
+    with pytest.raises(InputError, match=message):
+        enhance_many(files, tmp_path / "out", choice, processes)
+    assert not (tmp_path / "out").exists()

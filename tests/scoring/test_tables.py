@@ -1,0 +1,107 @@
+import json
+
+import matplotlib.image
+import pytest
+import torch
+
+from bloomnet_sb.inference.enhancer import BloomEnhancer
+from bloomnet_sb.scoring.costs import DepthProfile
+from bloomnet_sb.scoring.depth_scores import DepthScores
+from bloomnet_sb.scoring.tables import (
+    draw_spectrograms,
+    export_pretrained,
+    make_results,
+    profile_table,
+    results_table,
+    write_results,
+)
+from tests.conftest import make_model
+
+PROFILE = [DepthProfile(1, 1_000_000, 50_000_000, 0.01), DepthProfile(2, 1_500_000, 75e6, 0.02)]
+HPARAMS = """
+sample_rate: 16000
+hidden: 12
+note: !ref made of <hidden>
+separator: !new:bloomnet_sb.separators.ConvTasNetSeparator
+  num_filters: 16
+  bottleneck_channels: 8
+  hidden_channels: !ref <hidden>
+  layers_per_block: 2
+  num_blocks: 3
+model: !new:bloomnet_sb.model.BloomNet
+  num_filters: 16
+  separator: !ref <separator>
+"""
+
+
+@pytest.fixture
+def results():
+    scores = DepthScores([1, 2], 16000, with_dnsmos=False)
+    generator = torch.Generator().manual_seed(0)
+    for name, samples in (("rain", 8000), ("click", 1600)):
+        target, noise = torch.randn(2, 1, samples, 1, generator=generator)
+        estimates = torch.stack([target + 0.5 * noise, target + 0.1 * noise])
+        scores.add(f"{name}-id", (target + noise)[..., 0], target, estimates, name)
+    return make_results(scores, PROFILE, make_model(num_blocks=2))
+
+
+def test_tables_and_memory(results):
+    lines = results_table(results).splitlines()
+    heads = [cell.strip() for cell in lines[0].split("|")[1:-1]]
+    unprocessed, _, deepest = (
+        dict(zip(heads, [cell.strip() for cell in line.split("|")[1:-1]], strict=True))
+        for line in lines[2:5]
+    )
+    assert unprocessed["blocks"] == "unprocessed"
+    assert unprocessed["SI-SDRi"] == "0.00"
+    assert unprocessed["DNSMOS"] == ""
+    assert (deepest["blocks"], deepest["parameters"]) == ("2", "1,500,000")
+    assert (deepest["MMAC/s"], deepest["RTF"]) == ("75.0", "0.020")
+    assert float(deepest["SI-SDRi"]) == pytest.approx(20, abs=0.3)
+    assert "| input SNR | mixtures | SI-SDRi, 1 blocks | SI-SDRi, 2 blocks |" in lines
+    assert any(line.startswith("| rain | 1 | 6.") for line in lines)
+    failed = [line for line in lines if line.startswith("Not scored: ")]
+    assert len(failed) == len(results["failures"])
+    assert any("PESQ of click-id at 0 blocks: " in line for line in failed)
+    assert "10.00 MB for the stand-alone networks that it replaces, 2 in number" in lines[-1]
+    assert results["memory_bytes"]["this_network"] == 4 * make_model(num_blocks=2).num_parameters()
+
+
+def test_memory_is_of_the_depths_that_were_scored():
+    results = make_results(DepthScores([2], 16000), PROFILE, make_model(num_blocks=2))
+    assert results["memory_bytes"]["stand_alone_networks"] == 4 * 1_500_000
+    alone = make_model(num_blocks=2).num_parameters(2)
+    assert results["memory_bytes"]["this_network"] == 4 * alone
+
+
+def test_results_on_disk(results, tmp_path):
+    write_results(results, tmp_path)
+    assert json.loads((tmp_path / "results.json").read_text()) == results
+    assert (tmp_path / "results.md").read_text() == results_table(results)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_profile_table():
+    assert profile_table(PROFILE).splitlines()[-1] == "| 2 | 1,500,000 | 75.0 | 0.020 |"
+
+
+def test_spectrograms(tmp_path):
+    path = tmp_path / "picture.png"
+    draw_spectrograms({"one": torch.randn(8000), "two": torch.randn(8000)}, 16000, path)
+    assert matplotlib.image.imread(path).shape[0] > 300
+    assert [file.name for file in tmp_path.iterdir()] == ["picture.png"]
+
+
+def test_an_exported_network_comes_back(tmp_path):
+    model = make_model(seed=3)
+    hparams = tmp_path / "train.yaml"
+    hparams.write_text(HPARAMS)
+    export_pretrained(model, hparams, "note: another", tmp_path / "pretrained", "A card.")
+    enhancer = BloomEnhancer.from_hparams(source=str(tmp_path / "pretrained"))
+    mix = torch.randn(2, 3000)
+    with torch.no_grad():
+        expected = model.estimate(mix, 2)[..., 0]
+    torch.testing.assert_close(enhancer.enhance_batch(mix, blocks=2), expected)
+    written = (tmp_path / "pretrained" / "hyperparams.yaml").read_text()
+    assert "note" not in written
+    assert (tmp_path / "pretrained" / "README.md").read_text() == "A card."

@@ -1,0 +1,143 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile as sf
+import torch
+from tests.test_inference import SMALL_MODELS, interface
+from tests.test_streaming import ENHANCERS
+
+from bloomnet_sb.streaming.onnx_stream import OnnxStream
+from bloomnet_sb.utils.errors import InputError
+from tests.conftest import run_python
+
+pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
+from bloomnet_sb.streaming.onnx_export import export_onnx  # noqa: E402
+
+pytestmark = pytest.mark.xdist_group("export")
+
+NAMES = ("fading level", "causal cgLN", "odd, False")  # the last with cLN
+# Chunk lengths and, before some of them, another number of blocks.
+STEPS = [(160, None), (1, 1), (500, None), (3000, None), (160, 3), (37, None), (900, 2), (0, None)]
+STEPS += [(2500, 1), (700, 3), (4000, None)]
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def exported(name, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported") / "out"
+    export_onnx(ENHANCERS[name], folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported_int8(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported") / "int8"
+    export_onnx(ENHANCERS["causal BN"], folder, int8=True)
+    return folder
+
+
+@pytest.fixture
+def noisy(noisy_file):
+    return sf.read(noisy_file, dtype="float32")[0]
+
+
+def streamed(stream, noisy, steps, as_input=np.asarray):
+    out, at = [], 0
+    for size, blocks in steps:
+        if blocks is not None:
+            stream.blocks = blocks
+        out.append(np.asarray(stream.process(as_input(noisy[at : at + size]))))
+        at += size
+    return np.concatenate([*out, np.asarray(stream.flush())])
+
+
+def test_it_streams_as_torch_does_changes_of_depth_included(name, exported, noisy):
+    ours = streamed(OnnxStream(exported), noisy, STEPS)
+    expected = streamed(ENHANCERS[name].stream(), noisy, STEPS, torch.from_numpy)
+    assert len(ours) == sum(size for size, _ in STEPS)
+    np.testing.assert_allclose(ours, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 16, 17, 100, 2000])
+def test_any_length_at_any_depth(name, exported, noisy, length):
+    stream = OnnxStream(exported)
+    for blocks in (1, 2, 3):
+        stream.blocks = blocks
+        stream.reset()
+        out = streamed(stream, noisy, [(length, None)])
+        assert len(out) == length
+        if length:
+            whole = torch.from_numpy(noisy[None, :length])
+            expected = ENHANCERS[name].enhance_batch(whole, blocks=blocks)[0]
+            np.testing.assert_allclose(out, expected, atol=1e-4)
+
+
+def test_the_files(exported):
+    names = {path.name for path in exported.iterdir()}
+    graphs = {f"{kind}{depth}.onnx" for kind in ("block", "decode") for depth in (1, 2, 3)}
+    others = {"enter.onnx", "manifest.json", "states.npz", "onnx_stream.py", "depth_switch.py"}
+    assert names == graphs | others
+    assert not list(exported.parent.glob(".*"))
+
+
+def test_the_folder_streams_by_itself_without_torch(name, exported, tmp_path, noisy):
+    sf.write(tmp_path / "noisy.wav", noisy, 16000, subtype="PCM_16")
+    code = (
+        "import runpy, sys; sys.modules['torch'] = sys.modules['bloomnet_sb'] = None; "
+        f"sys.path.insert(0, {str(exported)!r}); "
+        f"sys.argv[0] = {str(exported / 'onnx_stream.py')!r}; "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    arguments = [tmp_path / "noisy.wav", tmp_path / "out.wav", "--blocks", "2"]
+    result = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    out, rate = sf.read(tmp_path / "out.wav", dtype="float32")
+    expected = ENHANCERS[name].enhance_batch(torch.from_numpy(noisy)[None], blocks=2)[0]
+    assert rate == 16000
+    np.testing.assert_allclose(out, expected.clamp(-1, 1), atol=2e-4)
+    sf.write(tmp_path / "stereo.wav", np.stack([noisy, noisy], 1), 8000)
+    result = run_python(exported / "onnx_stream.py", tmp_path / "stereo.wav", tmp_path / "no.wav")
+    assert result.returncode == 2
+    assert "8000 Hz, 2 channels, 16 bits; must be 16000 Hz, 1 channel" in result.stderr
+    assert not (tmp_path / "no.wav").exists()
+
+
+def test_int8_is_near(exported_int8, noisy):
+    assert json.loads((exported_int8 / "manifest.json").read_text())["int8"]
+    out = streamed(OnnxStream(exported_int8), noisy, STEPS)
+    expected = streamed(ENHANCERS["causal BN"].stream(), noisy, STEPS, torch.from_numpy)
+    error = np.square(out - expected).mean() / np.square(expected).mean()
+    assert 0 < error < 0.05
+
+
+def test_wrong_blocks(exported_int8):
+    with pytest.raises(ValueError, match="1 to 3 blocks"):
+        OnnxStream(exported_int8, blocks=4)
+
+
+def test_a_folder_that_holds_something(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="is not empty"):
+        export_onnx(ENHANCERS["causal BN"], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_network_that_cannot_stream(tmp_path):
+    with pytest.raises(InputError, match="causal Conv-TasNet"):
+        export_onnx(interface(SMALL_MODELS["gLN"]), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_the_place_of_the_folder(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file: is a file"):
+        export_onnx(ENHANCERS["causal BN"], tmp_path / "file")

@@ -1,0 +1,203 @@
+from itertools import pairwise
+
+import pytest
+import torch
+from tests.test_streaming import ENHANCERS
+
+from bloomnet_sb.streaming.policies import (
+    Battery,
+    BudgetedStream,
+    Fixed,
+    Observation,
+    Policy,
+    Power,
+    RealTime,
+    Schedule,
+)
+from bloomnet_sb.utils.errors import InputError
+
+CHUNK_SECONDS = 0.01
+
+
+def simulate(policy, load_of_a_block, seconds, blocks=4, start=100.0):
+    """The blocks of each chunk, on a fake clock, where a block costs load_of_a_block(time)."""
+    return simulate_load(
+        policy, lambda blocks, passed: blocks * load_of_a_block(passed), seconds, blocks, start
+    )
+
+
+def simulate_load(policy, load, seconds, blocks=4, start=100.0):
+    """The blocks of each chunk, on a fake clock, where they cost load(blocks, time)."""
+    num_blocks, chosen = 4, []
+    for number in range(round(seconds / CHUNK_SECONDS)):
+        passed = number * CHUNK_SECONDS
+        compute = load(blocks, passed) * CHUNK_SECONDS
+        chosen.append(blocks)
+        seen = Observation(start + passed, blocks, num_blocks, compute, CHUNK_SECONDS)
+        blocks = policy.choose(seen)
+    return chosen
+
+
+def changes(chosen):
+    return [number * CHUNK_SECONDS for number, (a, b) in enumerate(pairwise(chosen), 1) if a != b]
+
+
+def step(before, after, at):
+    return lambda seconds: before if seconds < at else after
+
+
+def test_it_stays_where_there_is_room():
+    assert set(simulate(RealTime(0.3), lambda _: 0.05, 20)) == {4}
+
+
+@pytest.mark.parametrize(("load", "settles_at"), [(0.09, 3), (0.14, 2), (0.25, 1), (1.0, 1)])
+def test_an_overload_is_over_with_the_next_chunk(load, settles_at):
+    chosen = simulate(RealTime(0.3), step(0.05, load, at=1.0), 3.0)
+    # Down with the next chunk; one retry, as the first may have been a hiccup.
+    assert changes(chosen)[0] == pytest.approx(1.01)
+    assert chosen.count(4) in (101, 102)
+    assert set(chosen[101:125]) == set(chosen[128:]) == {settles_at}
+
+
+def test_it_comes_back_block_by_block_after_quiet():
+    chosen = simulate(RealTime(0.3, quiet_seconds=2.0), step(0.25, 0.05, at=1.0), 12.0)
+    assert chosen[:3] == [4, 1, 1]
+    assert chosen[-1] == 4
+    ups = changes(chosen)[3:]  # after the overload, the retry and its overload
+    assert ups[0] <= 1.0 + 2 * 2.0 + CHUNK_SECONDS
+    assert all(2.0 - 1e-6 <= b - a <= 2.0 + 2 * CHUNK_SECONDS for a, b in pairwise(ups))
+
+
+def test_it_does_not_add_a_block_that_would_not_fit():
+    # Two blocks are 0.22; three would be 0.33.
+    chosen = simulate(RealTime(0.3), lambda _: 0.11, 60)
+    assert changes(chosen) == pytest.approx([0.01, 0.26, 0.27])
+    assert set(chosen[30:]) == {2}
+
+
+def test_what_runs_at_any_depth_is_no_reason_not_to_add_a_block():
+    """A load of 0.18 with one block, of 0.24 with two, which it would take for 0.36."""
+    policies = (RealTime(0.3, overhead=2.0), RealTime(0.3, overhead=0.0))
+    ends = [
+        simulate_load(policy, lambda blocks, _: 0.12 + 0.06 * blocks, 20, blocks=1)[-1]
+        for policy in policies
+    ]
+    assert ends == [2, 1]
+
+
+def test_a_load_that_misleads_it_makes_it_patient():
+    """A second block always overloads, though one alone looks light."""
+    blocks, added = 4, []
+    policy = RealTime(0.3, quiet_seconds=1.0)
+    for number in range(6000):
+        load = 0.1 if blocks == 1 else 0.5
+        seen = Observation(number * CHUNK_SECONDS, blocks, 4, load * CHUNK_SECONDS, CHUNK_SECONDS)
+        chosen = policy.choose(seen)
+        if chosen > blocks:
+            added.append(seen.seconds)
+        blocks = chosen
+    waits = [b - a for a, b in pairwise(added)]
+    assert all(b > 1.9 * a for a, b in pairwise(waits[:-1]))
+    assert waits[0] < 2.1
+    assert waits[-1] > 7 * waits[0]
+    assert len(added) < 8
+
+
+def test_patience_ends_when_a_block_has_held():
+    policy = RealTime(0.3, quiet_seconds=1.0)
+    simulate(policy, lambda passed: 0.05 if passed % 1.5 < 1.2 else 0.2, 20)
+    assert policy._patience > 1
+    assert simulate(policy, lambda _: 0.02, 120, blocks=1, start=1000.0)[-1] == 4
+    assert policy._patience == 1
+
+
+@pytest.mark.parametrize("every", [2.5, 5.0])
+def test_lone_late_chunks_cost_little(every):
+    chosen = simulate(RealTime(0.3), hiccup(0.2, every), 20)
+    assert chosen[round(every * 100)] == 1
+    assert chosen.count(4) / len(chosen) > 0.99 - 0.25 / every
+
+
+def test_lone_late_chunks_do_not_keep_it_down():
+    assert simulate(RealTime(0.3), hiccup(0.4, every=10), 60, blocks=1).count(4) > 4500
+
+
+def hiccup(load, every):
+    """A load of 0.05, but `load` in the last chunk of every so many seconds."""
+    chunks = round(every / CHUNK_SECONDS)
+    return lambda passed: load if (round(passed / CHUNK_SECONDS) + 1) % chunks == 0 else 0.05
+
+
+@pytest.mark.parametrize(("now", "blocks"), [(0, 3), (4.99, 3), (5, 1), (7, 4), (100, 4)])
+def test_a_schedule(now, blocks):
+    schedule = Schedule([(0, 3), (5, 1), (7, 9)])
+    schedule.choose(Observation(50.0, 4, 4, 0, CHUNK_SECONDS))
+    assert schedule.choose(Observation(50.0 + now, 4, 4, 0, CHUNK_SECONDS)) == blocks
+
+
+@pytest.mark.parametrize(
+    ("battery", "blocks"),
+    [
+        (Battery(80, False), 4),
+        (Battery(50, False), 4),
+        (Battery(49, False), 2),
+        (Battery(5, False), 1),
+        (Battery(5, True), 4),
+        (None, 4),
+    ],
+)
+def test_power(battery, blocks):
+    policy = Power({20: 1, 50: 2}, battery=lambda: battery)
+    assert policy.choose(Observation(0.0, 3, 4, 0, CHUNK_SECONDS)) == blocks
+
+
+def test_the_battery_is_not_asked_for_every_chunk():
+    asked = []
+    policy = Power({50: 1}, battery=lambda: asked.append(1), every_seconds=10.0)
+    simulate(policy, lambda _: 0.1, 25)
+    assert len(asked) == 3
+
+
+def test_this_machines_battery_or_none():
+    pytest.importorskip("psutil")
+    assert Power({1: 1}).choose(Observation(0.0, 2, 4, 0, CHUNK_SECONDS)) in (1, 4)
+
+
+def test_a_stream_follows_its_policy():
+    class Alternating(Policy):
+        def choose(self, seen):
+            assert seen.audio_seconds == pytest.approx(0.1)
+            assert seen.num_blocks == 3
+            return 1 if seen.blocks == 3 else 3
+
+    now = iter(range(100))
+    stream = BudgetedStream(ENHANCERS["causal BN"].stream(), Alternating(), clock=lambda: next(now))
+    noisy, used, out = torch.randn(8000), [], []
+    for chunk in noisy.split(1600):
+        used.append(stream.stream.blocks)
+        out.append(stream.process(chunk))
+    assert used == [3, 1, 3, 1, 3]
+    assert stream.seen.load == pytest.approx(10)
+    assert len(torch.cat([*out, stream.flush()])) == 8000
+    assert stream.process(noisy[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Fixed(0), "blocks is 0"),
+        (lambda: RealTime(target=0), "target is 0"),
+        (lambda: RealTime(quiet_seconds=-1), "quiet_seconds is -1"),
+        (lambda: RealTime(margin=2), "margin is 2"),
+        (lambda: RealTime(overhead=-1), "overhead is -1"),
+        (lambda: Schedule([(1, 2)]), "must start at 0 and rise"),
+        (lambda: Schedule([(0, 2), (0, 3)]), "must start at 0 and rise"),
+        (lambda: Schedule([]), "must start at 0 and rise"),
+        (lambda: Schedule([(0, 0)]), "blocks from 0 s on is 0"),
+        (lambda: Power({120: 1}), "a charge of 120 %"),
+        (lambda: Power({20: 0}), "blocks below 20 % is 0"),
+    ],
+)
+def test_wrong_options(make, message):
+    with pytest.raises(InputError, match=message):
+        make()

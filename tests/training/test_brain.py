@@ -1,0 +1,333 @@
+import copy
+import math
+
+import pytest
+import speechbrain as sb
+import torch
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.epoch_loop import EpochCounter
+from torch import nn
+from torch.utils.data import SequentialSampler
+
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.nn.losses import best_order, in_order, negative_si_sdr, training_loss
+from bloomnet_sb.separators import SepFormerSeparator
+from bloomnet_sb.training.brain import BlockwiseBrain
+from bloomnet_sb.training.checkpointer import AtomicCheckpointer
+from bloomnet_sb.training.schedule import BlockwiseSchedule
+from bloomnet_sb.utils.errors import InputError
+from tests.conftest import make_model
+
+SETTINGS = {"epochs": 1, "lr": 1e-2, "segment_seconds": 0.1}
+
+
+class Logger:
+    def log_stats(self, *args, **kwargs):
+        pass
+
+
+class Mixtures(torch.utils.data.Dataset):
+    """Four mixtures of two sine waves' sum and noise."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        generator = torch.Generator().manual_seed(index)
+        target = torch.sin(0.1 * (index + 1) * torch.arange(1600.0))
+        mix = target + torch.randn(1600, generator=generator)
+        return {"id": str(index), "mix": mix, "target": target[:, None], "noise": ""}
+
+
+@pytest.fixture
+def make_brain(tmp_path):
+    def make_brain(model, kind="blockwise", folder=tmp_path, **settings):
+        settings = {**SETTINGS, **settings}
+        counter = EpochCounter(0)
+        hparams = {
+            "schedule": BlockwiseSchedule(
+                kind, model.num_blocks, settings, settings, end_to_end=settings
+            ),
+            "epoch_counter": counter,
+            "train_logger": Logger(),
+            "use_tensorboard": False,
+            "sample_rate": 16000,
+            "level_weight": 0.01,
+            "spectral_weight": 0.0,
+            "pesq_weight": 0.0,
+            "with_dnsmos": False,
+        }
+        return BlockwiseBrain(
+            {"model": model},
+            torch.optim.Adam,
+            hparams,
+            {"device": "cpu", "noprogressbar": True},
+            AtomicCheckpointer(folder, {"model": model, "counter": counter}),
+        )
+
+    return make_brain
+
+
+def run(brain, mixtures=None):
+    mixtures = mixtures or Mixtures()
+    loader = {"batch_size": 2, "collate_fn": PaddedBatch}
+    brain.run(
+        lambda stage: mixtures,
+        SequentialSampler,
+        mixtures,
+        loader,
+        {**loader, "batch_size": 1},
+    )
+
+
+def snapshot(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+@pytest.mark.parametrize("norm", ["gLN", "BN"])
+def test_a_stage_changes_its_own_parts_only(make_brain, monkeypatch, norm):
+    model = make_model(norm=norm)
+    names = list(model._parts())
+    seen = []
+    original_fit, original_step = BlockwiseBrain.fit, BlockwiseBrain.on_fit_batch_end
+
+    def watched_step(brain, *args):
+        original_step(brain, *args)
+        optimised = {id(p) for group in brain.optimizer.param_groups for p in group["params"]}
+        with_state = {id(p) for p in brain.optimizer.state}
+        trained = {id(p) for name in brain.stage.parts for p in model.part(name).parameters()}
+        assert optimised == with_state == trained
+        assert all(p.grad is None for p in model.parameters() if id(p) not in trained)
+
+    def watched_fit(brain, *args, **kwargs):
+        before = {name: snapshot(model.part(name)) for name in names}
+        original_fit(brain, *args, **kwargs)
+        changed = {
+            name
+            for name in names
+            if any(
+                not torch.equal(before[name][key], value)
+                for key, value in model.part(name).state_dict().items()
+            )
+        }
+        assert changed == set(brain.stage.parts)
+        seen.append(brain.stage.name)
+
+    monkeypatch.setattr(BlockwiseBrain, "fit", watched_fit)
+    monkeypatch.setattr(BlockwiseBrain, "on_fit_batch_end", watched_step)
+    run(make_brain(model))
+    assert seen == ["block1", "block2", "block3", "finetune"]
+
+
+def test_the_frozen_trunk_runs_outside_autograd(make_brain):
+    model = make_model()
+    brain = make_brain(model)
+    brain._enter_stage(brain.schedule.stages[1])
+    recorded = {}
+    for name in ("encoder", "block1", "block2", "block3", "head1", "head2"):
+        model.part(name).register_forward_hook(
+            lambda module, inputs, output, name=name: recorded.update({name: output.requires_grad})
+        )
+    batch = PaddedBatch([Mixtures()[0]])
+    brain.compute_forward(batch, sb.Stage.TRAIN)
+    assert recorded == {"encoder": False, "block1": False, "block2": True, "head2": True}
+
+
+@pytest.mark.parametrize("kind", ["blockwise", "e2e", "joint"])
+def test_training_lowers_the_loss(make_brain, kind):
+    model = make_model()
+    before = copy.deepcopy(model)
+    brain = make_brain(model, kind, epochs=8)
+    run(brain)
+    mix = torch.stack([Mixtures()[i]["mix"] for i in range(4)])
+    target = torch.stack([Mixtures()[i]["target"] for i in range(4)])
+    depths = [3] if kind == "e2e" else [1, 2, 3]
+
+    def loss(network):
+        with torch.no_grad():
+            return training_loss(network.eval()(mix, depths=depths), target, 0.01)
+
+    assert loss(model) < loss(before) - 3
+
+
+@pytest.mark.parametrize("kind", ["blockwise", "joint"])
+def test_the_sign_of_an_estimate_is_that_of_its_target(make_brain, tmp_path, kind):
+    model = make_model()
+    turned = copy.deepcopy(model)
+    with torch.no_grad():
+        for decoder in turned.decoders:
+            decoder.weight.neg_()
+    for number, network in enumerate((model, turned)):
+        # Epochs after the first go on with the optimizer's moments.
+        run(make_brain(network, kind, folder=tmp_path / str(number), epochs=3))
+    mix = torch.stack([Mixtures()[i]["mix"] for i in range(4)])
+    target = torch.stack([Mixtures()[i]["target"] for i in range(4)])
+    with torch.no_grad():
+        products = (model.eval()(mix) * target).sum((1, 2, 3))
+    assert (products > 0).all()
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(turned.state_dict()[name], value, atol=0, rtol=0)
+
+
+def test_each_stage_starts_from_the_best_of_the_one_before(make_brain, monkeypatch):
+    model = make_model(num_blocks=1)
+    brain = make_brain(model, epochs=3)
+    losses = iter([3.0, 1.0, 2.0, 9.0, 8.0, 7.0])
+    weights = []
+    original = BlockwiseBrain.on_stage_end
+
+    def fake_loss(brain, stage, stage_loss, epoch=None):
+        if stage == sb.Stage.VALID:
+            stage_loss = next(losses)
+            weights.append(snapshot(model))
+        original(brain, stage, stage_loss, epoch)
+
+    starts = []
+    monkeypatch.setattr(BlockwiseBrain, "on_stage_end", fake_loss)
+    monkeypatch.setattr(
+        BlockwiseBrain,
+        "init_optimizers",
+        lambda brain, original=BlockwiseBrain.init_optimizers: (
+            starts.append(snapshot(model)),
+            original(brain),
+        ),
+    )
+    run(brain)
+    assert all(torch.equal(starts[1][name], weights[1][name]) for name in starts[1])
+    assert all(torch.equal(value, weights[5][name]) for name, value in snapshot(model).items())
+
+
+class Pairs(torch.utils.data.Dataset):
+    """Four mixtures of a low and a high tone, which come in either order."""
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        time = torch.arange(1600.0)
+        tones = torch.sin(torch.stack([(0.05 + 0.01 * index) * time, 0.9 * time + index], dim=-1))
+        target = tones if index % 2 else tones.flip(-1)
+        return {"id": str(index), "mix": target.sum(-1), "target": target, "noise": ""}
+
+
+def test_a_source_is_the_same_at_every_depth(make_brain):
+    model = make_model(num_sources=2, num_blocks=3)
+    run(make_brain(model, epochs=12), Pairs())
+    for pair in (Pairs()[index] for index in range(4)):
+        with torch.no_grad():
+            estimates = model.eval()(pair["mix"][None])
+        target = pair["target"][None]
+        orders = [best_order(target, estimates[depth][None]) for depth in range(3)]
+        assert torch.equal(orders[0], orders[1])
+        assert torch.equal(orders[0], orders[2])
+        assert negative_si_sdr(estimates, in_order(target, orders[0])).max() < -5
+
+
+def test_the_first_block_decides_on_the_order_and_then_all_together(make_brain):
+    brain = make_brain(make_model(num_sources=2))
+    batch = PaddedBatch([Pairs()[0]])
+    target = batch.target.data
+    noise = 0.1 * torch.randn_like(target)
+    right, swapped = target + noise, target.flip(-1) + noise
+    brain.stage = brain.schedule.stages[1]
+    assert brain.compute_forward(batch, sb.Stage.TRAIN).shape[0] == 2
+    follows = brain.compute_objectives(torch.stack([swapped, swapped]), batch, sb.Stage.TRAIN)
+    differs = brain.compute_objectives(torch.stack([swapped, right]), batch, sb.Stage.TRAIN)
+    assert follows < -10 < 0 < differs
+    brain.stage = brain.schedule.stages[-1]
+    outvoted = torch.stack([right, swapped, swapped])
+    losses = [
+        brain.compute_objectives(estimates, batch, sb.Stage.TRAIN)
+        for estimates in (outvoted, outvoted.flip(-1))
+    ]
+    torch.testing.assert_close(*losses)
+    unanimous = brain.compute_objectives(torch.stack([swapped] * 3), batch, sb.Stage.TRAIN)
+    assert unanimous < losses[0]
+
+
+def test_a_gradient_scale_of_0_leaves_a_block_its_own_estimate_only(make_brain):
+    brain = make_brain(make_model(), kind="joint", gradient_scale=0.0)
+    brain.stage = brain.schedule.stages[0]
+    estimates = brain.compute_forward(PaddedBatch([Mixtures()[0]]), sb.Stage.TRAIN)
+    first_block = list(brain.model.part("block1").parameters())
+    for depth, estimate in enumerate(estimates, 1):
+        gradients = torch.autograd.grad(estimate.square().sum(), first_block, retain_graph=True)
+        assert any(gradient.any() for gradient in gradients) == (depth == 1)
+
+
+def test_without_fine_tuning_every_depth_is_scored(make_brain):
+    model = make_model()
+    brain = make_brain(model)
+    brain.schedule.stages.pop()
+    run(brain)
+    brain.evaluate(Mixtures(), test_loader_kwargs={"batch_size": 1, "collate_fn": PaddedBatch})
+    assert [row["blocks"] for row in brain.scores.summary()] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("norm", ["gLN", "BN"])
+def test_a_batch_without_a_finite_loss_changes_nothing(make_brain, monkeypatch, norm):
+    model = make_model(norm=norm)
+    brain, before = make_brain(model, kind="joint"), snapshot(model)
+    compute = BlockwiseBrain.compute_objectives
+
+    def spoilt(brain, predictions, batch, stage):
+        loss = compute(brain, predictions, batch, stage)
+        return loss * float("nan") if stage == sb.Stage.TRAIN else loss
+
+    monkeypatch.setattr(BlockwiseBrain, "compute_objectives", spoilt)
+    brain.skip_nonfinite_grads = True
+    run(brain)
+    after = snapshot(model)
+    # A decoder may have been turned, see `_align_polarity`.
+    assert all(torch.equal(before[name].abs(), after[name].abs()) for name in before)
+    assert brain.nonfinite_count == 2
+
+
+def test_too_many_of_them_are_an_error(make_brain, monkeypatch):
+    brain = make_brain(make_model(), kind="joint", epochs=1)
+    brain.nonfinite_patience = 1
+    monkeypatch.setattr(
+        BlockwiseBrain, "compute_objectives", lambda brain, predictions, *_: predictions.sum() / 0
+    )
+    with pytest.raises(InputError, match="not finite in 2 updates of an epoch"):
+        run(brain)
+
+
+def test_dropout_works_in_the_parts_that_are_trained(make_brain):
+    separator = SepFormerSeparator(num_filters=16, num_blocks=2, dropout=0.5)
+    model = BloomNet(separator, num_filters=16)
+    brain = make_brain(model)
+    first, *_, last = brain.schedule.stages
+    for stage, on in ((first, {"block1"}), (last, {"block1", "block2"})):
+        brain._enter_stage(stage)
+        model.train()
+        brain.on_fit_batch_start(None, True)
+        for name in ("block1", "block2"):
+            dropouts = [part for part in model.part(name).modules() if type(part) is nn.Dropout]
+            assert dropouts
+            assert {part.training for part in dropouts} == {name in on}
+
+
+def test_a_validation_without_a_finite_loss_is_not_the_best(make_brain):
+    brain = make_brain(make_model(), kind="joint", epochs=3)
+    evaluated = BlockwiseBrain.compute_objectives
+
+    def spoilt(brain, predictions, batch, stage):
+        loss = evaluated(brain, predictions, batch, stage)
+        if stage == sb.Stage.VALID and brain.hparams.epoch_counter.current == 2:
+            brain.valid_products[-1] += torch.nan
+            return loss * torch.nan
+        return loss
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BlockwiseBrain, "compute_objectives", spoilt)
+        run(brain)
+    best = brain.checkpointer.find_checkpoint(min_key="loss")
+    assert math.isfinite(best.meta["loss"])
+
+
+def test_several_test_mixtures_at_a_time_are_refused(make_brain):
+    brain = make_brain(make_model(), kind="joint", epochs=1)
+    run(brain)
+    with pytest.raises(InputError, match="a batch of 2 test mixtures"):
+        brain.evaluate(Mixtures(), test_loader_kwargs={"batch_size": 2, "collate_fn": PaddedBatch})

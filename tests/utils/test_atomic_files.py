@@ -1,0 +1,43 @@
+import errno
+import fcntl
+import os
+
+import pytest
+
+from bloomnet_sb.utils.atomic_files import lock_folder, written_whole
+from tests.conftest import run_python
+
+
+def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path):
+    path = tmp_path / "results.json"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), written_whole(path) as partial:
+        partial.write_text("half of the ne")
+        print(1 / 0)
+    assert path.read_text() == "old"
+    with written_whole(path) as partial:
+        partial.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_second_handle_of_a_process_does_not_let_go_the_lock(tmp_path):
+    first = lock_folder(tmp_path)
+    second = lock_folder(tmp_path)
+    assert second is first
+    del second
+    code = f"from bloomnet_sb.utils.atomic_files import lock_folder; lock_folder({str(tmp_path)!r})"
+    result = run_python("-c", code)
+    assert f"in use by process {os.getpid()}" in result.stderr
+    first.close()
+    lock_folder(tmp_path).close()
+
+
+def test_a_file_system_without_locks_is_no_folder_in_use(tmp_path, monkeypatch, caplog):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", no_locks)
+    with lock_folder(tmp_path):
+        assert "No locks available" in caplog.text
