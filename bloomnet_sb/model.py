@@ -1,62 +1,48 @@
 """BLOOM-Net: one masking network that runs with as many blocks as the moment affords."""
 
 import hashlib
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from bloomnet_sb.nn.norms import LevelNorm
+from bloomnet_sb.nn.causal import Feature, check_causal
+from bloomnet_sb.nn.filterbanks import Filterbank
+from bloomnet_sb.nn.levels import LogLevel, SignalLevel
 from bloomnet_sb.separators.base import Separator
-from bloomnet_sb.utils.errors import InputError, check_blocks, check_positive
-
-ENCODER_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": lambda: nn.ReLU(inplace=True),
-    "linear": nn.Identity,
-}
+from bloomnet_sb.utils.errors import InputError, check_blocks
 
 
 class BloomNet(nn.Module):
     """A masking network whose separator is cut into L blocks (Kim and Kim, ICASSP 2022).
 
-    With X the encoded mixture and z_0 the separator's entry of it, block l adds its residual to
-    z_{l-1}, and head l and decoder l make the l-th estimate: s_l = decoder_l(head_l(z_l) * X)
-    (arXiv 2111.09372, section 2). The masks do not depend on the level of the mixture, and the
-    encoder and decoders are linear up to a ReLU: a gain on the input is a gain on the output.
+    With X the features of the mixture, N those features at one level, g that level, and z_0 the
+    separator's entry of N, block l adds its residual to z_{l-1}, and the l-th estimate is s_l =
+    synthesis_l(g head_l(z_l, N)), overlapped and added (arXiv 2111.09372, section 2). A gain on
+    the input is a gain on the output.
 
     Arguments
     ---------
+    filterbank : Filterbank
+        Windows to features and back, see `bloomnet_sb.nn.filterbanks`.
     separator : Separator
         The backbone, see `bloomnet_sb.separators`.
-    num_filters : int
-        Filters of the encoder <N>.
-    kernel_size : int
-        Samples in a filter <L>.
-    stride : int, optional
-        Samples between two frames, at most `kernel_size`. Default: half of `kernel_size`.
-    encoder_activation : str
-        "relu" or "linear", what follows the encoder's filters.
-    level_norm : bool
-        Whether the separator gets features of unit level. Without it, as in other people's
-        networks, the masks follow the level of a quiet mixture through the eps of the norms.
-    pad_input : bool
-        Whether the samples after the last whole frame get a frame of their own. Without it, as in
-        Asteroid, the estimates are zero there.
-    level_window : int, optional
-        For causal separators: frames further back than this fade out of the level, so that a long
-        call may change its level. Default: all frames so far count alike.
+    level : torch.nn.Module, optional
+        Gives features at one level and that level, see `bloomnet_sb.nn.levels`. Default: for a
+        causal separator the log level of the frames so far, else the level of the whole signal.
 
     Raises
     ------
     InputError
-        For a size that cannot be, or an unknown activation.
+        If the separator takes another number of features than the filterbank gives, or is causal
+        and the level is not.
 
     Example
     -------
+    >>> from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
     >>> separator = ConvTasNetSeparator(num_filters=16, num_blocks=3)
-    >>> model = BloomNet(separator, num_filters=16, kernel_size=16)
+    >>> model = BloomNet(LearnedFilterbank(num_filters=16, window=16), separator)
     >>> mix = torch.randn(2, 1000)
     >>> model(mix).shape
     torch.Size([3, 2, 1000, 1])
@@ -65,33 +51,23 @@ class BloomNet(nn.Module):
     """
 
     def __init__(
-        self,
-        separator: Separator,
-        num_filters: int = 512,
-        kernel_size: int = 16,
-        stride: int | None = None,
-        encoder_activation: str = "relu",
-        level_norm: bool = True,
-        pad_input: bool = True,
-        level_window: int | None = None,
+        self, filterbank: Filterbank, separator: Separator, level: nn.Module | None = None
     ):
         super().__init__()
-        check_positive(num_filters=num_filters, kernel_size=kernel_size)
-        stride = max(kernel_size // 2, 1) if stride is None else stride
-        check_positive(stride=stride)
-        if stride > kernel_size:
-            raise InputError(f"stride is {stride}, but may be at most kernel_size, {kernel_size}")
-        if separator.num_filters != num_filters:
+        if separator.num_filters != filterbank.num_filters:
             raise InputError(
-                f"num_filters is {num_filters}, but the separator takes {separator.num_filters}"
+                f"the filterbank gives {filterbank.num_filters} features, but the separator takes "
+                f"{separator.num_filters}"
             )
-        if level_window is not None and not level_norm:
-            raise InputError(f"level_window is {level_window}, but there is no level_norm")
-        self.encoder = Encoder(num_filters, kernel_size, stride, encoder_activation, pad_input)
-        self.level_norm = LevelNorm(separator.causal, level_window) if level_norm else None
+        if level is None:
+            level = _default_level(filterbank, separator.causal)
+        if separator.causal:
+            check_causal(level, "level")
+        self.encoder = filterbank
+        self.level = level
         self.separator = separator
         self.decoders = nn.ModuleList(
-            Decoder(num_filters, kernel_size, stride) for _ in range(separator.num_blocks)
+            filterbank.make_synthesis() for _ in range(separator.num_blocks)
         )
 
     @property
@@ -180,19 +156,18 @@ class BloomNet(nn.Module):
         level: torch.Tensor | None,
         gradient_scale: float = 1.0,
     ) -> Iterator[torch.Tensor]:
-        features = self.encoder(mix)
-        normed = features if self.level_norm is None else self.level_norm(features, level)
-        state = self.separator.enter(normed)
+        features = self.encoder(self.encoder.windows_of(mix))
+        given = () if level is None else (level,)
+        features, level = self.level(features, *given)
+        feature = self.separator.entry(features)
         for depth in range(1, blocks + 1):
             if depth > 1:
-                state = _with_gradient(state, gradient_scale)
-            state = self.separator.blocks[depth - 1](state)
+                feature = _with_gradient(feature, gradient_scale)
+            feature = self.separator.blocks[depth - 1](feature)
             if depth in wanted:
-                masks = self.separator.heads[depth - 1](state)
-                # A new tensor where autograd has to keep the masks.
-                multiply = torch.mul if torch.is_grad_enabled() else torch.Tensor.mul_
-                masked = multiply(masks, features.unsqueeze(1))
-                yield self.decoders[depth - 1](masked, mix.shape[-1])
+                masked = self.separator.heads[depth - 1](feature, features)
+                windows = self.decoders[depth - 1](masked * level.unsqueeze(1))
+                yield self.encoder.overlap_add(windows, mix.shape[-1])
 
     def estimate(
         self, mix: torch.Tensor, blocks: int | None = None, level: torch.Tensor | None = None
@@ -227,7 +202,7 @@ class BloomNet(nn.Module):
         Arguments
         ---------
         name : str
-            "encoder", "entry", or "block", "head" or "decoder" with a number from 1.
+            "encoder", "level", "entry", or "block", "head" or "decoder" with a number from 1.
 
         Returns
         -------
@@ -247,7 +222,7 @@ class BloomNet(nn.Module):
     def parts_in_use(self, blocks: int) -> list[nn.Module]:
         """The parts that `estimate(mix, blocks)` runs."""
         check_blocks(blocks, self.num_blocks)
-        trunk = ["encoder", "entry", *(f"block{depth}" for depth in range(1, blocks + 1))]
+        trunk = ["encoder", "level", "entry", *(f"block{depth}" for depth in range(1, blocks + 1))]
         return [self.part(name) for name in (*trunk, f"head{blocks}", f"decoder{blocks}")]
 
     def num_parameters(self, blocks: int | None = None) -> int:
@@ -265,7 +240,7 @@ class BloomNet(nn.Module):
         return digest.hexdigest()[:32]
 
     def _parts(self) -> dict[str, nn.Module]:
-        parts = {"encoder": self.encoder, "entry": self.separator.entry}
+        parts = {"encoder": self.encoder, "level": self.level, "entry": self.separator.entry}
         stacks = {
             "block": self.separator.blocks,
             "head": self.separator.heads,
@@ -283,106 +258,20 @@ def _check_mix(mix: torch.Tensor) -> None:
         )
 
 
-class Encoder(nn.Module):
-    """A learned filterbank: a strided convolution as one matrix product.
-
-    Arguments
-    ---------
-    num_filters : int
-        Filters <N>.
-    kernel_size : int
-        Samples in a filter <L>.
-    stride : int
-        Samples between two frames.
-    activation : str
-        "relu" or "linear".
-    pad_input : bool
-        Whether the samples after the last whole frame get a frame of their own.
-
-    Example
-    -------
-    >>> Encoder(16, kernel_size=16, stride=8)(torch.randn(2, 100)).shape
-    torch.Size([2, 16, 12])
-    """
-
-    def __init__(
-        self,
-        num_filters: int,
-        kernel_size: int,
-        stride: int,
-        activation: str = "relu",
-        pad_input: bool = True,
-    ):
-        super().__init__()
-        if activation not in ENCODER_ACTIVATIONS:
-            raise InputError(
-                f"encoder_activation is {activation!r}, but must be one of "
-                f"{', '.join(ENCODER_ACTIVATIONS)}"
-            )
-        self.kernel_size, self.stride, self.pad_input = kernel_size, stride, pad_input
-        self.weight = nn.Parameter(torch.empty(num_filters, kernel_size))
-        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
-        self.activation = ENCODER_ACTIVATIONS[activation]()
-
-    def num_frames(self, samples: int) -> int:
-        """The number of frames of a signal of `samples` samples; one at least."""
-        beyond = max(samples - self.kernel_size, 0)
-        return 1 + (-(-beyond // self.stride) if self.pad_input else beyond // self.stride)
-
-    def forward(self, mix: torch.Tensor) -> torch.Tensor:
-        """Features [batch, filters, frames] of `mix` [batch, time]."""
-        samples = (self.num_frames(mix.shape[-1]) - 1) * self.stride + self.kernel_size
-        padding = max(samples - mix.shape[-1], 0)
-        frames = F.pad(mix, (0, padding)).unfold(-1, self.kernel_size, self.stride)
-        return self.activation(self.weight @ frames.transpose(1, 2))
+def _default_level(filterbank: Filterbank, causal: bool) -> nn.Module:
+    if not causal:
+        return SignalLevel()
+    return LogLevel(filterbank)
 
 
-class Decoder(nn.Module):
-    """A learned synthesis filterbank: one matrix product and an overlap-add.
-
-    Arguments
-    ---------
-    num_filters : int
-        Filters <N>.
-    kernel_size : int
-        Samples in a filter <L>.
-    stride : int
-        Samples between two frames.
-
-    Example
-    -------
-    >>> Decoder(16, kernel_size=16, stride=8)(torch.rand(2, 1, 16, 12), length=100).shape
-    torch.Size([2, 100, 1])
-    """
-
-    def __init__(self, num_filters: int, kernel_size: int, stride: int):
-        super().__init__()
-        self.kernel_size, self.stride = kernel_size, stride
-        self.weight = nn.Parameter(torch.empty(num_filters, kernel_size))
-        nn.init.kaiming_uniform_(self.weight, a=5**0.5)
-
-    def forward(self, masked: torch.Tensor, length: int) -> torch.Tensor:
-        """Signals [batch, length, sources] of `masked` [batch, sources, filters, frames]."""
-        batch, sources, _, num_frames = masked.shape
-        frames = (self.weight.t() @ masked).flatten(0, 1)
-        signals = F.fold(
-            frames,
-            output_size=(1, (num_frames - 1) * self.stride + self.kernel_size),
-            kernel_size=(1, self.kernel_size),
-            stride=(1, self.stride),
-        )
-        signals = signals.view(batch, sources, -1)
-        return F.pad(signals, (0, length - signals.shape[-1])).transpose(1, 2)
-
-
-def _with_gradient(state: torch.Tensor | tuple, scale: float) -> torch.Tensor | tuple:
-    """A separator's state, through which `scale` times the gradient passes."""
+def _with_gradient(feature: Feature, scale: float) -> Feature:
+    """A feature between two blocks, through which `scale` times the gradient passes."""
     if scale == 1 or not torch.is_grad_enabled():
-        return state
-    if isinstance(state, torch.Tensor):
-        return torch.lerp(state.detach(), state, scale)
-    scaled = (_with_gradient(v, scale) if isinstance(v, torch.Tensor) else v for v in state)
-    return type(state)._make(scaled) if hasattr(state, "_make") else tuple(scaled)
+        return feature
+    if isinstance(feature, torch.Tensor):
+        return torch.lerp(feature.detach(), feature, scale)
+    scaled = (_with_gradient(v, scale) if isinstance(v, torch.Tensor) else v for v in feature)
+    return type(feature)._make(scaled) if hasattr(feature, "_make") else tuple(scaled)
 
 
 def _settings(module: nn.Module) -> list[tuple[str, object]]:

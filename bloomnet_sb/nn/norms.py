@@ -73,6 +73,25 @@ class BatchNorm(nn.BatchNorm1d):
         return scale.expand(len(x), -1).unsqueeze(2), shift.expand(len(x), -1).unsqueeze(2)
 
 
+class ChannelsLastBatchNorm(nn.BatchNorm1d):
+    """BN of tensors with the channels last, [.., channels].
+
+    Arguments
+    ---------
+    channels : int
+        Number of channels.
+
+    Example
+    -------
+    >>> ChannelsLastBatchNorm(8)(torch.rand(2, 50, 33, 8)).shape
+    torch.Size([2, 50, 33, 8])
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise `x` [.., channels]."""
+        return super().forward(x.reshape(-1, x.shape[-1])).view(x.shape)
+
+
 def can_fold(norm: nn.Module, x: torch.Tensor) -> TypeGuard[GlobalLayerNorm | BatchNorm]:
     """Whether a norm of `x` may be folded into the layer that follows it.
 

@@ -1,11 +1,12 @@
 """What a separator is: an entry, and L blocks with a mask head each."""
 
-from abc import abstractmethod
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
+from bloomnet_sb.nn.causal import check_causal
 from bloomnet_sb.utils.errors import InputError
 
 # In place: autograd needs their results only, not what the layer before them gave.
@@ -35,35 +36,41 @@ def mask_activation_named(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
 class Separator(nn.Module):
     """The contract between a backbone and `BloomNet`.
 
-    A subclass calls `set_blocks` once, and defines `enter`. A block maps a state to a state of the
-    same shape and adds its residual to it; a head maps a state to masks. The state is a tensor of
-    any shape that the backbone likes, or a tuple with tensors in it. All modules beside `blocks`
-    and `heads` belong to the entry.
+    A subclass calls `set_parts` once. The entry maps features to what the first block takes; a
+    block maps that feature to the next one, to which it added its residual; a head maps a block's
+    feature, and the features that the entry got, to masked features. What goes from part to part is
+    a tensor of any shape that the backbone likes, the batch first, or a tuple of such.
+
+    The parts of a causal separator are `bloomnet_sb.nn.causal.Causal`, or treat each frame by
+    itself; heads carry nothing.
+
+    Arguments
+    ---------
+    num_filters : int
+        Features that the entry takes and a head gives.
+    num_sources : int
+        Sources that a head gives.
+    causal : bool
+        Whether no frame depends on a later one.
 
     Attributes
     ----------
+    entry : torch.nn.Module
+        `entry(features)` of features [batch, filters, frames].
     blocks : torch.nn.ModuleList
-        L modules; `blocks[l](state)` is the state after block l + 1.
+        L modules; `blocks[l](feature)` is the feature after block l + 1.
     heads : torch.nn.ModuleList
-        L modules; `heads[l](state)` are masks [batch, sources, filters, frames].
-    num_sources : int
-        Masks that a head gives.
-    num_filters : int
-        Features that `enter` takes and that a mask covers.
-    causal : bool
-        Whether no frame depends on a later one.
-    carries : bool
-        Whether it can go on from frames that it saw before, see `bloomnet_sb.nn.carry.carrying`.
+        L modules; `heads[l](feature, features)` are masked features [batch, sources, filters,
+        frames].
     reach : int or None
         No mask depends on frames that are further away than this; None: there is no such bound.
 
     Example
     -------
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
-    >>> separator = ConvTasNetSeparator(num_filters=16, num_blocks=2)
-    >>> state = separator.enter(torch.rand(1, 16, 30))
-    >>> state = separator.blocks[0](state)
-    >>> separator.heads[0](state).shape
+    >>> separator, features = ConvTasNetSeparator(num_filters=16, num_blocks=2), torch.rand(1, 16, 30)
+    >>> feature = separator.blocks[0](separator.entry(features))
+    >>> separator.heads[0](feature, features).shape
     torch.Size([1, 1, 16, 30])
     """
 
@@ -72,27 +79,39 @@ class Separator(nn.Module):
         self.num_filters = num_filters
         self.num_sources = num_sources
         self.causal = causal
-        self.carries = False
-        self.reach = None
+        self.reach: int | None = None
 
-    def set_blocks(self, blocks: list[nn.Module], heads: list[nn.Module]) -> None:
-        """Register the blocks and their mask heads.
+    def set_parts(
+        self, entry: nn.Module, blocks: Sequence[nn.Module], heads: Sequence[nn.Module]
+    ) -> None:
+        """Register the entry, the blocks and their mask heads.
 
         Arguments
         ---------
-        blocks, heads : list of torch.nn.Module
+        entry : torch.nn.Module
+            What features go through first.
+        blocks, heads : sequence of torch.nn.Module
             As many heads as blocks, at least one.
 
         Raises
         ------
         InputError
-            If their numbers differ or are 0.
+            If their numbers differ or are 0, a head takes one argument only, or a part of a causal
+            separator is neither causal nor frame-wise.
         """
         if len(blocks) != len(heads) or not blocks:
             raise InputError(
                 f"a separator has a head for each block, got {len(blocks)} blocks and "
                 f"{len(heads)} heads"
             )
+        for depth, head in enumerate(heads, 1):
+            _check_head(head, f"head{depth}")
+        if self.causal:
+            check_causal(entry, "entry")
+            for depth, (block, head) in enumerate(zip(blocks, heads, strict=True), 1):
+                check_causal(block, f"block{depth}")
+                check_causal(head, f"head{depth}")
+        self.entry = entry
         self.blocks = nn.ModuleList(blocks)
         self.heads = nn.ModuleList(heads)
 
@@ -101,13 +120,12 @@ class Separator(nn.Module):
         """The number of blocks, L."""
         return len(self.blocks)
 
-    @property
-    def entry(self) -> nn.ModuleList:
-        """The modules that `enter` uses: all but the blocks and the heads."""
-        return nn.ModuleList(
-            child for name, child in self.named_children() if name not in ("blocks", "heads")
-        )
 
-    @abstractmethod
-    def enter(self, features: torch.Tensor) -> torch.Tensor | tuple:
-        """Map `features` [batch, filters, frames] to the state that the first block takes."""
+def _check_head(head: nn.Module, name: str) -> None:
+    try:
+        inspect.signature(head.forward).bind(None, None)
+    except TypeError:
+        raise InputError(
+            f"{name}, a {type(head).__name__}, does not take (feature, features): a head gets the "
+            "features that its mask is for too, and gives masked features"
+        ) from None

@@ -1,0 +1,133 @@
+"""A gated linear recurrence over time, with a backward of its own."""
+
+import torch
+from torch import nn
+
+from bloomnet_sb.nn.causal import Causal, State
+
+
+@torch.library.custom_op("bloomnet_sb::gated_scan", mutates_args=())
+def gated_scan(gate: torch.Tensor, candidate: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+    """The recurrence h_t = (1 - z_t) h_{t-1} + z_t c_t over dimension 1.
+
+    On a CPU one frame after the other, as cheap as it can be; elsewhere in log2(frames) passes
+    over all frames (Hillis and Steele, 1986), since a call costs more than what it computes.
+
+    Arguments
+    ---------
+    gate, candidate : torch.Tensor
+        z and c, [batch, frames, ..] each.
+    before : torch.Tensor
+        h before the first frame, [batch, ..].
+
+    Returns
+    -------
+    torch.Tensor
+        h, [batch, frames, ..].
+
+    Example
+    -------
+    >>> half = torch.full((1, 3, 1), 0.5)
+    >>> gated_scan(half, torch.ones(1, 3, 1), torch.zeros(1, 1)).flatten()
+    tensor([0.5000, 0.7500, 0.8750])
+    """
+    if gate.device.type != "cpu":
+        first = torch.addcmul(gate[:, :1] * candidate[:, :1], 1 - gate[:, :1], before[:, None])
+        added = torch.cat([first, gate[:, 1:] * candidate[:, 1:]], dim=1)
+        return _doubling_scan(1 - gate, added)
+    hidden = torch.empty_like(candidate)
+    for frame in range(gate.shape[1]):
+        out = hidden[:, frame]
+        before = torch.lerp(before, candidate[:, frame], gate[:, frame], out=out)
+    return hidden
+
+
+@gated_scan.register_fake
+def _(gate, candidate, before):
+    return torch.empty_like(candidate)
+
+
+@torch.library.custom_op("bloomnet_sb::gated_scan_backward", mutates_args=())
+def _gradient_scan(grad: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
+    """The gradient of each h_t by all outputs from t on: g_t + (1 - z_{t+1}) G_{t+1}."""
+    if gate.device.type != "cpu":
+        kept = torch.cat([torch.zeros_like(gate[:, :1]), 1 - gate[:, 1:].flip(1)], dim=1)
+        return _doubling_scan(kept, grad.flip(1)).flip(1)
+    total = torch.empty_like(grad)
+    later = total[:, -1].copy_(grad[:, -1])
+    for frame in range(grad.shape[1] - 2, -1, -1):
+        out = torch.add(grad[:, frame], later, out=total[:, frame])
+        later = out.addcmul_(gate[:, frame + 1], later, value=-1)
+    return total
+
+
+@_gradient_scan.register_fake
+def _(grad, gate):
+    return torch.empty_like(grad)
+
+
+def _doubling_scan(kept: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
+    """h_t = kept_t h_{t-1} + added_t over dimension 1, from zero."""
+    step = 1
+    while step < kept.shape[1]:
+        added = torch.cat(
+            [added[:, :step], torch.addcmul(added[:, step:], kept[:, step:], added[:, :-step])], 1
+        )
+        kept = torch.cat([kept[:, :step], kept[:, step:] * kept[:, :-step]], 1)
+        step *= 2
+    return added
+
+
+def _save_for_backward(ctx, inputs, output) -> None:
+    ctx.save_for_backward(*inputs, output)
+
+
+def _backward(ctx, grad):
+    gate, candidate, before, hidden = ctx.saved_tensors
+    total = _gradient_scan(grad.contiguous(), gate)
+    earlier = torch.cat([before[:, None], hidden[:, :-1]], dim=1)
+    return total * (candidate - earlier), total * gate, total[:, 0] * (1 - gate[:, 0])
+
+
+gated_scan.register_autograd(_backward, setup_context=_save_for_backward)
+
+
+class MinGRU(Causal):
+    """minGRU: h_t = (1 - z_t) h_{t-1} + z_t c_t, z and c from the input alone.
+
+    Feng et al., 2024, arXiv 2410.01201, section 3.1 (without an activation of c). Its gates do not
+    wait for the frame before, so that all but the recurrence itself is one matrix product.
+
+    Arguments
+    ---------
+    input_size, hidden_size : int
+        Channels in and out.
+    places : tuple of int
+        What stands between the frames and the channels, such as the bands that share the weights.
+
+    Example
+    -------
+    >>> MinGRU(8, 16, places=(33,))(torch.rand(2, 50, 33, 8)).shape
+    torch.Size([2, 50, 33, 16])
+    """
+
+    one_by_one = True
+    warm_up = None
+
+    def __init__(self, input_size: int, hidden_size: int, places: tuple[int, ...] = ()):
+        super().__init__()
+        self.hidden_size, self.places = hidden_size, places
+        self.linear = nn.Linear(input_size, 2 * hidden_size)
+        with torch.no_grad():
+            # Memories from two frames to some fifty at first.
+            self.linear.bias[:hidden_size] = torch.linspace(-4, 1, hidden_size)
+
+    def start(self, batch: int, like: torch.Tensor) -> State:
+        """Nothing remembered."""
+        return {"hidden": like.new_zeros(batch, *self.places, self.hidden_size)}
+
+    def step(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:  # type: ignore[override]
+        """Run on `x` [batch, frames, .., channels]."""
+        gate, candidate = self.linear(x).split(self.hidden_size, -1)
+        hidden = gated_scan(gate.sigmoid(), candidate.contiguous(), state["hidden"])
+        return hidden, {"hidden": hidden[:, -1].clone()}

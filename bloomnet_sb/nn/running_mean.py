@@ -1,0 +1,69 @@
+"""A mean over the frames so far, in pieces of a signal."""
+
+import torch
+
+# Frames at once: the factors of a piece stay far from what overflows.
+MOST_AT_ONCE = 64
+# In place of a share of 1, after which nothing would be kept to divide by
+LARGEST_SHARE = 1 - 1e-6
+
+
+def running_mean(
+    x: torch.Tensor,
+    mean: torch.Tensor,
+    frames: torch.Tensor,
+    window: int | None = None,
+    counts: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The mean up to each frame, which goes on from the frames before.
+
+    The n-th frame takes the share 1/n of the mean, so that all count alike; with a window, no
+    share is below 1/window, so that what is further back fades out.
+
+    Arguments
+    ---------
+    x : torch.Tensor
+        [batch, frames].
+    mean : torch.Tensor
+        The mean before the first of them, [batch, 1]; what counts as one where no frame did.
+    frames : torch.Tensor
+        How many frames are in that mean, int64, [batch, 1].
+    window : int, optional
+        In frames. Default: all frames count alike.
+    counts : torch.Tensor, optional
+        Whether a frame counts, bool, [batch, frames]. Default: all do.
+
+    Returns
+    -------
+    (torch.Tensor, torch.Tensor, torch.Tensor)
+        The means [batch, frames], and the last mean and number of frames, [batch, 1] each.
+
+    Example
+    -------
+    >>> zero, none = torch.zeros(1, 1), torch.zeros(1, 1, dtype=torch.long)
+    >>> means, mean, frames = running_mean(torch.tensor([[1.0, 3.0]]), zero, none)
+    >>> means.tolist(), running_mean(torch.tensor([[5.0]]), mean, frames)[0].tolist()
+    ([[1.0, 2.0]], [[3.0]])
+    >>> running_mean(torch.tensor([[1.0, 3.0, 6.0, 6.0]]), zero, none, window=2)[0].tolist()
+    [[1.0, 2.0, 4.0, 5.0]]
+    """
+    if counts is None:
+        numbers = frames + torch.arange(1, x.shape[1] + 1, device=x.device)
+        shares = 1 / numbers.clamp(max=window)
+    else:
+        numbers = frames + counts.long().cumsum(1)
+        shares = counts / numbers.clamp(min=1, max=window)
+    means = []
+    for piece, share in zip(x.split(MOST_AT_ONCE, 1), shares.split(MOST_AT_ONCE, 1), strict=True):
+        means.append(_over_piece(piece, share, mean))
+        mean = means[-1][:, -1:].clone()
+    return torch.cat(means, dim=1), mean, numbers[:, -1:].clone()
+
+
+def _over_piece(x: torch.Tensor, shares: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
+    """m_t = (1 - share_t) m_{t-1} + share_t x_t as one sum, over what is kept of the mean."""
+    # Sums of many frames cancel in single precision; MPS has no other.
+    exact = torch.float32 if x.device.type == "mps" else torch.float64
+    shares = shares.to(exact)
+    kept = torch.log1p(-shares.clamp(max=LARGEST_SHARE)).cumsum(1).exp()
+    return (kept * ((shares * x / kept).cumsum(1) + mean)).to(x.dtype)
