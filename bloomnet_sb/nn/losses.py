@@ -7,8 +7,6 @@ from speechbrain.nnet.losses import cal_si_snr
 
 from bloomnet_sb.nn.pesq import pesq_mos
 
-SPECTRUM_SAMPLES = 512
-
 
 def negative_si_sdr(estimates: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Negative scale-invariant signal-to-distortion ratio (Le Roux et al., 2019, eq. 2).
@@ -117,19 +115,28 @@ def level_difference_db(estimates: torch.Tensor, target: torch.Tensor) -> torch.
     return 10 * torch.log10(power / (target.square().mean(-2) + floor))
 
 
-def spectral_error_db(estimates: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+def spectral_error_db(
+    estimates: torch.Tensor,
+    target: torch.Tensor,
+    sample_rate: int = 16000,
+    window_seconds: float = 0.032,
+) -> torch.Tensor:
     """Error of the compressed spectrum, over the power of the clean source's.
 
     Magnitudes are compressed to |S|^0.3, so that quiet parts count; the error of the magnitudes
     has 0.9 of the weight, that of the complex values 0.1 (Braun and Tashev, 2021, arXiv
-    2009.12286, eq. 7, here as a ratio). Hann windows of 512 samples, four over each sample.
+    2009.12286, eq. 7, here as a ratio). Four Hann windows lie over each sample.
 
     Arguments
     ---------
     estimates : torch.Tensor
-        Estimates [blocks, batch, time, sources], of 512 samples or more.
+        Estimates [blocks, batch, time, sources], of half a window or more.
     target : torch.Tensor
         The clean sources [batch, time, sources].
+    sample_rate : int
+        Of the signals, in Hz.
+    window_seconds : float
+        Length of the windows.
 
     Returns
     -------
@@ -143,20 +150,22 @@ def spectral_error_db(estimates: torch.Tensor, target: torch.Tensor) -> torch.Te
     tensor([-80., -15.])
     """
     level = target.square().mean(1, keepdim=True).sqrt() + 1e-6
+    window = torch.hann_window(round(window_seconds * sample_rate), device=estimates.device)
     # Spectra need more than the 8 bits of bfloat16.
     with torch.autocast(estimates.device.type, enabled=False):
-        clean_magnitude, clean = _compressed_spectrum(target / level)
-        magnitude, spectrum = _compressed_spectrum(estimates.float() / level)
+        clean_magnitude, clean = _compressed_spectrum(target / level, window)
+        magnitude, spectrum = _compressed_spectrum(estimates.float() / level, window)
         error = 0.9 * _power(magnitude - clean_magnitude) + 0.1 * _power(spectrum - clean)
         return 10 * torch.log10(error / _power(clean_magnitude) + 1e-8)
 
 
-def _compressed_spectrum(signals: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _compressed_spectrum(
+    signals: torch.Tensor, window: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Magnitudes and complex values [.., sources, frequencies x frames] of [.., time, sources]."""
-    signals, hop = signals.transpose(-1, -2), SPECTRUM_SAMPLES // 4
-    window = torch.hann_window(SPECTRUM_SAMPLES, device=signals.device)
+    signals, samples = signals.transpose(-1, -2), len(window)
     flat = signals.flatten(0, -2)
-    spectrum = torch.stft(flat, SPECTRUM_SAMPLES, hop, window=window, return_complex=True)
+    spectrum = torch.stft(flat, samples, samples // 4, window=window, return_complex=True)
     spectrum = spectrum.reshape(*signals.shape[:-1], -1)
     # Not abs(): its gradient is not finite where there is nothing.
     power = spectrum.real.square() + spectrum.imag.square() + 1e-10
@@ -173,6 +182,7 @@ def training_loss(
     level_weight: float,
     spectral_weight: float = 0.0,
     pesq_weight: float = 0.0,
+    sample_rate: int = 16000,
 ) -> torch.Tensor:
     """Mean over depths, mixtures and sources of the negative SI-SDR and the terms beside it.
 
@@ -187,7 +197,9 @@ def training_loss(
     spectral_weight : float
         Weight of the `spectral_error_db`.
     pesq_weight : float
-        Weight of the negative `perceptual.pesq_mos`, in dB for a point of PESQ; for 16 kHz.
+        Weight of the negative `pesq.pesq_mos`, in dB for a point of PESQ; for 16 kHz.
+    sample_rate : int
+        Of the signals, in Hz.
 
     Returns
     -------
@@ -204,7 +216,7 @@ def training_loss(
     level = level_difference_db(estimates, target)
     loss = negative_si_sdr(estimates, target) + level_weight * level.square()
     if spectral_weight:
-        loss = loss + spectral_weight * spectral_error_db(estimates, target)
+        loss = loss + spectral_weight * spectral_error_db(estimates, target, sample_rate)
     if pesq_weight:
         loss = loss - pesq_weight * pesq_mos(estimates, target)
     return loss.mean()

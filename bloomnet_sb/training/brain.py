@@ -196,6 +196,7 @@ class BlockwiseBrain(ResilientBrain):
             self.hparams.level_weight,
             self.hparams.spectral_weight,
             self.hparams.pesq_weight,
+            self.hparams.sample_rate,
         )
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step: bool) -> None:

@@ -90,3 +90,11 @@ def test_the_spectral_error_of_silence_has_a_gradient():
     estimates = torch.zeros(1, 2, 4000, 1, requires_grad=True)
     spectral_error_db(estimates, torch.zeros(2, 4000, 1)).sum().backward()
     assert torch.isfinite(estimates.grad).all()
+
+
+def test_the_window_of_the_spectral_error_is_in_seconds():
+    target = torch.randn(2, 8000, 1)
+    estimates = torch.stack([target + torch.randn(2, 8000, 1)])
+    error = spectral_error_db(estimates, target, sample_rate=8000)
+    torch.testing.assert_close(error, spectral_error_db(estimates, target, window_seconds=0.016))
+    assert not torch.equal(error, spectral_error_db(estimates, target))
