@@ -9,9 +9,10 @@ import pytest
 import soundfile as sf
 from hyperpyyaml import load_hyperpyyaml
 
-from bloomnet_sb.inference.enhancer import BloomEnhancer, BloomSeparator
+from bloomnet_sb.inference.enhancer import BloomEnhancer
+from bloomnet_sb.inference.separator import BloomSeparator
 from bloomnet_sb.pretrained.fetching import installed_names
-from bloomnet_sb.scoring.tables import export_pretrained, write_pretrained
+from bloomnet_sb.pretrained.saving import export_pretrained, write_pretrained
 from tests.conftest import SAMPLES, make_model
 
 COMMAND = Path(sys.executable).with_name("bloomnet")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bloomnet_sb.inference.enhancer import BloomEnhancer
+from bloomnet_sb.model import BloomNet
 from bloomnet_sb.streaming import depth_switch, onnx_stream
 from bloomnet_sb.streaming.framewise import FramewiseNet
 from bloomnet_sb.streaming.graphs import MOST_FRAMES, Graph, graphs_of
@@ -23,7 +23,7 @@ MANIFEST = "manifest.json"
 STATES = "states.npz"
 
 
-def export_onnx(enhancer: BloomEnhancer, folder: str | Path, int8: bool = False) -> None:
+def export_onnx(model: BloomNet, sample_rate: int, folder: str | Path, int8: bool = False) -> None:
     """Write a network as ONNX, with the state of a stream as explicit inputs and outputs.
 
     The folder gets enter.onnx (encoder and entry), block1.onnx and decode1.onnx (head and decoder)
@@ -32,8 +32,10 @@ def export_onnx(enhancer: BloomEnhancer, folder: str | Path, int8: bool = False)
 
     Arguments
     ---------
-    enhancer : BloomEnhancer
-        Of a causal Conv-TasNet without skip paths.
+    model : BloomNet
+        The network, of a causal Conv-TasNet without skip paths, in evaluation mode.
+    sample_rate : int
+        Its sample rate, in Hz.
     folder : str or Path
         Where the files go; it must not exist, or be empty.
     int8 : bool
@@ -50,9 +52,8 @@ def export_onnx(enhancer: BloomEnhancer, folder: str | Path, int8: bool = False)
     >>> from bloomnet_sb import BloomNet
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
     >>> separator = ConvTasNetSeparator(num_filters=16, num_blocks=1, norm="BN", causal=True)
-    >>> enhancer = BloomEnhancer({"model": BloomNet(separator, 16)}, {"sample_rate": 16000})
     >>> folder = Path(getfixture("tmpdir")) / "exported"
-    >>> export_onnx(enhancer, folder)
+    >>> export_onnx(BloomNet(separator, 16).eval(), 16000, folder)
     >>> sorted(path.name for path in folder.glob("*.onnx"))
     ['block1.onnx', 'decode1.onnx', 'enter.onnx']
     >>> stream = onnx_stream.OnnxStream(folder, blocks=1)
@@ -64,7 +65,7 @@ def export_onnx(enhancer: BloomEnhancer, folder: str | Path, int8: bool = False)
         raise InputError(f"{folder}: is a file; an export goes to a new folder")
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: is not empty; an export goes to a new folder")
-    net = FramewiseNet(enhancer.mods.model)
+    net = FramewiseNet(model)
     graphs = graphs_of(net)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
@@ -74,7 +75,7 @@ def export_onnx(enhancer: BloomEnhancer, folder: str | Path, int8: bool = False)
         initial = {f"{g}/{n}": s for g, graph in graphs.items() for n, s in graph.states.items()}
         arrays: dict[str, Any] = {name: state.numpy() for name, state in initial.items()}
         np.savez(partial / STATES, **arrays)
-        manifest = _manifest(net, enhancer.sample_rate, graphs, int8)
+        manifest = _manifest(net, sample_rate, graphs, int8)
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         for module in (onnx_stream, depth_switch):
             shutil.copy(str(module.__file__), partial)

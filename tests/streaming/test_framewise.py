@@ -1,6 +1,5 @@
 import pytest
 import torch
-from tests.test_inference import SMALL_MODELS
 from torch import nn
 
 from bloomnet_sb.inference.enhancer import BloomEnhancer
@@ -8,6 +7,7 @@ from bloomnet_sb.nn.norms import BatchNorm
 from bloomnet_sb.streaming.framewise import MOST_FRAMES, FramewiseNet, Past
 from bloomnet_sb.utils.errors import InputError
 from tests.conftest import make_model
+from tests.inference.test_enhancer import SMALL_MODELS
 
 
 def test_the_past_is_the_last_frames_whatever_came():
