@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import soundfile as sf
@@ -11,13 +11,13 @@ from hyperpyyaml import load_hyperpyyaml
 from speechbrain.inference.interfaces import Pretrained
 from tqdm import tqdm
 
-from bloomnet_sb.inference.windows import Windows, cut, join, plan_windows, resampled
+from bloomnet_sb.inference.windows import Windows, cut, join, plan_windows
 from bloomnet_sb.nn.carry import carrying
 from bloomnet_sb.pretrained.fetching import HPARAMS_FILE, WEIGHTS_FILE, fetch_from
 from bloomnet_sb.pretrained.loading import load_pretrained, load_weights
 from bloomnet_sb.scoring.costs import DepthProfile, profile_depths
-from bloomnet_sb.utils.audio_files import read_pieces
 from bloomnet_sb.utils.errors import InputError, check_blocks, check_samples
+from bloomnet_sb.utils.resampling import check_rate, read_resampled, resampled
 
 # In place of a number of blocks: as many as a window needs.
 AUTO = "auto"
@@ -30,10 +30,8 @@ CONTEXT_SECONDS = 0.25
 CHANNELS_AT_ONCE = 8
 # What is returned rather than written: 1 GB.
 MOST_SAMPLES_IN_MEMORY = 2**28
-# In Hz
-LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
-# Of a resampling filter, for all phases: 64 MB. 44.1 kHz to 16 kHz has 70,560.
-MOST_FILTER_TAPS = 2**24
+# A longer result that goes to a file is not held in memory to be returned as well: 64 MB.
+MOST_SAMPLES_RETURNED = 2**24
 
 
 class BloomInterface(Pretrained):
@@ -82,8 +80,8 @@ class BloomInterface(Pretrained):
         ---------
         source : str
             A folder with hyperparams.yaml and model.safetensors, the name of a network that came
-            with the package (see `sources.installed_names`), or the id of such a repository on the
-            Hugging Face hub.
+            with the package (see `bloomnet_sb.pretrained.fetching.installed_names`), or the id of
+            such a repository on the Hugging Face hub.
         hparams_file : str
             Another name for hyperparams.yaml.
         savedir : str, optional
@@ -168,7 +166,7 @@ class BloomInterface(Pretrained):
         min_gain_db: float | None = None,
     ) -> Iterator[torch.Tensor]:
         """Pieces [channels, time, sources] of the estimate, at the file's rate."""
-        check_rate(filename, info.samplerate, self.sample_rate)
+        check_rate(filename, info.samplerate, self.sample_rate)  # before an output is begun
         return self._estimate_pieces(
             lambda: self._read(filename, info, mono), Path(filename).name, info, blocks, min_gain_db
         )
@@ -258,10 +256,7 @@ class BloomInterface(Pretrained):
         self, filename: str | Path, info: sf._SoundFileInfo, mono: bool
     ) -> Iterator[torch.Tensor]:
         """Pieces [channels, time] of a file at the network's rate."""
-        pieces = (torch.from_numpy(piece).t().to(self.device) for piece in read_pieces(filename))
-        if mono:
-            pieces = (piece.mean(0, keepdim=True) for piece in pieces)
-        return resampled(pieces, info.samplerate, self.sample_rate)
+        return read_resampled(filename, info.samplerate, self.sample_rate, mono, self.device)
 
     def _checked(self, blocks: int | str | None) -> int:
         return self.blocks if blocks is None else check_blocks(blocks, self.num_blocks)
@@ -287,34 +282,75 @@ class BloomInterface(Pretrained):
         return estimate.float()
 
 
-def check_rate(filename: str | Path, rate: int, to_rate: int) -> None:
-    """Refuse rates that are no audio's, and those whose resampling filter would not fit memory."""
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise InputError(
-            f"{filename}: its rate is {rate} Hz, but must be within {LOWEST_RATE} and "
-            f"{HIGHEST_RATE} Hz"
-        )
-    divisor = math.gcd(rate, to_rate)
-    if (rate // divisor) * (to_rate // divisor) > MOST_FILTER_TAPS:
-        raise InputError(
-            f"{filename}: its rate, {rate} Hz, has too little in common with the network's "
-            f"{to_rate} Hz to be resampled here; convert the file to a usual rate first"
-        )
+def in_memory(
+    pieces: Iterator[torch.Tensor], path: str | Path, samples: int, dim: int
+) -> torch.Tensor:
+    """The pieces of a result in one, unless they are too many.
 
+    Arguments
+    ---------
+    pieces : iterator of torch.Tensor
+        The pieces.
+    path : str or Path
+        The file that they are of, for the message.
+    samples : int
+        How many samples the result has, over all channels and sources.
+    dim : int
+        The dimension of time.
 
-def in_memory(pieces: Iterator[torch.Tensor], path: str | Path, samples: int, dim: int):
-    """The pieces of a result of so many samples in one, unless they are too many.
+    Returns
+    -------
+    torch.Tensor
+        The result.
 
     Raises
     ------
     InputError
-        If there are more than 2**28.
+        If there are more than 2**28 samples.
+
+    Example
+    -------
+    >>> in_memory(iter([torch.zeros(2, 3), torch.zeros(2, 4)]), "noisy.wav", 14, dim=1).shape
+    torch.Size([2, 7])
     """
     if samples > MOST_SAMPLES_IN_MEMORY:
         raise InputError(
             f"{path}: {samples} samples are too many to be returned; name where to write them"
         )
     return torch.cat(list(pieces), dim=dim)
+
+
+def write_all(
+    pieces: Iterable[torch.Tensor], write: Callable[[torch.Tensor], None], samples: int
+) -> list[torch.Tensor]:
+    """Write the pieces of a result, and return them unless they are too many.
+
+    Arguments
+    ---------
+    pieces : iterable of torch.Tensor
+        The pieces.
+    write : callable
+        Writes one.
+    samples : int
+        How many samples the result has, over all channels and sources.
+
+    Returns
+    -------
+    list of torch.Tensor
+        The pieces; none if they have more than 2**24 samples together.
+
+    Example
+    -------
+    >>> write_all([torch.zeros(3)], lambda piece: print(piece.shape), samples=3)
+    torch.Size([3])
+    [tensor([0., 0., 0.])]
+    """
+    kept = []
+    for piece in pieces:
+        write(piece)
+        if samples <= MOST_SAMPLES_RETURNED:
+            kept.append(piece)
+    return kept
 
 
 def _change_db(before: torch.Tensor, after: torch.Tensor) -> float:

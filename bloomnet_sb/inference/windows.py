@@ -1,63 +1,15 @@
-"""Signals of any length in bounded memory: resampling and windows over a stream of pieces."""
+"""Signals of any length in bounded memory: windows over a stream of pieces."""
 
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
-from torchaudio.transforms import Resample
 
 from bloomnet_sb.model import Encoder
 from bloomnet_sb.nn.losses import best_order, in_order
 
 Pieces = Iterable[torch.Tensor]
-
-
-def resampled(pieces: Pieces, from_rate: int, to_rate: int) -> Iterator[torch.Tensor]:
-    """Resample a signal that comes in pieces, as torchaudio's `Resample` does the whole.
-
-    Arguments
-    ---------
-    pieces : iterable of torch.Tensor
-        Successive pieces [.., time], of any lengths.
-    from_rate, to_rate : int
-        In Hz.
-
-    Yields
-    ------
-    torch.Tensor
-        Successive pieces [.., time] at the new rate.
-
-    Example
-    -------
-    >>> signal = torch.randn(2, 10000)
-    >>> pieces = list(resampled(signal.split(3000, dim=-1), 44100, 16000))
-    >>> torch.allclose(torch.cat(pieces, dim=-1), Resample(44100, 16000)(signal), atol=1e-5)
-    True
-    """
-    if from_rate == to_rate:
-        yield from pieces
-        return
-    divisor = math.gcd(from_rate, to_rate)
-    step_in, step_out = from_rate // divisor, to_rate // divisor
-    filters = Resample(step_in, step_out)
-    # The filters reach `width` samples to both sides; pieces start at whole steps.
-    margin_steps = math.ceil(filters.width / step_in) + 1
-    margin_in, margin_out = margin_steps * step_in, margin_steps * step_out
-    waiting = None
-    for piece in pieces:
-        before = piece.new_zeros(*piece.shape[:-1], margin_in) if waiting is None else waiting
-        waiting = torch.cat([before, piece], dim=-1)
-        steps = (waiting.shape[-1] - 2 * margin_in) // step_in
-        if steps > 0:
-            ready = waiting[..., : steps * step_in + 2 * margin_in]
-            yield filters.to(ready.device)(ready)[..., margin_out : margin_out + steps * step_out]
-            waiting = waiting[..., steps * step_in :]
-    if waiting is not None:
-        left = math.ceil((waiting.shape[-1] - margin_in) * step_out / step_in)
-        rest = filters.to(waiting.device)(F.pad(waiting, (0, margin_in)))
-        yield rest[..., margin_out : margin_out + left]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from bloomnet_sb.data import eval_dataset, prepare_librispeech_musan
-from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.scoring.costs import profile_depths
 from bloomnet_sb.scoring.depth_scores import DepthScores
@@ -15,7 +14,8 @@ from bloomnet_sb.scoring.tables import make_results
 
 
 def evaluate_on_librispeech_musan(
-    enhancer: BloomEnhancer,
+    model: BloomNet,
+    sample_rate: int,
     data_folder: str,
     noise_split: str | None = None,
     snr_db: tuple[float, float] = (-5, 10),
@@ -26,8 +26,10 @@ def evaluate_on_librispeech_musan(
 
     Arguments
     ---------
-    enhancer : BloomEnhancer
-        The network.
+    model : BloomNet
+        The network, in evaluation mode.
+    sample_rate : int
+        Its sample rate, in Hz.
     data_folder : str
         The folder that holds LibriSpeech/ and musan/.
     noise_split : str, optional
@@ -53,17 +55,15 @@ def evaluate_on_librispeech_musan(
     -------
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
     >>> model = BloomNet(ConvTasNetSeparator(num_filters=16, num_blocks=1), num_filters=16)
-    >>> enhancer = BloomEnhancer({"model": model}, {"sample_rate": 16000})
     >>> results = evaluate_on_librispeech_musan(
-    ...     enhancer, "tests/samples", max_seconds=0.5, with_dnsmos=False
+    ...     model.eval(), 16000, "tests/samples", max_seconds=0.5, with_dnsmos=False
     ... )
     >>> results["test_mixtures"]
     14
     """
-    model, rate = enhancer.mods.model, enhancer.sample_rate
-    mixtures = corpus_test_set(data_folder, rate, noise_split, snr_db, max_seconds)
-    scores = score(model, mixtures, rate, with_dnsmos)
-    return make_results(scores, profile_depths(model, rate), model)
+    mixtures = corpus_test_set(data_folder, sample_rate, noise_split, snr_db, max_seconds)
+    scores = score(model, mixtures, sample_rate, with_dnsmos)
+    return make_results(scores, profile_depths(model, sample_rate), model)
 
 
 def corpus_test_set(

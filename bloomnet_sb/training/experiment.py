@@ -18,10 +18,10 @@ from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
 from bloomnet_sb.nn.losses import best_order, in_order
 from bloomnet_sb.pretrained.fetching import WEIGHTS_FILE, fetch_from
 from bloomnet_sb.pretrained.loading import load_weights
+from bloomnet_sb.pretrained.saving import export_pretrained
 from bloomnet_sb.scoring.costs import profile_depths
 from bloomnet_sb.scoring.tables import (
     draw_spectrograms,
-    export_pretrained,
     make_results,
     results_table,
     write_results,
@@ -34,12 +34,12 @@ from bloomnet_sb.utils.errors import InputError, exit_with_one_line
 
 USE = {
     "enhancement": """
-    from bloomnet_sb.inference.enhancer import BloomEnhancer
+    from bloomnet_sb import BloomEnhancer
     enhancer = BloomEnhancer.from_hparams(source="this folder")
     enhancer.enhance_file("noisy.wav", "enhanced.wav", blocks=1)
 """,
     "separation": """
-    from bloomnet_sb.inference.enhancer import BloomSeparator
+    from bloomnet_sb import BloomSeparator
     separator = BloomSeparator.from_hparams(source="this folder")
     separator.separate_file("mix.wav", "separated/", blocks=1)
 """,

@@ -4,8 +4,8 @@ import soundfile as sf
 import torch
 from torchaudio.functional import resample
 
-from bloomnet_sb.inference import enhancer as inference
-from bloomnet_sb.inference.enhancer import BloomEnhancer, BloomSeparator
+from bloomnet_sb.inference import base
+from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn.losses import negative_si_sdr
 from bloomnet_sb.separators import DPRNNSeparator, SepFormerSeparator
@@ -13,8 +13,8 @@ from bloomnet_sb.utils.errors import InputError
 from tests.conftest import make_model
 
 
-def interface(model, kind=BloomEnhancer):
-    return kind({"model": model}, {"sample_rate": 16000})
+def interface(model):
+    return BloomEnhancer({"model": model}, {"sample_rate": 16000})
 
 
 def small_models():
@@ -169,7 +169,7 @@ def test_ten_minutes(name, noisy, tmp_path):
 
 def test_a_long_result_is_in_its_file_only(noisy_file, tmp_path, monkeypatch):
     enhancer = interface(SMALL_MODELS["gLN"])
-    monkeypatch.setattr(inference, "MOST_SAMPLES_RETURNED", 1000)
+    monkeypatch.setattr(base, "MOST_SAMPLES_RETURNED", 1000)
     assert enhancer.enhance_file(noisy_file, tmp_path / "out.wav") is None
     assert sf.info(tmp_path / "out.wav").frames == sf.info(noisy_file).frames
     assert len(enhancer.enhance_file(noisy_file)) == sf.info(noisy_file).frames
@@ -190,43 +190,6 @@ def test_a_result_is_a_tensor_like_any_other(enhancer, noisy):
     result = enhancer.enhance_batch(noisy)
     result *= 2
     assert not result.requires_grad
-
-
-def test_separation(noisy, noisy_file, tmp_path):
-    separator = interface(make_model(num_sources=2), BloomSeparator)
-    sources = separator.separate_batch(noisy, blocks=2)
-    assert sources.shape == (*noisy.shape, 2)
-    torch.testing.assert_close(separator(noisy, blocks=2), sources)
-    returned = separator.separate_file(noisy_file, tmp_path / "out", blocks=2)
-    torch.testing.assert_close(returned, sources)
-    for n in (1, 2):
-        written, rate = sf.read(tmp_path / "out" / f"noisy_0dB_source{n}.flac", dtype="float32")
-        assert rate == 16000
-        np.testing.assert_allclose(written, sources[0, :, n - 1], atol=1e-4)
-    half = separator.separate_batch(
-        noisy.repeat(2, 1), lengths=torch.tensor([1.0, 8000 / noisy.shape[1]]), blocks=2
-    )
-    torch.testing.assert_close(half[0], sources[0])
-    torch.testing.assert_close(
-        half[1, :8000], separator.separate_batch(noisy[:, :8000], None, 2)[0]
-    )
-
-
-def test_separation_in_windows_keeps_the_sources_apart(noisy, tmp_path):
-    model = make_model(num_sources=2, norm="BN")
-    samples = torch.stack([noisy[0], noisy[0].flip(0)], dim=1).numpy()
-    sf.write(tmp_path / "in.wav", samples, 16000, subtype="FLOAT")
-    separator = interface(model, BloomSeparator)
-    whole = separator.separate_file(tmp_path / "in.wav")
-    separator.window_seconds = 1.5
-    torch.testing.assert_close(
-        separator.separate_file(tmp_path / "in.wav"), whole, atol=1e-4, rtol=0
-    )
-
-
-def test_a_separator_is_no_enhancer():
-    with pytest.raises(InputError, match="separates 2 sources; use BloomSeparator"):
-        interface(make_model(num_sources=2))
 
 
 def test_nan_is_refused(enhancer):

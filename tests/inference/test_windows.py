@@ -2,29 +2,10 @@ import math
 
 import pytest
 import torch
-from torchaudio.transforms import Resample
 
-from bloomnet_sb.inference.windows import cut, join, plan_windows, resampled
+from bloomnet_sb.inference.windows import cut, join, plan_windows
 from bloomnet_sb.model import Encoder
 from bloomnet_sb.nn.losses import negative_si_sdr
-
-
-@pytest.mark.parametrize(
-    ("from_rate", "to_rate"),
-    [(16000, 16000), (44100, 16000), (16000, 44100), (48000, 16000), (8000, 16000), (11025, 8000)],
-)
-@pytest.mark.parametrize("sizes", [[1], [3, 1000, 17], [10000]])
-@pytest.mark.parametrize("samples", [1, 500, 4321])
-def test_resampled_pieces_are_the_resampled_whole(from_rate, to_rate, sizes, samples):
-    signal = torch.randn(2, samples, generator=torch.Generator().manual_seed(0))
-    pieces, start = [], 0
-    while start < samples:
-        size = sizes[len(pieces) % len(sizes)]
-        pieces.append(signal[:, start : start + size])
-        start += size
-    expected = Resample(from_rate, to_rate)(signal)
-    result = torch.cat(list(resampled(pieces, from_rate, to_rate)), dim=-1)
-    torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(("kernel_size", "stride"), [(16, 8), (32, 16), (7, 3), (8, 8)])

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.pretrained.fetching import INSTALLED
-from bloomnet_sb.scoring.tables import write_pretrained
+from bloomnet_sb.pretrained.saving import write_pretrained
 from bloomnet_sb.separators import ConvTasNetSeparator
 from bloomnet_sb.utils.errors import InputError
 

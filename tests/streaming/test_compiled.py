@@ -3,13 +3,13 @@ import shutil
 import pytest
 import soundfile as sf
 import torch
-from tests.test_inference import interface
-from tests.test_streaming import in_chunks, streamed
 
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.separators import ConvTasNetSeparator
 from bloomnet_sb.utils.errors import InputError
 from tests.conftest import SAMPLES
+from tests.inference.test_enhancer import interface
+from tests.streaming.test_stream import in_chunks, streamed
 
 pytestmark = pytest.mark.xdist_group("compiled")
 compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")

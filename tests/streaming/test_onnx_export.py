@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from tests.test_inference import SMALL_MODELS, interface
-from tests.test_streaming import ENHANCERS
 
 from bloomnet_sb.streaming.onnx_stream import OnnxStream
 from bloomnet_sb.utils.errors import InputError
 from tests.conftest import run_python
+from tests.inference.test_enhancer import SMALL_MODELS, interface
+from tests.streaming.test_stream import ENHANCERS
 
 pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 from bloomnet_sb.streaming.onnx_export import export_onnx  # noqa: E402
@@ -24,6 +24,10 @@ STEPS = [(160, None), (1, 1), (500, None), (3000, None), (160, 3), (37, None), (
 STEPS += [(2500, 1), (700, 3), (4000, None)]
 
 
+def export(enhancer, folder, int8=False):
+    export_onnx(enhancer.mods.model, enhancer.sample_rate, folder, int8)
+
+
 @pytest.fixture(scope="module", params=NAMES)
 def name(request):
     return request.param
@@ -32,14 +36,14 @@ def name(request):
 @pytest.fixture(scope="module")
 def exported(name, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / "out"
-    export_onnx(ENHANCERS[name], folder)
+    export(ENHANCERS[name], folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def exported_int8(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / "int8"
-    export_onnx(ENHANCERS["causal BN"], folder, int8=True)
+    export(ENHANCERS["causal BN"], folder, int8=True)
     return folder
 
 
@@ -127,17 +131,17 @@ def test_wrong_blocks(exported_int8):
 def test_a_folder_that_holds_something(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is not empty"):
-        export_onnx(ENHANCERS["causal BN"], tmp_path)
+        export(ENHANCERS["causal BN"], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_network_that_cannot_stream(tmp_path):
     with pytest.raises(InputError, match="causal Conv-TasNet"):
-        export_onnx(interface(SMALL_MODELS["gLN"]), tmp_path / "out")
+        export(interface(SMALL_MODELS["gLN"]), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_file_in_the_place_of_the_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="file: is a file"):
-        export_onnx(ENHANCERS["causal BN"], tmp_path / "file")
+        export(ENHANCERS["causal BN"], tmp_path / "file")

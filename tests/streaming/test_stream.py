@@ -3,13 +3,13 @@ import soundfile as sf
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.test_inference import SMALL_MODELS, interface
 
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.separators import ConvTasNetSeparator
 from bloomnet_sb.utils.errors import InputError
 from tests.conftest import SAMPLES
+from tests.inference.test_enhancer import SMALL_MODELS, interface
 
 CAUSAL = ("causal BN", "causal cLN", "causal cgLN")
 

@@ -10,7 +10,8 @@ import soundfile as sf
 import torch
 from safetensors.torch import load_file
 
-from bloomnet_sb.inference.enhancer import BloomEnhancer, BloomSeparator
+from bloomnet_sb.inference.enhancer import BloomEnhancer
+from bloomnet_sb.inference.separator import BloomSeparator
 from bloomnet_sb.training.experiment import _shared_command
 from tests.conftest import RECIPE, SAMPLES, run_python, run_recipe, tiny_arguments
 
