@@ -1,8 +1,8 @@
 """What the pretrained interfaces share: loading, choosing the depth, and audio of any length."""
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import soundfile as sf
@@ -11,11 +11,13 @@ from hyperpyyaml import load_hyperpyyaml
 from speechbrain.inference.interfaces import Pretrained
 from tqdm import tqdm
 
-from bloomnet_sb.inference.windows import Windows, cut, join, plan_windows
-from bloomnet_sb.nn.carry import carrying
+from bloomnet_sb.inference.windows import Windows, cut, cut_into_frames, join, plan_windows
+from bloomnet_sb.nn.levels import SignalLevel
 from bloomnet_sb.pretrained.fetching import HPARAMS_FILE, WEIGHTS_FILE, fetch_from
 from bloomnet_sb.pretrained.loading import load_pretrained, load_weights
 from bloomnet_sb.scoring.costs import DepthProfile, profile_depths
+from bloomnet_sb.streaming.engines import CompiledEngine, EagerEngine
+from bloomnet_sb.streaming.stream import Stream
 from bloomnet_sb.utils.errors import InputError, check_blocks, check_samples
 from bloomnet_sb.utils.resampling import check_rate, read_resampled, resampled
 
@@ -61,6 +63,7 @@ class BloomInterface(Pretrained):
         self.window_seconds = 10.0
         self.blocks_used: list[int] = []
         self._blocks = self.num_blocks
+        self._engines: dict[bool, EagerEngine | CompiledEngine] = {}
 
     @classmethod
     def from_hparams(
@@ -140,6 +143,54 @@ class BloomInterface(Pretrained):
         """
         return profile_depths(self.mods.model, self.sample_rate)
 
+    def stream(
+        self,
+        blocks: int | None = None,
+        batch_size: int | None = None,
+        fade_seconds: float = 0.02,
+        compiled: bool = False,
+        wait_seconds: float = 1.0,
+    ) -> Stream:
+        """Process a signal as it comes, for causal networks.
+
+        Streams are independent of each other and share the weights, which are copied when the
+        first is made.
+
+        Arguments
+        ---------
+        blocks : int, optional
+            How many blocks run; it may change at any time. Default: `self.blocks`.
+        batch_size : int, optional
+            How many signals come side by side, as chunks [batch_size, time]. Default: one, as
+            chunks [time].
+        fade_seconds : float
+            Length of the cross-fade between two numbers of blocks.
+        compiled : bool
+            Whether torch compiles the network for this CPU, once (minutes, with a C++ compiler): a
+            chunk then takes a half of the time or less. Not for batches. See
+            `bloomnet_sb.streaming.engines.CompiledEngine`.
+        wait_seconds : float
+            How long blocks that never forget all, recurrent ones, run before they are heard.
+
+        Returns
+        -------
+        Stream
+            The stream, see `bloomnet_sb.streaming.stream`.
+
+        Raises
+        ------
+        InputError
+            If the network cannot stream, or an argument cannot be.
+        """
+        return Stream(
+            self._engine(compiled),
+            self.sample_rate,
+            self._checked(blocks),
+            batch_size,
+            fade_seconds,
+            wait_seconds,
+        )
+
     def _estimate_batch(
         self, mix: torch.Tensor, lengths: torch.Tensor | None, blocks: int | None
     ) -> torch.Tensor:
@@ -181,41 +232,13 @@ class BloomInterface(Pretrained):
     ) -> Iterator[torch.Tensor]:
         """The same of what `read` gives anew at each call: pieces at the network's rate."""
         as_needed = blocks == AUTO and min_gain_db is not None
-        depth = self.blocks if as_needed else self._checked(blocks)
         samples = math.ceil(info.frames * self.sample_rate / info.samplerate)
-        # A block that did not run in a window carries nothing to the next.
-        carries = self.mods.model.separator.carries and not as_needed
-        windows = self._plan(samples, carries)
-        level = None
-        if windows.count > 1:
-            level = self._level(read(), samples)
-        memories: dict[int, dict] = defaultdict(dict)
         self.blocks_used = []
-
-        def estimate_some(group: int, window: torch.Tensor, level: torch.Tensor | None):
-            if as_needed:
-                assert min_gain_db is not None
-                return self._estimate_as_needed(window, min_gain_db, level)
-            self.blocks_used.append(depth)
-            if not carries:
-                return self._estimate(window, depth, level)
-            with carrying(memories[group]):
-                return self._estimate(window, depth)
-
-        def estimate(window: torch.Tensor) -> torch.Tensor:
-            groups = window.split(CHANNELS_AT_ONCE)
-            levels = [None] * len(groups) if level is None else level.split(CHANNELS_AT_ONCE)
-            return torch.cat(list(map(estimate_some, range(len(groups)), groups, levels)))
-
-        pieces = tqdm(
-            cut(read(), windows),
-            name,
-            total=windows.count,
-            unit="window",
-            leave=False,
-            disable=True if windows.count == 1 else None,  # None: where there is no terminal
-        )
-        estimates = join(map(estimate, pieces), windows)
+        if self.mods.model.separator.causal and not as_needed:
+            estimates = self._streamed(read(), samples, self._checked(blocks), name)
+        else:
+            depth = None if as_needed else self._checked(blocks)
+            estimates = self._windowed(read, samples, depth, min_gain_db, name)
         by_source = (estimate.transpose(1, 2) for estimate in estimates)
         left = info.frames
         for piece in resampled(by_source, self.sample_rate, info.samplerate):
@@ -227,36 +250,89 @@ class BloomInterface(Pretrained):
     def _window_samples(self) -> int:
         return round(self.window_seconds * self.sample_rate)
 
-    def _plan(self, samples: int, carries: bool) -> Windows:
-        model, rate, size = self.mods.model, self.sample_rate, self._window_samples
-        if carries:
-            return plan_windows(samples, model.encoder, size)
-        context = round(CONTEXT_SECONDS * rate)
-        if model.separator.reach is not None:
-            context = model.separator.reach * model.encoder.stride + model.encoder.kernel_size
-        return plan_windows(samples, model.encoder, size, context, round(FADE_SECONDS * rate))
+    def _plan(self, samples: int) -> Windows:
+        filterbank, reach = self.mods.model.encoder, self.mods.model.separator.reach
+        context = round(CONTEXT_SECONDS * self.sample_rate)
+        if reach is not None:
+            context = reach * filterbank.hop + filterbank.window
+        fade = round(FADE_SECONDS * self.sample_rate)
+        return plan_windows(samples, filterbank, self._window_samples, context, fade)
+
+    def _streamed(
+        self, pieces: Iterator[torch.Tensor], samples: int, blocks: int, name: str
+    ) -> Iterator[torch.Tensor]:
+        """Estimates [channels, time, sources] of a causal network, which goes on piece by piece."""
+        self.blocks_used.append(blocks)
+        first = next(pieces)
+        stream = self.stream(blocks, batch_size=len(first))
+        for piece in self._shown(chain([first], pieces), name, samples, self.sample_rate):
+            yield _with_sources(stream.process(piece))
+        yield _with_sources(stream.flush())
+
+    def _windowed(
+        self,
+        read: Callable[[], Iterator[torch.Tensor]],
+        samples: int,
+        blocks: int | None,
+        min_gain_db: float | None,
+        name: str,
+    ) -> Iterator[torch.Tensor]:
+        """Estimates [channels, time, sources] in windows; without `blocks`, as many as needed."""
+        windows = self._plan(samples)
+        level = self._level(read(), samples) if windows.count > 1 else None
+
+        def estimate_some(window: torch.Tensor, level: torch.Tensor | None) -> torch.Tensor:
+            if blocks is None:
+                assert min_gain_db is not None
+                return self._estimate_as_needed(window, min_gain_db, level)
+            self.blocks_used.append(blocks)
+            return self._estimate(window, blocks, level)
+
+        def estimate(window: torch.Tensor) -> torch.Tensor:
+            groups = window.split(CHANNELS_AT_ONCE)
+            levels = [None] * len(groups) if level is None else level.split(CHANNELS_AT_ONCE)
+            return torch.cat(list(map(estimate_some, groups, levels)))
+
+        mixes = self._shown(cut(read(), windows), name, samples, windows.hop)
+        return join(map(estimate, mixes), windows)
+
+    def _shown(
+        self, pieces: Iterator[torch.Tensor], name: str, samples: int, each: int
+    ) -> Iterable[torch.Tensor]:
+        """The pieces, of `each` samples, with a progress bar for a long file at a terminal."""
+        total = math.ceil(samples / each)
+        short = samples <= self._window_samples
+        return tqdm(
+            pieces, name, total=total, unit="window", leave=False, disable=True if short else None
+        )
 
     def _level(self, pieces: Iterator[torch.Tensor], samples: int) -> torch.Tensor | None:
         """The level [channels] of a whole file's features, for networks that ask for it."""
         model = self.mods.model
-        if model.separator.causal or model.level_norm is None:
+        if not isinstance(model.level, SignalLevel):
             return None
+        filterbank = model.encoder
+        frames = filterbank.num_frames(samples)
         power: torch.Tensor | float = 0.0
-        for window in cut(pieces, plan_windows(samples, model.encoder, self._window_samples)):
+        for piece in cut_into_frames(pieces, filterbank, samples, self._window_samples):
             with torch.no_grad():
                 norms = [
-                    torch.linalg.vector_norm(model.encoder(channels).flatten(1), dim=1)
-                    for channels in window.split(CHANNELS_AT_ONCE)
+                    torch.linalg.vector_norm(filterbank(channels).flatten(1), dim=1)
+                    for channels in piece.split(CHANNELS_AT_ONCE)
                 ]
             power = power + torch.cat(norms).double().square()
-        count = model.encoder.num_frames(samples) * model.separator.num_filters
-        return (power / count).sqrt().float()
+        return (power / (frames * filterbank.num_filters)).sqrt().float()
 
     def _read(
         self, filename: str | Path, info: sf._SoundFileInfo, mono: bool
     ) -> Iterator[torch.Tensor]:
         """Pieces [channels, time] of a file at the network's rate."""
         return read_resampled(filename, info.samplerate, self.sample_rate, mono, self.device)
+
+    def _engine(self, compiled: bool) -> EagerEngine | CompiledEngine:
+        if compiled not in self._engines:
+            self._engines[compiled] = (CompiledEngine if compiled else EagerEngine)(self.mods.model)
+        return self._engines[compiled]
 
     def _checked(self, blocks: int | str | None) -> int:
         return self.blocks if blocks is None else check_blocks(blocks, self.num_blocks)
@@ -280,6 +356,10 @@ class BloomInterface(Pretrained):
                     break
                 before = estimate
         return estimate.float()
+
+
+def _with_sources(signals: torch.Tensor) -> torch.Tensor:
+    return signals if signals.dim() == 3 else signals.unsqueeze(2)
 
 
 def in_memory(

@@ -7,9 +7,6 @@ from pathlib import Path
 import torch
 
 from bloomnet_sb.inference.base import BloomInterface, in_memory, write_all
-from bloomnet_sb.streaming.compiled import CompiledNet
-from bloomnet_sb.streaming.framewise import FramewiseNet
-from bloomnet_sb.streaming.stream import Stream
 from bloomnet_sb.utils.audio_files import audio_info, writing
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.resampling import check_rate
@@ -30,8 +27,9 @@ class BloomEnhancer(BloomInterface):
     Example
     -------
     >>> from bloomnet_sb.model import BloomNet
+    >>> from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
-    >>> model = BloomNet(ConvTasNetSeparator(num_filters=16, num_blocks=2), num_filters=16)
+    >>> model = BloomNet(LearnedFilterbank(16), ConvTasNetSeparator(16, num_blocks=2))
     >>> enhancer = BloomEnhancer({"model": model}, {"sample_rate": 16000})
     >>> enhancer.enhance_batch(torch.randn(1, 16000), blocks=1).shape
     torch.Size([1, 16000])
@@ -44,49 +42,6 @@ class BloomEnhancer(BloomInterface):
         sources = self.mods.model.num_sources
         if sources != 1:
             raise InputError(f"this network separates {sources} sources; use BloomSeparator")
-        self._streaming_nets = {}
-
-    def stream(
-        self,
-        blocks: int | None = None,
-        batch_size: int | None = None,
-        fade_seconds: float = 0.02,
-        compiled: bool = False,
-    ) -> Stream:
-        """Enhance a signal as it comes, for causal Conv-TasNets.
-
-        Streams are independent of each other and share the weights, which are copied when the
-        first is made.
-
-        Arguments
-        ---------
-        blocks : int, optional
-            How many blocks run; it may change at any time. Default: `self.blocks`.
-        batch_size : int, optional
-            How many signals come side by side, as chunks [batch_size, time]. Default: one, as
-            chunks [time].
-        fade_seconds : float
-            Length of the cross-fade between two numbers of blocks.
-        compiled : bool
-            Whether torch compiles the network for this CPU, once (up to a minute, with a C++
-            compiler): a chunk of 10 ms then takes about half the time. Not for batches. See
-            `bloomnet_sb.streaming.compiled`.
-
-        Returns
-        -------
-        Stream
-            The stream, see `bloomnet_sb.streaming.stream`.
-
-        Raises
-        ------
-        InputError
-            If the network cannot stream, or an argument cannot be.
-        """
-        kind = CompiledNet if compiled else FramewiseNet
-        if kind not in self._streaming_nets:
-            self._streaming_nets[kind] = kind(self.mods.model)
-        net = self._streaming_nets[kind]
-        return Stream(net, self.sample_rate, self._checked(blocks), batch_size, fade_seconds)
 
     def enhance_batch(
         self,

@@ -1,4 +1,7 @@
 """Stand-in until the real one is merged."""
+
 from copy import deepcopy
+
+
 def fold_batch_norms(model):
     return deepcopy(model).eval()

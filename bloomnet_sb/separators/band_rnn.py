@@ -1,4 +1,4 @@
-"""A causal separator on the bands of an STFT: linear recurrences along time, mixing across bands."""
+"""A causal separator on bands of an STFT: linear recurrences along time, mixing across bands."""
 
 import math
 
@@ -180,7 +180,7 @@ class Bands(FrameWise):
 
 
 def _erb_triangles(first: int, num_bins: int, bands: int, bin_hz: float) -> np.ndarray:
-    """Weights [bins from `first` on, bands] of triangles whose centres are even on the ERB scale."""
+    """Weights [bins from `first` on, bands] of triangles with centres even on the ERB scale."""
     to_erb = np.array([first * bin_hz, (num_bins - 1) * bin_hz])
     rates = np.linspace(*(21.4 * np.log10(0.00437 * to_erb + 1)), bands)
     centres = (10 ** (rates / 21.4) - 1) / 0.00437 / bin_hz
@@ -236,7 +236,7 @@ class BandEntry(Causal):
         }
 
     def step(self, x: torch.Tensor, state: State) -> tuple[Feature, State]:  # type: ignore[override]
-        """From features [batch, filters, frames] to bands [batch, frames, bands, channels] twice."""
+        """Bands [batch, frames, bands, channels], a quarter of them and half, of features."""
         seen = torch.cat([state["bands"], self.bands(_log_magnitude(x)).to(x.dtype)], dim=1)
         frames = x.shape[2]
         around = F.pad(seen, (1, 1)).unfold(2, BANDS, 2)
@@ -350,7 +350,7 @@ class BandBlock(CausalSequential):
     """Layers on the feature; what the heads see of the entry is handed on."""
 
     def step(self, x: Feature, state: State) -> tuple[Feature, State]:
-        """Run on a feature [batch, frames, bands, channels] and the entry's [.., entry channels]."""
+        """Run on a feature [batch, frames, bands, channels] beside what the heads see."""
         feature, skip = x
         feature, after = super().step(feature, state)
         return (feature, skip), after

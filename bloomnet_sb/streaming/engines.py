@@ -3,13 +3,13 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn.causal import State, total_warm_up
+from bloomnet_sb.streaming.frame_stream import StreamFacts
 from bloomnet_sb.streaming.parts import Tensors, parts_of
 from bloomnet_sb.streaming.programs import Program, most_frames, programs_of
 from bloomnet_sb.utils.atomic_files import written_whole
@@ -19,44 +19,39 @@ from bloomnet_sb.utils.errors import InputError
 MOST_FRAMES = 4096
 
 
-def stream_facts(model: BloomNet) -> dict[str, Any]:
-    """What a stream has to know of a network, as `bloomnet_sb.streaming.frame_stream.Engine` says.
+def stream_facts(model: BloomNet, most_frames: int) -> StreamFacts:
+    """What a stream has to know of a network.
+
+    Arguments
+    ---------
+    model : BloomNet
+        The network.
+    most_frames : int
+        The most frames in one call of the engine that runs it.
 
     Example
     -------
     >>> from bloomnet_sb.nn.filterbanks import STFTFilterbank
     >>> from bloomnet_sb.separators import BandRNNSeparator
     >>> model = BloomNet(STFTFilterbank(512), BandRNNSeparator(num_blocks=2))
-    >>> stream_facts(model)["window"], stream_facts(model)["warm_ups"]
-    (512, [None, None])
+    >>> stream_facts(model, most_frames=1).warm_ups
+    [None, None]
     """
     filterbank = model.encoder
-    return {
-        "num_blocks": model.num_blocks,
-        "num_sources": model.num_sources,
-        "window": filterbank.window,
-        "hop": filterbank.hop,
-        "left": filterbank.left,
-        "right": filterbank.right,
-        "pad_input": filterbank.pad_input,
-        "warm_ups": [total_warm_up([block]) for block in model.separator.blocks],
-    }
+    return StreamFacts(
+        num_blocks=model.num_blocks,
+        num_sources=model.num_sources,
+        window=filterbank.window,
+        hop=filterbank.hop,
+        left=filterbank.left,
+        right=filterbank.right,
+        pad_input=filterbank.pad_input,
+        warm_ups=[total_warm_up([block]) for block in model.separator.blocks],
+        most_frames=most_frames,
+    )
 
 
-class TorchEngine:
-    """What both engines know of a network.
-
-    Arguments
-    ---------
-    model : BloomNet
-        The network.
-    """
-
-    def __init__(self, model: BloomNet):
-        vars(self).update(stream_facts(model))
-
-
-class EagerEngine(TorchEngine):
+class EagerEngine:
     """Runs a network's parts as they are, on its device, for one signal or a batch.
 
     Arguments
@@ -74,10 +69,8 @@ class EagerEngine(TorchEngine):
     See `bloomnet_sb.inference.enhancer.BloomEnhancer.stream`.
     """
 
-    most_frames = MOST_FRAMES
-
     def __init__(self, model: BloomNet):
-        super().__init__(model)
+        self.facts = stream_facts(model, MOST_FRAMES)
         self._parts = parts_of(model)
         self._like = next(model.parameters())
 
@@ -106,7 +99,7 @@ class EagerEngine(TorchEngine):
         return self._parts[part].step(inputs, state)
 
 
-class CompiledEngine(TorchEngine):
+class CompiledEngine:
     """Runs a network's parts as machine code, made by torch's ahead-of-time compiler, on a CPU.
 
     Eager torch spends most of a chunk on calling its operations; here a block is one call. The
@@ -131,7 +124,6 @@ class CompiledEngine(TorchEngine):
     """
 
     def __init__(self, model: BloomNet):
-        super().__init__(model)
         device = next(model.parameters()).device
         if device.type != "cpu":
             raise InputError(f"a compiled stream runs on a CPU; this network is on {device}")
@@ -140,7 +132,7 @@ class CompiledEngine(TorchEngine):
 
         folder = Path(cache_dir()) / "bloomnet_sb" / _digest(model)
         programs = programs_of(model)
-        self.most_frames = most_frames(model)
+        self.facts = stream_facts(model, most_frames(model))
         self._initial = {name: list(p.states.values()) for name, p in programs.items()}
         self._run = {name: _compiled(p, folder / f"{name}.pt2") for name, p in programs.items()}
 
@@ -179,9 +171,7 @@ def _digest(model: BloomNet) -> str:
     return digest.hexdigest()[:32]
 
 
-def _compiled(
-    program: Program, path: Path
-) -> Callable[[list[torch.Tensor]], list[torch.Tensor]]:
+def _compiled(program: Program, path: Path) -> Callable[[list[torch.Tensor]], list[torch.Tensor]]:
     """A program as a function of its inputs and states, in a list."""
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
-"""A signal enhanced as it comes: buffer, overlap-add, cross-fades and changes of depth, in numpy."""
+"""A signal enhanced as it comes: buffer, overlap-add, fades and changes of depth, in numpy."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,15 +12,12 @@ except ImportError:
     from bloomnet_sb.streaming.depth_switch import DepthSwitch
 
 
-class Engine(Protocol):
-    """What runs the parts of a network: "enter", and "block1", "decode1".. for each depth.
+@dataclass(frozen=True)
+class StreamFacts:
+    """What a stream has to know of a network.
 
-    Enter maps windows [batch, frames, window] to the first block's feature and to what every
-    decode takes beside the feature of its block; block l maps a feature to the next; decode l gives
-    windows [batch, sources, frames, window].
-
-    Attributes
-    ----------
+    Arguments
+    ---------
     num_blocks, num_sources : int
         Of the network.
     window, hop : int
@@ -43,6 +41,22 @@ class Engine(Protocol):
     pad_input: bool
     warm_ups: Sequence[int | None]
     most_frames: int
+
+
+class Engine(Protocol):
+    """What runs the parts of a network: "enter", and "block1", "decode1".. for each depth.
+
+    Enter maps windows [batch, frames, window] to the first block's feature and to what every
+    decode takes beside the feature of its block; block l maps a feature to the next; decode l gives
+    windows [batch, sources, frames, window].
+
+    Attributes
+    ----------
+    facts : StreamFacts
+        What a stream has to know of the network.
+    """
+
+    facts: StreamFacts
 
     def start(self, part: str, batch_size: int) -> Any:
         """What a part carries before the first frame."""
@@ -106,21 +120,22 @@ class FrameStream:
     ):
         if not fade_seconds > 0 or not wait_seconds >= 0:
             raise self.error(
-                f"fade_seconds is {fade_seconds!r} and wait_seconds {wait_seconds!r}, but they must "
-                "be above 0, and 0 or more"
+                f"fade_seconds is {fade_seconds!r}, but must be above 0, and wait_seconds is "
+                f"{wait_seconds!r}, but must be 0 or more"
             )
         if batch_size is not None and not (isinstance(batch_size, int) and batch_size > 0):
             raise self.error(f"batch_size is {batch_size!r}, but must be a whole number above 0")
-        self.engine = engine
+        self.engine, self.facts = engine, engine.facts
         self.sample_rate = sample_rate
         self.batch_size = batch_size
+        facts = engine.facts
         self._switch = DepthSwitch(
-            engine.warm_ups,
-            self._checked_blocks(engine.num_blocks if blocks is None else blocks),
-            engine.window,
-            engine.hop,
+            facts.warm_ups,
+            self._checked_blocks(facts.num_blocks if blocks is None else blocks),
+            facts.window,
+            facts.hop,
             max(round(fade_seconds * sample_rate), 1),
-            round(wait_seconds * sample_rate / engine.hop),
+            round(wait_seconds * sample_rate / facts.hop),
         )
         self.reset()
 
@@ -141,18 +156,18 @@ class FrameStream:
     @property
     def delay_samples(self) -> int:
         """The most samples that `process` holds back: the window less one."""
-        return self.engine.window - 1
+        return self.facts.window - 1
 
     def reset(self) -> None:
         """Forget the signal; the next chunk is the start of another."""
-        engine, batch = self.engine, self.batch_size or 1
-        parts = ["enter", *(f"block{depth}" for depth in range(1, engine.num_blocks + 1))]
-        self._states = {part: engine.start(part, batch) for part in parts}
-        self._waiting = np.zeros((batch, engine.left), np.float32)
-        shape = (batch, engine.num_sources, engine.window - engine.hop)
+        facts, batch = self.facts, self.batch_size or 1
+        parts = ["enter", *(f"block{depth}" for depth in range(1, facts.num_blocks + 1))]
+        self._states = {part: self.engine.start(part, batch) for part in parts}
+        self._waiting = np.zeros((batch, facts.left), np.float32)
+        shape = (batch, facts.num_sources, facts.window - facts.hop)
         self._tail = np.zeros(shape, np.float32)
         self._received = self._returned = 0
-        self._before = engine.left  # samples to come that are before the signal
+        self._before = facts.left  # samples to come that are before the signal
         self._switch.restart()
 
     def process(self, chunk: np.ndarray) -> np.ndarray:
@@ -193,16 +208,16 @@ class FrameStream:
         """Zeros after the last sample for the windows that it is in, and for a last whole one."""
         if self._received == 0:
             return 0
-        engine = self.engine
-        waiting = self._waiting.shape[1] + engine.right
-        beyond = waiting - max((waiting - engine.window) // engine.hop + 1, 0) * engine.hop
-        first = self._switch.frame == 0 and waiting < engine.window
-        uncovered = engine.pad_input and beyond > engine.window - engine.hop
-        return engine.right + (engine.window - beyond if first or uncovered else 0)
+        facts = self.facts
+        waiting = self._waiting.shape[1] + facts.right
+        beyond = waiting - max((waiting - facts.window) // facts.hop + 1, 0) * facts.hop
+        first = self._switch.frame == 0 and waiting < facts.window
+        uncovered = facts.pad_input and beyond > facts.window - facts.hop
+        return facts.right + (facts.window - beyond if first or uncovered else 0)
 
     def _process(self, rows: np.ndarray) -> np.ndarray:
         """The samples [batch, sources, time] that are complete with these."""
-        window, hop = self.engine.window, self.engine.hop
+        window, hop = self.facts.window, self.facts.hop
         self._waiting = np.concatenate([self._waiting, rows], axis=1)
         count = max((self._waiting.shape[1] - window) // hop + 1, 0)
         pieces, done = [self._tail[:, :, :0]], 0
@@ -210,7 +225,7 @@ class FrameStream:
             windows = np.lib.stride_tricks.sliding_window_view(self._waiting, window, axis=1)
             windows = windows[:, ::hop]
         while done < count:
-            frames = int(min(count - done, self._switch.next_frames(), self.engine.most_frames))
+            frames = int(min(count - done, self._switch.next_frames(), self.facts.most_frames))
             for depth in self._switch.restarted:
                 part = f"block{depth}"
                 self._states[part] = self.engine.start(part, len(rows))
@@ -241,15 +256,15 @@ class FrameStream:
 
     def _share(self, frames: int) -> np.ndarray:
         """How much of what fades in is heard in each sample of the next windows."""
-        starts = np.arange(frames)[:, None] * self.engine.hop
-        since = starts + np.arange(self.engine.window) + self._switch.samples_since_fade_start + 0.5
+        starts = np.arange(frames)[:, None] * self.facts.hop
+        since = starts + np.arange(self.facts.window) + self._switch.samples_since_fade_start + 0.5
         share = 0.5 - 0.5 * np.cos(np.pi * np.clip(since / self._switch.fade_samples, 0, 1))
         return share.astype(np.float32)
 
     def _overlap_add(self, windows: np.ndarray) -> np.ndarray:
         """Add windows to the tail of those before; gives the samples that are complete."""
         batch, sources, frames, window = windows.shape
-        hop = self.engine.hop
+        hop = self.facts.hop
         hops = np.zeros((batch, sources, frames - 1 - -window // hop, hop), np.float32)
         for number, start in enumerate(range(0, window, hop)):
             part = windows[..., start : start + hop]
@@ -263,9 +278,9 @@ class FrameStream:
     def _checked_blocks(self, blocks: int) -> int:
         if isinstance(blocks, bool) or not isinstance(blocks, int | np.integer):
             raise self.error(f"blocks is {blocks!r}, but must be a whole number")
-        if not 1 <= blocks <= self.engine.num_blocks:
+        if not 1 <= blocks <= self.facts.num_blocks:
             raise self.error(
-                f"blocks is {blocks}, but this network has 1 to {self.engine.num_blocks} blocks"
+                f"blocks is {blocks}, but this network has 1 to {self.facts.num_blocks} blocks"
             )
         return int(blocks)
 
@@ -283,5 +298,5 @@ class FrameStream:
         return rows
 
     def _returned_form(self, signals: np.ndarray) -> np.ndarray:
-        signals = signals[:, 0] if self.engine.num_sources == 1 else signals.swapaxes(1, 2)
+        signals = signals[:, 0] if self.facts.num_sources == 1 else signals.swapaxes(1, 2)
         return (signals[0] if self.batch_size is None else signals).copy()

@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -75,8 +76,7 @@ def export_onnx(model: BloomNet, sample_rate: int, folder: str | Path, int8: boo
         _write_states(programs, partial / STATES)
         manifest = {
             "sample_rate": sample_rate,
-            **stream_facts(model),
-            "most_frames": most_frames(model),
+            "facts": asdict(stream_facts(model, most_frames(model))),
             "int8": int8,
             "states": {part: list(program.states) for part, program in programs.items()},
         }

@@ -16,9 +16,9 @@ import numpy as np
 import onnxruntime
 
 try:
-    from frame_stream import FrameStream  # beside a copy of this file
+    from frame_stream import FrameStream, StreamFacts  # beside a copy of this file
 except ImportError:
-    from bloomnet_sb.streaming.frame_stream import FrameStream
+    from bloomnet_sb.streaming.frame_stream import FrameStream, StreamFacts
 
 Values = list[onnxruntime.OrtValue]
 
@@ -38,11 +38,7 @@ class OnnxEngine:
         folder = Path(folder)
         about = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         self.sample_rate = about["sample_rate"]
-        self.num_blocks, self.num_sources = about["num_blocks"], about["num_sources"]
-        self.window, self.hop = about["window"], about["hop"]
-        self.left, self.right = about["left"], about["right"]
-        self.pad_input = about["pad_input"]
-        self.warm_ups, self.most_frames = about["warm_ups"], about["most_frames"]
+        self.facts = StreamFacts(**about["facts"])
         with np.load(folder / "states.npz") as states:
             self._initial = {
                 part: [_value(states[f"{part}/{name}"]) for name in names]
@@ -65,7 +61,9 @@ class OnnxEngine:
     def start(self, part: str, batch_size: int) -> Values:
         """What a part carries before the first frame."""
         if batch_size != 1:
-            raise ValueError(f"batch_size is {batch_size}, but an exported network takes one signal")
+            raise ValueError(
+                f"batch_size is {batch_size}, but an exported network takes one signal"
+            )
         return self._initial[part]
 
     def enter(self, windows: np.ndarray, state: Values) -> tuple[Values, Values, Values]:
