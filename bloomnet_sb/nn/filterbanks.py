@@ -157,7 +157,7 @@ class LearnedFilterbank(Filterbank):
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """Features [batch, filters, frames] of `windows` [batch, frames, window]."""
-        return self.activation(self.weight @ windows.transpose(1, 2))
+        return self.activation(windows @ self.weight.t()).transpose(1, 2)
 
     def make_synthesis(self) -> "LearnedSynthesis":
         """Learned filters for one depth."""
@@ -187,7 +187,7 @@ class LearnedSynthesis(FrameWise):
 
     def forward(self, masked: torch.Tensor) -> torch.Tensor:
         """Windows [batch, sources, frames, window] of [batch, sources, filters, frames]."""
-        return (self.weight.t() @ masked).transpose(2, 3)
+        return masked.transpose(2, 3) @ self.weight
 
 
 class STFTFilterbank(Filterbank):

@@ -2,8 +2,8 @@
 
 import torch
 
-# Frames at once: the factors of a piece stay far from what overflows.
-MOST_AT_ONCE = 64
+# Windows at once: what is left of a mean after so many, e to the -32nd, can be divided by.
+MOST_AT_ONCE = 32
 # In place of a share of 1, after which nothing would be kept to divide by
 LARGEST_SHARE = 1 - 1e-6
 
@@ -49,12 +49,13 @@ def running_mean(
     """
     if counts is None:
         numbers = frames + torch.arange(1, x.shape[1] + 1, device=x.device)
-        shares = 1 / numbers.clamp(max=window)
+        shares = 1 / (numbers if window is None else numbers.clamp(max=window))
     else:
         numbers = frames + counts.long().cumsum(1)
         shares = counts / numbers.clamp(min=1, max=window)
+    most = x.shape[1] if window is None else MOST_AT_ONCE * window
     means = []
-    for piece, share in zip(x.split(MOST_AT_ONCE, 1), shares.split(MOST_AT_ONCE, 1), strict=True):
+    for piece, share in zip(x.split(most, 1), shares.split(most, 1), strict=True):
         means.append(_over_piece(piece, share, mean))
         mean = means[-1][:, -1:].clone()
     return torch.cat(means, dim=1), mean, numbers[:, -1:].clone()

@@ -1,12 +1,13 @@
 """The temporal convolutional network of Conv-TasNet, cut into blocks."""
 
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
-from bloomnet_sb.nn.layers import DepthwiseConv1d, PReLU
-from bloomnet_sb.nn.norms import NORMS_OVER_TIME, can_fold, make_norm, norm_then_pointwise
+from bloomnet_sb.nn.causal import Causal, CausalSequential, FrameWise, State
+from bloomnet_sb.nn.layers import CausalDepthwiseConv, DepthwiseConv, PReLU, norm_then_filter
+from bloomnet_sb.nn.norms import NORMS_OVER_TIME, make_norm, norm_then_linear
 from bloomnet_sb.separators.base import Separator, mask_activation_named
 from bloomnet_sb.utils.errors import check_positive
 
@@ -16,7 +17,8 @@ class ConvTasNetSeparator(Separator):
 
     A block is X convolutional layers, each of which adds its residual to the bottleneck feature.
     Without skip paths, as in BLOOM-Net (Kim and Kim, 2022, arXiv 2111.09372), a mask head works on
-    that feature; with them, on the sum of the skip outputs of all layers so far.
+    that feature; with them, on the sum of the skip outputs of all layers so far. Inside, features are
+    [batch, frames, channels].
 
     Arguments
     ---------
@@ -56,9 +58,10 @@ class ConvTasNetSeparator(Separator):
     Example
     -------
     >>> separator = ConvTasNetSeparator(num_filters=16, num_blocks=2, bottleneck_channels=8)
-    >>> state = separator.enter(torch.rand(1, 16, 30))
-    >>> separator.heads[1](separator.blocks[1](separator.blocks[0](state))).shape
-    torch.Size([1, 1, 16, 30])
+    >>> features = torch.rand(1, 16, 30)
+    >>> feature = separator.blocks[0](separator.entry(features))
+    >>> feature.shape, separator.heads[0](feature, features).shape
+    (torch.Size([1, 30, 8]), torch.Size([1, 1, 16, 30]))
     """
 
     def __init__(
@@ -90,94 +93,82 @@ class ConvTasNetSeparator(Separator):
             dilation_cycle=dilation_cycle,
             skip_channels=1 if skip_channels is None else skip_channels,
         )
-        self.carries = causal
-        self.norm = make_norm(norm, num_filters, norm_eps, causal)
-        self.bottleneck = nn.Conv1d(num_filters, bottleneck_channels, 1)
-
-        self.skip_channels = skip_channels
-
-        def make_layer(index: int) -> nn.Module:
-            dilation = 2 ** (index % dilation_cycle)
-            sizes = (bottleneck_channels, hidden_channels, kernel_size, dilation)
-            if skip_channels is None:
-                return ConvLayer(*sizes, norm, causal, norm_eps)
-            return SkipConvLayer(*sizes, norm, causal, norm_eps, skip_channels, first=index == 0)
-
         num_layers = num_blocks * layers_per_block
-        layers = [make_layer(index) for index in range(num_layers)]
-        if norm not in NORMS_OVER_TIME:
-            dilations = (2 ** (index % dilation_cycle) for index in range(num_layers))
-            self.reach = sum((kernel_size - 1) * dilation for dilation in dilations)
-        head = MaskHead if skip_channels is None else SkipMaskHead
-        self.set_blocks(
+        dilations = [2 ** (index % dilation_cycle) for index in range(num_layers)]
+        sizes = LayerSizes(
+            bottleneck_channels, hidden_channels, kernel_size, norm, norm_eps, causal, skip_channels
+        )
+        layers = [
+            make_layer(sizes, dilation, first=index == 0)
+            for index, dilation in enumerate(dilations)
+        ]
+        make_block = CausalBlock if causal else nn.Sequential
+        make_head = MaskHead if skip_channels is None else SkipMaskHead
+        channels = bottleneck_channels if skip_channels is None else skip_channels
+        self.set_parts(
+            entry=(CausalEntry if causal else Entry)(
+                make_norm(norm, num_filters, norm_eps, causal),
+                nn.Linear(num_filters, bottleneck_channels),
+            ),
             blocks=[
-                nn.Sequential(*layers[start : start + layers_per_block])
-                for start in range(0, len(layers), layers_per_block)
+                make_block(*layers[start : start + layers_per_block])
+                for start in range(0, num_layers, layers_per_block)
             ],
             heads=[
-                head(
-                    skip_channels or bottleneck_channels, num_filters, num_sources, mask_activation
-                )
+                make_head(channels, num_filters, num_sources, mask_activation)
                 for _ in range(num_blocks)
             ],
         )
-
-    def enter(self, features: torch.Tensor) -> "torch.Tensor | SkipState":
-        """Norm and bottleneck: [batch, filters, frames] to [batch, bottleneck, frames]."""
-        bottleneck = norm_then_pointwise(self.norm, self.bottleneck, features)
-        return bottleneck if self.skip_channels is None else SkipState(bottleneck, None, 0.0)
+        if norm not in NORMS_OVER_TIME:
+            self.reach = sum((kernel_size - 1) * dilation for dilation in dilations)
 
 
-def hidden_layers(
-    channels: int,
-    hidden_channels: int,
-    kernel_size: int,
-    dilation: int,
-    norm: str,
-    causal: bool,
-    norm_eps: float,
-) -> list[nn.Module]:
-    """What a layer has before its last 1x1 convolutions, from `channels` to `hidden_channels`.
+class Entry(nn.Module):
+    """Norm and bottleneck, from [batch, filters, frames] to [batch, frames, channels].
 
-    The arguments are those of `ConvLayer`.
+    Arguments
+    ---------
+    norm : torch.nn.Module
+        A norm of the features.
+    bottleneck : torch.nn.Linear
+        To the channels of the trunk.
 
     Example
     -------
-    >>> nn.Sequential(*hidden_layers(8, 16, 3, 2, "gLN", False, 1e-8))(torch.rand(2, 8, 50)).shape
-    torch.Size([2, 16, 50])
+    >>> Entry(nn.LayerNorm(16), nn.Linear(16, 8))(torch.rand(2, 16, 50)).shape
+    torch.Size([2, 50, 8])
     """
-    return [
-        nn.Conv1d(channels, hidden_channels, 1),
-        PReLU(),
-        make_norm(norm, hidden_channels, norm_eps, causal),
-        DepthwiseConv1d(hidden_channels, kernel_size, dilation, causal),
-        PReLU(),
-        make_norm(norm, hidden_channels, norm_eps, causal),
-    ]
+
+    def __init__(self, norm: nn.Module, bottleneck: nn.Linear):
+        super().__init__()
+        self.norm, self.bottleneck = norm, bottleneck
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Enter with `features` [batch, filters, frames]."""
+        return norm_then_linear(self.norm, self.bottleneck, features.transpose(1, 2))
 
 
-def folded_hidden(layers: list[Any], x: torch.Tensor) -> torch.Tensor:
-    """The `hidden_layers` before the last norm, in as few passes as can be.
+class CausalEntry(Entry, Causal):
+    """An `Entry` whose norm may be causal."""
 
-    The first norm is folded into the depthwise convolution, and the activations are in place:
-    for where `bloomnet_sb.nn.norms.can_fold` says so.
-
-    Example
-    -------
-    >>> *layers, _ = hidden_layers(8, 16, 3, 2, "gLN", False, 1e-8)
-    >>> x = torch.rand(2, 8, 50)
-    >>> with torch.no_grad():
-    ...     torch.allclose(folded_hidden(layers, x), nn.Sequential(*layers)(x), atol=1e-5)
-    True
-    """
-    pointwise, activation, norm, depthwise, last_activation = layers
-    hidden = activation.overwrite(pointwise(x))
-    hidden = depthwise.forward_scaled(hidden, *norm.scale_and_shift(hidden))
-    return last_activation.overwrite(hidden)
+    def step(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:  # type: ignore[override]
+        """Enter with features [batch, filters, frames]."""
+        after: State = {}
+        return self.bottleneck(self.run("norm", x.transpose(1, 2), state, after)), after
 
 
-class ConvLayer(nn.Module):
-    """One layer: 1x1 convolution, depthwise convolution, 1x1 convolution, and the residual sum.
+class CausalBlock(CausalSequential):
+    """Causal layers one after the other."""
+
+    def forward(self, x):
+        """Run all layers on a whole signal, each in its own way."""
+        for layer in self:
+            x = layer(x)
+        return x
+
+
+class LayerSizes(NamedTuple):
+    """What the layers of a network have in common.
 
     Arguments
     ---------
@@ -187,64 +178,127 @@ class ConvLayer(nn.Module):
         Channels of the depthwise convolution <H>.
     kernel_size : int
         Its taps <P>.
-    dilation : int
-        Frames between two taps.
     norm : str
         See `bloomnet_sb.nn.norms.make_norm`.
-    causal : bool
-        Whether no frame depends on a later one.
     norm_eps : float
         Added to the variance.
-
-    Example
-    -------
-    >>> ConvLayer(8, 16, kernel_size=3, dilation=2)(torch.rand(2, 8, 50)).shape
-    torch.Size([2, 8, 50])
+    causal : bool
+        Whether no frame depends on a later one.
+    skip_channels : int, optional
+        Channels of the skip output <Sc>.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        hidden_channels: int,
-        kernel_size: int,
-        dilation: int = 1,
-        norm: str = "gLN",
-        causal: bool = False,
-        norm_eps: float = 1e-8,
-    ):
-        super().__init__()
-        hidden = hidden_layers(
-            channels, hidden_channels, kernel_size, dilation, norm, causal, norm_eps
-        )
-        self.residual = nn.Sequential(*hidden, nn.Conv1d(hidden_channels, channels, 1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Add the layer's residual to `x` [batch, channels, frames]."""
-        *hidden, norm, last = self.residual
-        if not can_fold(norm, x):
-            return x + self.residual(x)
-        return x + norm_then_pointwise(norm, cast(nn.Conv1d, last), folded_hidden(hidden, x))
+    channels: int
+    hidden_channels: int
+    kernel_size: int
+    norm: str = "gLN"
+    norm_eps: float = 1e-8
+    causal: bool = False
+    skip_channels: int | None = None
 
 
-class SkipState(NamedTuple):
-    """The state of a separator with skip paths.
+def make_layer(sizes: LayerSizes, dilation: int, first: bool = False) -> nn.Module:
+    """The layer of that kind.
 
     Arguments
     ---------
-    features : torch.Tensor
-        The bottleneck feature, without the residual of the last layer, [batch, channels, frames].
-    hidden : torch.Tensor or None
-        What that residual is made from, [batch, hidden channels, frames]; None before any layer.
-    skips : torch.Tensor or float
-        The sum of the skip outputs so far, [batch, skip channels, frames].
+    sizes : LayerSizes
+        Sizes and kind.
+    dilation : int
+        Frames between two taps.
+    first : bool
+        Whether there is no layer before.
+
+    Example
+    -------
+    >>> make_layer(LayerSizes(8, 16, kernel_size=3), dilation=2)(torch.rand(2, 50, 8)).shape
+    torch.Size([2, 50, 8])
+    """
+    if sizes.skip_channels is None:
+        return (CausalConvLayer if sizes.causal else ConvLayer)(sizes, dilation)
+    return (CausalSkipConvLayer if sizes.causal else SkipConvLayer)(sizes, dilation, first)
+
+
+class HiddenLayers(nn.Module):
+    """What a layer has before its last linear ones, from `channels` to `hidden_channels`.
+
+    Arguments
+    ---------
+    sizes : LayerSizes
+        Its sizes.
+    dilation : int
+        Frames between two taps.
     """
 
-    features: torch.Tensor
-    hidden: torch.Tensor | None
-    skips: torch.Tensor | float
+    def __init__(self, sizes: LayerSizes, dilation: int):
+        super().__init__()
+        hidden = sizes.hidden_channels
+        convolution = CausalDepthwiseConv if sizes.causal else DepthwiseConv
+        self.expand = nn.Linear(sizes.channels, hidden)
+        self.activation = PReLU(inplace=True)
+        self.norm = make_norm(sizes.norm, hidden, sizes.norm_eps, sizes.causal)
+        self.taps = convolution(hidden, sizes.kernel_size, dilation)
+        self.last_activation = PReLU(inplace=True)
+        self.last_norm = make_norm(sizes.norm, hidden, sizes.norm_eps, sizes.causal)
+
+    def hidden(self, x: torch.Tensor) -> torch.Tensor:
+        """What the last norm gets, of `x` [batch, frames, channels]."""
+        hidden = self.activation(self.expand(x))
+        return self.last_activation(norm_then_filter(self.norm, self.taps, hidden))
 
 
-class SkipConvLayer(nn.Module):
+class CausalHiddenLayers(HiddenLayers, Causal):
+    """`HiddenLayers` that run on a signal piece by piece."""
+
+    def next_hidden(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        """What the last norm gives, of the next frames, and what to carry on."""
+        after: State = {}
+        hidden = self.run("norm", self.activation(self.expand(x)), state, after)
+        hidden = self.last_activation(self.run("taps", hidden, state, after))
+        return self.run("last_norm", hidden, state, after), after
+
+
+class ConvLayer(HiddenLayers):
+    """One layer: 1x1 convolution, depthwise convolution, 1x1 convolution, and the residual sum.
+
+    Arguments
+    ---------
+    sizes : LayerSizes
+        Its sizes.
+    dilation : int
+        Frames between two taps.
+
+    Example
+    -------
+    >>> ConvLayer(LayerSizes(8, 16, kernel_size=3), dilation=2)(torch.rand(2, 50, 8)).shape
+    torch.Size([2, 50, 8])
+    """
+
+    def __init__(self, sizes: LayerSizes, dilation: int):
+        super().__init__(sizes, dilation)
+        self.residual = nn.Linear(sizes.hidden_channels, sizes.channels)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Add the layer's residual to `x` [batch, frames, channels]."""
+        return norm_then_linear(self.last_norm, self.residual, self.hidden(x)).add_(x)
+
+
+class CausalConvLayer(ConvLayer, CausalHiddenLayers):
+    """A `ConvLayer` that carries the frames that its taps look back at, and causal norms."""
+
+    def step(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:  # type: ignore[override]
+        """Add the layer's residual to `x` [batch, frames, channels]."""
+        hidden, after = self.next_hidden(x, state)
+        return self.residual(hidden).add_(x), after
+
+
+# With skip paths: the bottleneck feature [batch, frames, channels] without the residual of the last
+# layer, what that is made from [.., hidden channels], and the sum of the skip outputs so far [..,
+# skip channels]. The first layer gets the feature alone.
+SkipFeature = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+class SkipConvLayer(HiddenLayers):
     """One layer with a skip path.
 
     No mask depends on the residual of the last layer that runs. So a residual's 1x1 convolution
@@ -253,53 +307,54 @@ class SkipConvLayer(nn.Module):
 
     Arguments
     ---------
-    channels, hidden_channels, kernel_size, dilation, norm, causal, norm_eps
-        As `ConvLayer`.
-    skip_channels : int
-        Channels of the skip output <Sc>.
+    sizes : LayerSizes
+        Its sizes.
+    dilation : int
+        Frames between two taps.
     first : bool
         Whether there is no layer before.
 
     Example
     -------
-    >>> layer = SkipConvLayer(8, 16, 3, 1, "gLN", False, 1e-8, skip_channels=4, first=True)
-    >>> layer(SkipState(torch.rand(2, 8, 50), None, 0.0)).skips.shape
-    torch.Size([2, 4, 50])
+    >>> sizes = LayerSizes(8, 16, kernel_size=3, skip_channels=4)
+    >>> [part.shape[-1] for part in SkipConvLayer(sizes, 1, first=True)(torch.rand(2, 50, 8))]
+    [8, 16, 4]
     """
 
-    def __init__(
-        self,
-        channels: int,
-        hidden_channels: int,
-        kernel_size: int,
-        dilation: int,
-        norm: str,
-        causal: bool,
-        norm_eps: float,
-        skip_channels: int,
-        first: bool,
-    ):
-        super().__init__()
-        self.residual = None if first else nn.Conv1d(hidden_channels, channels, 1)
-        self.hidden = nn.Sequential(
-            *hidden_layers(channels, hidden_channels, kernel_size, dilation, norm, causal, norm_eps)
-        )
-        self.skip = nn.Conv1d(hidden_channels, skip_channels, 1)
+    def __init__(self, sizes: LayerSizes, dilation: int, first: bool):
+        super().__init__(sizes, dilation)
+        hidden = sizes.hidden_channels
+        self.residual = None if first else nn.Linear(hidden, sizes.channels)
+        self.skip = nn.Linear(hidden, sizes.skip_channels or 1)
 
-    def forward(self, state: SkipState) -> SkipState:
-        """Add the residual of the layer before to the features, and a skip output to the sum."""
-        features = state.features
-        if self.residual is not None:
-            features = features + self.residual(state.hidden)
-        *layers, last_norm = self.hidden
-        if can_fold(last_norm, features):
-            hidden = last_norm(folded_hidden(layers, features))
-        else:
-            hidden = self.hidden(features)
-        return SkipState(features, hidden, state.skips + self.skip(hidden))
+    def forward(self, x: torch.Tensor | SkipFeature) -> SkipFeature:
+        """Add the residual of the layer before to the feature, and a skip output to the sum."""
+        feature = self.feature(x)
+        return self.handed_on(x, feature, self.last_norm(self.hidden(feature)))
+
+    def feature(self, x: torch.Tensor | SkipFeature) -> torch.Tensor:
+        """The bottleneck feature that this layer gets, the residual of the one before included."""
+        if self.residual is None:
+            return x
+        return self.residual(x[1]).add_(x[0])
+
+    def handed_on(self, x, feature: torch.Tensor, hidden: torch.Tensor) -> SkipFeature:
+        """What the next layer gets."""
+        skip = self.skip(hidden)
+        return feature, hidden, skip if self.residual is None else skip.add_(x[2])
 
 
-class MaskHead(nn.Module):
+class CausalSkipConvLayer(SkipConvLayer, CausalHiddenLayers):
+    """A `SkipConvLayer` that carries what a `CausalConvLayer` does."""
+
+    def step(self, x, state: State) -> tuple[SkipFeature, State]:  # type: ignore[override]
+        """Add the residual of the layer before to the feature, and a skip output to the sum."""
+        feature = self.feature(x)
+        hidden, after = self.next_hidden(feature, state)
+        return self.handed_on(x, feature, hidden), after
+
+
+class MaskHead(FrameWise):
     """PReLU and a 1x1 convolution to one mask a source.
 
     Arguments
@@ -315,7 +370,7 @@ class MaskHead(nn.Module):
 
     Example
     -------
-    >>> MaskHead(8, num_filters=16, num_sources=2)(torch.rand(2, 8, 50)).shape
+    >>> MaskHead(8, num_filters=16, num_sources=2)(torch.rand(2, 50, 8), torch.rand(2, 16, 50)).shape
     torch.Size([2, 2, 16, 50])
     """
 
@@ -324,17 +379,28 @@ class MaskHead(nn.Module):
     ):
         super().__init__()
         self.num_sources = num_sources
-        self.mask = nn.Sequential(PReLU(), nn.Conv1d(channels, num_sources * num_filters, 1))
-        self.activation = mask_activation_named(mask_activation)
+        self.activation = PReLU()
+        self.mask = nn.Linear(channels, num_sources * num_filters)
+        self.mask_activation = mask_activation_named(mask_activation)
 
-    def forward(self, state: torch.Tensor) -> torch.Tensor:
-        """Masks [batch, sources, filters, frames] from `state` [batch, channels, frames]."""
-        return self.activation(self.mask(state)).unflatten(1, (self.num_sources, -1))
+    def forward(self, feature: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Masked `features` [batch, filters, frames] by `feature` [batch, frames, channels].
+
+        Returns
+        -------
+        torch.Tensor
+            [batch, sources, filters, frames].
+        """
+        masks = self.mask_activation(self.mask(self.activation(feature)))
+        masks = masks.unflatten(-1, (self.num_sources, -1))
+        # A new tensor where autograd has to keep the masks.
+        multiply = torch.mul if torch.is_grad_enabled() else torch.Tensor.mul_
+        return multiply(masks, features.transpose(1, 2).unsqueeze(2)).permute(0, 2, 3, 1)
 
 
 class SkipMaskHead(MaskHead):
     """`MaskHead` on the sum of the skip outputs."""
 
-    def forward(self, state: SkipState) -> torch.Tensor:  # type: ignore[override]
-        """Masks [batch, sources, filters, frames]."""
-        return super().forward(cast(torch.Tensor, state.skips))
+    def forward(self, feature: SkipFeature, features: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        """Masked features [batch, sources, filters, frames]."""
+        return super().forward(feature[2], features)

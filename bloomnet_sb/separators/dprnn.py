@@ -45,8 +45,9 @@ class DPRNNSeparator(DualPathSeparator):
     -------
     >>> import torch
     >>> separator = DPRNNSeparator(num_filters=16, hidden_channels=8, num_blocks=2, chunk_size=20)
-    >>> state = separator.enter(torch.rand(1, 16, 90))
-    >>> separator.heads[1](separator.blocks[1](separator.blocks[0](state))).shape
+    >>> features = torch.rand(1, 16, 90)
+    >>> feature = separator.blocks[0](separator.entry(features))
+    >>> separator.heads[0](feature, features).shape
     torch.Size([1, 1, 16, 90])
     """
 

@@ -1,7 +1,6 @@
 """What dual-path backbones share: chunks, blocks that run along and across them, and heads."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from speechbrain.lobes.models.dual_path import Dual_Computation_Block
@@ -9,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bloomnet_sb.nn.layers import PReLU
-from bloomnet_sb.nn.norms import make_norm, norm_then_pointwise
+from bloomnet_sb.nn.norms import make_norm, norm_then_linear
 from bloomnet_sb.separators.base import Separator, mask_activation_named
 from bloomnet_sb.utils.errors import InputError, check_positive
 
@@ -17,22 +16,7 @@ from bloomnet_sb.utils.errors import InputError, check_positive
 NORMS = {"gLN": "ln", "cLN": "cln"}
 
 
-class ChunkedFeatures(NamedTuple):
-    """Features cut into chunks that overlap by half; the state of a dual-path separator.
-
-    Arguments
-    ---------
-    chunks : torch.Tensor
-        [batch, channels, frames of a chunk, chunks].
-    frames : int
-        How many frames were cut; the rest is padding.
-    """
-
-    chunks: torch.Tensor
-    frames: int
-
-
-def cut_into_chunks(features: torch.Tensor, chunk_size: int) -> ChunkedFeatures:
+def cut_into_chunks(features: torch.Tensor, chunk_size: int) -> torch.Tensor:
     """Cut features into chunks that overlap by half (Luo, Chen and Yoshioka, 2020, section 2.1).
 
     Padded as SpeechBrain pads: half a chunk before and after, so that each frame is in two.
@@ -46,18 +30,18 @@ def cut_into_chunks(features: torch.Tensor, chunk_size: int) -> ChunkedFeatures:
 
     Returns
     -------
-    ChunkedFeatures
-        The chunks.
+    torch.Tensor
+        [batch, channels, frames of a chunk, chunks].
 
     Example
     -------
-    >>> cut_into_chunks(torch.rand(2, 8, 50), chunk_size=20).chunks.shape
+    >>> cut_into_chunks(torch.rand(2, 8, 50), chunk_size=20).shape
     torch.Size([2, 8, 20, 8])
     """
     frames, hop = features.shape[-1], chunk_size // 2
     gap = chunk_size - (hop + frames) % chunk_size
     chunks = F.pad(features, (hop, hop + gap)).unfold(-1, chunk_size, hop)
-    return ChunkedFeatures(chunks.transpose(2, 3).contiguous(), frames)
+    return chunks.transpose(2, 3).contiguous()
 
 
 def overlap_add(chunks: torch.Tensor, frames: int) -> torch.Tensor:
@@ -78,7 +62,8 @@ def overlap_add(chunks: torch.Tensor, frames: int) -> torch.Tensor:
     Example
     -------
     >>> features = torch.rand(2, 8, 50)
-    >>> torch.allclose(overlap_add(*cut_into_chunks(features, chunk_size=20)), 2 * features)
+    >>> chunks = cut_into_chunks(features, chunk_size=20)
+    >>> torch.allclose(overlap_add(chunks, frames=50), 2 * features)
     True
     """
     first, second = chunks.chunk(2, dim=2)
@@ -148,12 +133,14 @@ class DualPathSeparator(Separator):
             raise InputError(f"chunk_size is {chunk_size}, but must be an even number")
         if norm not in NORMS:
             raise InputError(f"norm is {norm!r}, but must be one of {', '.join(NORMS)}")
-        self.chunk_size = chunk_size
-        self.norm = make_norm(norm, num_filters)
-        self.bottleneck = nn.Conv1d(num_filters, bottleneck_channels, 1, bias=False)
-        self.set_blocks(
+        self.set_parts(
+            entry=DualPathEntry(
+                make_norm(norm, num_filters),
+                nn.Linear(num_filters, bottleneck_channels, bias=False),
+                chunk_size,
+            ),
             blocks=[
-                DualPathBlock(
+                Dual_Computation_Block(
                     make_path(),
                     make_path(),
                     bottleneck_channels,
@@ -168,22 +155,38 @@ class DualPathSeparator(Separator):
             ],
         )
 
-    def enter(self, features: torch.Tensor) -> ChunkedFeatures:
-        """Norm, bottleneck and chunks of `features` [batch, filters, frames]."""
-        bottleneck = norm_then_pointwise(self.norm, self.bottleneck, features)
-        return cut_into_chunks(bottleneck, self.chunk_size)
 
+class DualPathEntry(nn.Module):
+    """Norm, bottleneck and chunks.
 
-class DualPathBlock(Dual_Computation_Block):
-    """SpeechBrain's `Dual_Computation_Block` on a `ChunkedFeatures`."""
+    Arguments
+    ---------
+    norm : torch.nn.Module
+        A norm of the features.
+    bottleneck : torch.nn.Linear
+        To the channels of the trunk.
+    chunk_size : int
+        Frames in a chunk.
 
-    def forward(self, state: ChunkedFeatures) -> ChunkedFeatures:
-        """Add the residuals of both paths to the chunks."""
-        return state._replace(chunks=super().forward(state.chunks))
+    Example
+    -------
+    >>> entry = DualPathEntry(nn.LayerNorm(16), nn.Linear(16, 8), chunk_size=20)
+    >>> entry(torch.rand(2, 16, 50)).shape
+    torch.Size([2, 8, 20, 8])
+    """
+
+    def __init__(self, norm: nn.Module, bottleneck: nn.Linear, chunk_size: int):
+        super().__init__()
+        self.norm, self.bottleneck, self.chunk_size = norm, bottleneck, chunk_size
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Chunks [batch, channels, frames of a chunk, chunks] of [batch, filters, frames]."""
+        feature = norm_then_linear(self.norm, self.bottleneck, features.transpose(1, 2))
+        return cut_into_chunks(feature.transpose(1, 2), self.chunk_size)
 
 
 class DualPathHead(nn.Module):
-    """From chunks to masks: PReLU, overlap-add, and a gated output layer.
+    """From chunks to masked features: PReLU, overlap-add, and a gated output layer.
 
     The function of the end of SpeechBrain's `Dual_Path_Model`. Its first convolution is run on the
     chunks there and after the overlap-add here, at half the cost: it is linear, and each frame is
@@ -202,8 +205,8 @@ class DualPathHead(nn.Module):
 
     Example
     -------
-    >>> state = cut_into_chunks(torch.rand(2, 8, 50), chunk_size=20)
-    >>> DualPathHead(8, num_filters=16, num_sources=2)(state).shape
+    >>> chunks = cut_into_chunks(torch.rand(2, 8, 50), chunk_size=20)
+    >>> DualPathHead(8, num_filters=16, num_sources=2)(chunks, torch.rand(2, 16, 50)).shape
     torch.Size([2, 2, 16, 50])
     """
 
@@ -219,9 +222,9 @@ class DualPathHead(nn.Module):
         self.mask = nn.Conv1d(channels, num_filters, 1, bias=False)
         self.activation = mask_activation_named(mask_activation)
 
-    def forward(self, state: ChunkedFeatures) -> torch.Tensor:
-        """Masks [batch, sources, filters, frames]."""
-        features = self.spread(overlap_add(self.prelu(state.chunks), state.frames))
-        sources = features.unflatten(1, (self.num_sources, -1)).flatten(0, 1)
+    def forward(self, chunks: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """Masked features [batch, sources, filters, frames] of `features` [.., filters, frames]."""
+        feature = self.spread(overlap_add(self.prelu(chunks), features.shape[-1]))
+        sources = feature.unflatten(1, (self.num_sources, -1)).flatten(0, 1)
         masks = self.activation(self.mask(self.output(sources) * self.output_gate(sources)))
-        return masks.unflatten(0, (-1, self.num_sources))
+        return masks.unflatten(0, (-1, self.num_sources)) * features.unsqueeze(1)

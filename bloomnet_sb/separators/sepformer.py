@@ -50,8 +50,9 @@ class SepFormerSeparator(DualPathSeparator):
     >>> separator = SepFormerSeparator(
     ...     16, 16, feedforward_channels=32, layers_per_path=1, chunk_size=20, num_blocks=2
     ... )
-    >>> state = separator.enter(torch.rand(1, 16, 90))
-    >>> separator.heads[1](separator.blocks[1](separator.blocks[0](state))).shape
+    >>> features = torch.rand(1, 16, 90)
+    >>> feature = separator.blocks[0](separator.entry(features))
+    >>> separator.heads[0](feature, features).shape
     torch.Size([1, 1, 16, 90])
     """
 
