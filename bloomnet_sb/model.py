@@ -106,7 +106,7 @@ class BloomNet(nn.Module):
             of the others do not run. Default: 1 to `blocks`.
         level : torch.Tensor, optional
             The level [batch] of the features of the whole signal, where `mix` is a part of it, see
-            `bloomnet_sb.nn.norms.LevelNorm`. Default: that of `mix`.
+            `bloomnet_sb.nn.levels.SignalLevel`. Default: that of `mix`.
         gradient_scale : float
             The gradient that goes back from a block to the one before is multiplied by this; the
             estimates stay as they are. At 0 a block is trained for its own estimate only (but for

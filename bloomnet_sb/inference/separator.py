@@ -26,9 +26,10 @@ class BloomSeparator(BloomInterface):
     Example
     -------
     >>> from bloomnet_sb.model import BloomNet
+    >>> from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
     >>> parts = ConvTasNetSeparator(num_filters=16, num_blocks=2, num_sources=2)
-    >>> model = BloomNet(parts, num_filters=16)
+    >>> model = BloomNet(LearnedFilterbank(16), parts)
     >>> separator = BloomSeparator({"model": model}, {"sample_rate": 16000})
     >>> separator.separate_batch(torch.randn(1, 16000), blocks=1).shape
     torch.Size([1, 16000, 2])

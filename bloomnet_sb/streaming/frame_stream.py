@@ -140,6 +140,11 @@ class FrameStream:
         self.reset()
 
     @property
+    def num_blocks(self) -> int:
+        """The number of blocks that the network has, L."""
+        return self.facts.num_blocks
+
+    @property
     def blocks(self) -> int:
         """How many blocks were asked for; may be set at any time."""
         return self._switch.target

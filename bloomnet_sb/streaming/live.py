@@ -90,9 +90,9 @@ def run_live(
     Example
     -------
     >>> from bloomnet_sb import BloomEnhancer, BloomNet
-    >>> from bloomnet_sb.separators import ConvTasNetSeparator
-    >>> separator = ConvTasNetSeparator(num_filters=16, num_blocks=2, norm="BN", causal=True)
-    >>> model = BloomNet(separator, num_filters=16, kernel_size=32)
+    >>> from bloomnet_sb.nn.filterbanks import STFTFilterbank
+    >>> from bloomnet_sb.separators import BandRNNSeparator
+    >>> model = BloomNet(STFTFilterbank(), BandRNNSeparator(num_blocks=2))
     >>> enhancer = BloomEnhancer({"model": model}, {"sample_rate": 16000})
     >>> noisy, out = "tests/samples/demo/noisy_0dB.flac", getfixture("tmpdir") / "out.wav"
     >>> run_live(enhancer.stream(blocks=1), Fixed(1), noisy, str(out), speed="full").chunks

@@ -44,25 +44,24 @@ class Program(nn.Module):
     ):
         super().__init__()
         self.part = part
-        self.examples = tuple(inputs.values())
-        self.shapes = tuple(shapes)
+        self.examples, self.shapes = list(inputs.values()), list(shapes)
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.states = part.start(1, self.examples[0])
 
-    def forward(self, inputs: Tensors, states: Tensors) -> Tensors:
+    def forward(self, inputs: list[torch.Tensor], states: list[torch.Tensor]) -> Tensors:
         """The outputs, and then the states after these frames."""
         y, after = self.part.step(inputs, dict(zip(self.states, states, strict=True)))
         return (*y, *(after[name] for name in self.states))
 
     @property
-    def arguments(self) -> tuple[Tensors, Tensors]:
+    def arguments(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Examples of what `forward` takes."""
-        return self.examples, tuple(self.states.values())
+        return self.examples, list(self.states.values())
 
     @property
-    def dynamic_shapes(self) -> tuple:
+    def dynamic_shapes(self) -> tuple[list[dict], list[dict]]:
         """Which dimensions of those may change, as `torch.export` takes it."""
-        return self.shapes, (None,) * len(self.states)
+        return self.shapes, [{} for _ in self.states]
 
 
 def programs_of(model: BloomNet) -> dict[str, Program]:
