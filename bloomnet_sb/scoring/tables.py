@@ -28,11 +28,12 @@ HEADER = (
     "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
 )
 FORMATS = ("{:.2f}", "{:.2f}", "{:.2f}", "{:.3f}", "{:.2f}", "{:+.1f}")
+COLUMNS = ("utterance", "kind", "noise", "category", "snr_db", "blocks", *METRICS)
 LEGEND = (
     "MMAC/s: million multiply-accumulates for a second of audio. RTF: seconds of compute for a "
     "second of audio. SI-SDR and its improvement in dB, PESQ wide band (at 8 kHz narrow band), "
-    "DNSMOS its overall score, level: median over the test set of the estimate's level over the "
-    "clean speech's, in dB.\n"
+    "DNSMOS its overall score, level: median over the test set of the gain of the clean speech "
+    "in the estimate, in dB.\n"
 )
 
 
@@ -160,7 +161,7 @@ def write_scores(scores: DepthScores, output_folder: str | Path) -> None:
         written_whole(Path(output_folder) / "scores.csv") as partial,
         open(partial, "w", encoding="utf-8", newline="") as file,
     ):
-        table = csv.DictWriter(file, ["utterance", "noise", "snr_db", "blocks", *METRICS])
+        table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
         table.writerows(scores.rows)
 
