@@ -2,6 +2,7 @@
 
 from bloomnet_sb.data.augmentation import Augmentation
 from bloomnet_sb.data.datasets import eval_dataset, train_dataset, train_sampler
+from bloomnet_sb.data.draws import TrainingDraws
 from bloomnet_sb.data.librimix import (
     librimix_eval_dataset,
     librimix_train_dataset,
@@ -9,11 +10,15 @@ from bloomnet_sb.data.librimix import (
 )
 from bloomnet_sb.data.librispeech_musan import prepare_librispeech_musan
 from bloomnet_sb.data.manifests import manifests_summary
+from bloomnet_sb.data.pools import PoolDataset, fill_pool
 from bloomnet_sb.data.shards import write_shards
 
 __all__ = [
     "Augmentation",
+    "PoolDataset",
+    "TrainingDraws",
     "eval_dataset",
+    "fill_pool",
     "librimix_eval_dataset",
     "librimix_train_dataset",
     "manifests_summary",

@@ -7,6 +7,8 @@ import torch
 from speechbrain.augment.time_domain import SpeedPerturb
 from speechbrain.processing.signal_processing import reverberate
 
+from bloomnet_sb.data.envelopes import gate as gate_gain
+from bloomnet_sb.data.envelopes import wandering_gain
 from bloomnet_sb.data.rooms import room_response
 from bloomnet_sb.data.synthetic import gain_curve, synthetic_noise, unit_power
 from bloomnet_sb.utils.errors import InputError, check_positive
@@ -50,6 +52,11 @@ class Augmentation:
         Which share of the speech, and of the noises, is in a room, see `bloomnet_sb.data.rooms`.
     clip : float
         Which share of the recordings is clipped, between 0.2 and 0.8 of the peak.
+    modulate : float
+        Which share of the noises has a level that wanders, see
+        `bloomnet_sb.data.envelopes.wandering_gain`.
+    gate : float
+        Which share of the noises comes and goes, see `bloomnet_sb.data.envelopes.gate`.
 
     Raises
     ------
@@ -77,6 +84,8 @@ class Augmentation:
         babble_voices: tuple[int, int] = (3, 8),
         reverb: float = 0.0,
         clip: float = 0.0,
+        modulate: float = 0.0,
+        gate: float = 0.0,
     ):
         check_positive(sample_rate=sample_rate, most_noises=most_noises)
         for name, speeds in (("speech_speeds", speech_speeds), ("noise_speeds", noise_speeds)):
@@ -89,9 +98,7 @@ class Augmentation:
             raise InputError(
                 f"synthetic is {synthetic} and babble {babble}, but must be shares of one whole"
             )
-        for name, share in (("reverb", reverb), ("clip", clip)):
-            if not 0 <= share <= 1:
-                raise InputError(f"{name} is {share}, but must be a share, from 0 to 1")
+        check_shares(reverb=reverb, clip=clip, modulate=modulate, gate=gate)
         if not 1 <= babble_voices[0] <= babble_voices[1]:
             raise InputError(
                 f"babble_voices is {list(babble_voices)}, but must be two rising numbers from 1 on"
@@ -106,7 +113,7 @@ class Augmentation:
         self.eq_db, self.noise_eq_db = eq_db, noise_eq_db
         self.band_limits_hz = list(band_limits_hz)
         self.synthetic, self.babble, self.babble_voices = synthetic, babble, babble_voices
-        self.reverb, self.clip = reverb, clip
+        self.reverb, self.clip, self.modulate, self.gate = reverb, clip, modulate, gate
         self.at_speed = {
             speed: SpeedPerturb(sample_rate, [speed])
             for speed in {*self.speech_speeds, *self.noise_speeds}
@@ -132,6 +139,17 @@ class Augmentation:
         speech = self._in_room(self._at_speed(draw, frames, self.speech_speeds, rng), rng)
         return self._equalised(speech, self.eq_db, rng)
 
+    def dry_speech(self, draw: Draw, frames: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw speech as `speech` does, but in no room."""
+        speech = self._at_speed(draw, frames, self.speech_speeds, rng)
+        return self._equalised(speech, self.eq_db, rng)
+
+    def room(self, rng: np.random.Generator) -> np.ndarray | None:
+        """Draw a room for speech: its response [time], or None where there is none."""
+        if not self.reverb or rng.uniform() >= self.reverb:
+            return None
+        return room_response(self.sample_rate, rng)
+
     def noise(
         self, draw: Draw, draw_voice: Draw, frames: int, rng: np.random.Generator
     ) -> np.ndarray:
@@ -152,6 +170,7 @@ class Augmentation:
         total = np.zeros(frames)
         for _ in range(rng.integers(self.most_noises) + 1):
             noise = self._in_room(self._one_noise(draw, draw_voice, frames, rng), rng)
+            noise = self._come_and_gone(noise, rng)
             noise = self._equalised(noise[:: rng.choice([-1, 1])], self.noise_eq_db, rng)
             total += unit_power(noise) * 10 ** (rng.uniform(-10, 0) / 20)
         return total
@@ -209,12 +228,15 @@ class Augmentation:
         return self.at_speed[speed](torch.from_numpy(segment)[None].float())[0, :frames].numpy()
 
     def _in_room(self, signal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if not self.reverb or rng.uniform() >= self.reverb:
-            return signal
-        response = room_response(self.sample_rate, rng)[: len(signal)]
-        # Around the ends of the segment: it begins with a tail, as any part of a recording does.
-        wet = reverberate(torch.from_numpy(signal).float(), torch.from_numpy(response), None)
-        return wet.numpy()
+        response = self.room(rng)
+        return signal if response is None else in_room(signal, response)
+
+    def _come_and_gone(self, noise: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A noise, or one whose level wanders, that comes and goes, or both."""
+        for share, gain in ((self.modulate, wandering_gain), (self.gate, gate_gain)):
+            if share and rng.uniform() < share:
+                noise = noise * gain(len(noise), self.sample_rate, rng)
+        return noise
 
     def _equalised(
         self, signal: np.ndarray, most_db: float, rng: np.random.Generator
@@ -222,6 +244,48 @@ class Augmentation:
         gains_db = rng.uniform(-most_db, most_db, EQ_POINTS)
         gain = gain_curve(gains_db, LOWEST_EQ_HZ, len(signal), self.sample_rate)
         return _filtered(signal, gain)
+
+
+def in_room(signal: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """A signal through the response of a room.
+
+    Arguments
+    ---------
+    signal : numpy.ndarray
+        [time].
+    response : numpy.ndarray
+        [time], see `bloomnet_sb.data.rooms.room_response`.
+
+    Returns
+    -------
+    numpy.ndarray
+        [time], float32. What would follow its end is at its beginning: it begins with a tail, as
+        any part of a recording does.
+
+    Example
+    -------
+    >>> in_room(np.array([0.0, 1.0, 0.0, 0.0]), np.array([1.0, 0.5], dtype="float32")).round(3)
+    array([0. , 1. , 0.5, 0. ], dtype=float32)
+    """
+    response = response[: len(signal)]
+    return reverberate(torch.from_numpy(signal).float(), torch.from_numpy(response), None).numpy()
+
+
+def check_shares(**shares: float) -> None:
+    """Refuse shares that are not from 0 to 1.
+
+    Raises
+    ------
+    InputError
+        Naming the first share that is not.
+
+    Example
+    -------
+    >>> check_shares(reverb=0.5, clip=0)
+    """
+    for name, share in shares.items():
+        if not 0 <= share <= 1:
+            raise InputError(f"{name} is {share}, but must be a share, from 0 to 1")
 
 
 def _filtered(signal: np.ndarray, gain: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 from pathlib import Path
 
+from bloomnet_sb.data.envelopes import speech_snr_db
 from bloomnet_sb.data.manifests import (
     by_stem,
     corpus_root,
@@ -13,11 +14,16 @@ from bloomnet_sb.data.manifests import (
     write_manifest,
 )
 from bloomnet_sb.data.shards import shard_manifest
+from bloomnet_sb.utils.audio_files import read_audio
 from bloomnet_sb.utils.errors import InputError
 
 SPEECH_SPLITS = {"train": "train-clean-100", "valid": "dev-clean", "test": "test-clean"}
 NOISE_FOLDER = "musan/noise/free-sound"
 NOISE_LIST = "noise_split.csv"
+SPEAKER_KINDS = "speaker_kinds.csv"
+NOISE_KINDS = "noise_kinds.csv"
+# Of what these do not list
+KIND, CATEGORY = "speech", "noise"
 SOURCES = {
     "LibriSpeech": "LibriSpeech is at https://www.openslr.org/12",
     "musan": "MUSAN is at https://www.openslr.org/17",
@@ -31,6 +37,7 @@ def prepare_librispeech_musan(
     noise_split: str | None = None,
     skip_prep: bool = False,
     shards: str | None = None,
+    estimate_snr: bool = False,
 ) -> None:
     """Write the manifests speech_{train,valid,test}.json and noise_{train,valid,test}.json.
 
@@ -38,6 +45,10 @@ def prepare_librispeech_musan(
     part, split by file: as a list says, or else by a hash of the file's name (80, 10 and 10 in a
     hundred), so that adding files moves none. Paths in a manifest are relative to
     {data_root}, which stands for `data_folder`.
+
+    Utterances are of the kind that speaker_kinds.csv in `data_folder` (speaker, kind) says, noises
+    of the category that noise_kinds.csv (file, category) says, where there are such files; all
+    others are "speech" and "noise".
 
     Arguments
     ---------
@@ -56,12 +67,15 @@ def prepare_librispeech_musan(
         Where the shards are that `bloomnet shard` made of train-clean-100: a folder, or a URL or
         command as in `bloomnet_sb.data.shards.shard_manifest`. speech_train.json names them, and
         `data_folder` need not hold train-clean-100. Default: the files.
+    estimate_snr : bool
+        Listen to the training utterances, too, and give them "snr_db", see
+        `bloomnet_sb.data.envelopes.speech_snr_db`; not those of shards.
 
     Raises
     ------
     InputError
         Naming a folder that is missing or empty, a file that is no audio or has another rate, or
-        a fault in the list, or shards that are not there.
+        a fault in one of the lists, or shards that are not there.
 
     Example
     -------
@@ -74,23 +88,39 @@ def prepare_librispeech_musan(
         return
     root = corpus_root(data_folder)
     noise = _split_noise(root, _find_audio(root, NOISE_FOLDER), noise_split)
+    kinds = _read_table(root / SPEAKER_KINDS, "speaker", "kind")
+    categories = _read_table(root / NOISE_KINDS, "file", "category", files_of=root)
     for split, part in SPEECH_SPLITS.items():
         if split == "train" and shards is not None:
             spoken = shard_manifest(shards, sample_rate)
         else:
-            spoken = _spoken(root, part, sample_rate)
+            spoken = _spoken(root, part, sample_rate, kinds)
+            if split == "train" and estimate_snr:
+                _add_snr(spoken, root, sample_rate)
         write_manifest(save_folder, f"speech_{split}", spoken)
         files = by_stem(noise[split])
-        noises = {name: _entry(root, file, sample_rate) for name, file in files.items()}
+        noises = {
+            name: _entry(root, file, sample_rate)
+            | {"category": categories.get(file.relative_to(root).as_posix(), CATEGORY)}
+            for name, file in files.items()
+        }
         write_manifest(save_folder, f"noise_{split}", noises)
 
 
-def _spoken(root: Path, part: str, sample_rate: int) -> dict[str, dict]:
-    # LibriSpeech's names are speaker-chapter-utterance.
-    return {
-        name: _entry(root, file, sample_rate) | {"spk_id": name.split("-")[0]}
-        for name, file in by_stem(_find_audio(root, f"LibriSpeech/{part}")).items()
-    }
+def _spoken(root: Path, part: str, sample_rate: int, kinds: dict[str, str]) -> dict[str, dict]:
+    spoken = {}
+    for name, file in by_stem(_find_audio(root, f"LibriSpeech/{part}")).items():
+        # LibriSpeech's names are speaker-chapter-utterance.
+        speaker = name.split("-")[0]
+        about = {"spk_id": speaker, "kind": kinds.get(speaker, KIND)}
+        spoken[name] = _entry(root, file, sample_rate) | about
+    return spoken
+
+
+def _add_snr(spoken: dict[str, dict], root: Path, sample_rate: int) -> None:
+    for entry in spoken.values():
+        speech = read_audio(entry["wav"].format(data_root=root))[:, 0]
+        entry["snr_db"] = round(speech_snr_db(speech, sample_rate), 1)
 
 
 def _find_audio(root: Path, folder: str) -> list[Path]:
@@ -126,13 +156,8 @@ def _hashed_split(name: str) -> str:
 
 
 def _read_noise_list(root: Path, noise_split: str) -> dict[Path, str]:
-    try:
-        with open(noise_split, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"noise_split {noise_split}: {error.strerror}") from None
     listed: dict[Path, str] = {}
-    for number, row in enumerate(rows, 2):
+    for number, row in enumerate(_read_rows(noise_split), 2):
         if row.get("split") not in SPEECH_SPLITS or not row.get("file"):
             raise InputError(
                 f"{noise_split}, line {number}: needs a file and a split of "
@@ -144,3 +169,31 @@ def _read_noise_list(root: Path, noise_split: str) -> dict[Path, str]:
         if listed.setdefault(path, row["split"]) != row["split"]:
             raise InputError(f"{noise_split}, line {number}: {row['file']} is in two splits")
     return listed
+
+
+def _read_table(path: Path, key: str, value: str, files_of: Path | None = None) -> dict[str, str]:
+    """What a CSV file of two columns says, if it is there; files must be in a folder."""
+    if not path.is_file():
+        return {}
+    table: dict[str, str] = {}
+    for number, row in enumerate(_read_rows(str(path)), 2):
+        if not row.get(key) or not row.get(value):
+            raise InputError(f"{path}, line {number}: needs a {key} and a {value}, found {row}")
+        if files_of is not None and not (files_of / row[key]).is_file():
+            raise InputError(f"{path}, line {number}: no such file {files_of / row[key]}")
+        if table.setdefault(row[key], row[value]) != row[value]:
+            raise InputError(
+                f"{path}, line {number}: {key} {row[key]} has the {value} {row[value]} here, and "
+                f"{table[row[key]]} above"
+            )
+    return table
+
+
+def _read_rows(path: str) -> list[dict[str, str]]:
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: no CSV file in UTF-8 ({error})") from None

@@ -156,7 +156,9 @@ def write_manifest(save_folder: str | Path, name: str, manifest: dict[str, dict]
         Its name, without .json.
     manifest : dict
         Id to entry: "wav" (a path with {data_root}), "frames", where it is known "spk_id", the
-        speaker, and, where a file has clean sources beside it, "sources" (a list of such paths).
+        speaker, "kind" of speech, "category" of noise, and "snr_db", the level of a recording of
+        speech over that of its pauses; and, where a file has clean sources beside it, "sources"
+        (a list of such paths).
         Or, in speech_train, name to "shard" (such a path, or a URL), "utterances" (how many it
         holds) and "frames" (of all of them).
 

@@ -284,6 +284,39 @@ def read_segment(path: str | Clip, start: int, frames: int) -> np.ndarray:
     return np.pad(segment, (0, frames - len(segment)))
 
 
+def read_looped(path: str | Clip, length: int, start: int, frames: int) -> np.ndarray:
+    """Read a stretch of a file that is played in a loop, without its mean.
+
+    Arguments
+    ---------
+    path, start, frames
+        As `read_segment`.
+    length : int
+        The length of the file, in frames.
+
+    Returns
+    -------
+    numpy.ndarray
+        The stretch [frames].
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+
+    Example
+    -------
+    >>> read_looped("tests/samples/demo/clean_0dB.flac", 99587, start=90000, frames=200000).shape
+    (200000,)
+    """
+    pieces = [_read_mono(path, start, frames)]
+    missing = frames - len(pieces[0])
+    if missing > 0:
+        # From the file's beginning on, as often as it takes.
+        pieces.append(np.resize(_read_mono(path, 0, min(length, missing)), missing))
+    return _without_offset(np.concatenate(pieces))
+
+
 def draw_file(
     files: Sequence[File], frames: int, rng: np.random.Generator, loop: bool
 ) -> tuple[str | Clip, np.ndarray]:
@@ -320,25 +353,13 @@ def draw_file(
     def draw() -> tuple[str | Clip, np.ndarray]:
         path, length = files[int(rng.integers(len(files)))]
         if loop:
-            return path, _draw_looped(path, length, frames, rng)[None]
+            return path, read_looped(path, length, int(rng.integers(length)), frames)[None]
         return path, read_segment(path, random_start(length, frames, rng), frames)[None]
 
     path, (segment,) = draw_sounding(draw)
     if not segment.any():
         raise InputError(f"{path}: silent wherever it was listened to, {MAX_REDRAWS} times")
     return path, segment
-
-
-def _draw_looped(
-    path: str | Clip, length: int, frames: int, rng: np.random.Generator
-) -> np.ndarray:
-    start = int(rng.integers(length))
-    pieces = [_read_mono(path, start, frames)]
-    missing = frames - len(pieces[0])
-    if missing > 0:
-        # From the file's beginning on, as often as it takes.
-        pieces.append(np.resize(_read_mono(path, 0, min(length, missing)), missing))
-    return _without_offset(np.concatenate(pieces))
 
 
 def _without_offset(signal: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from bloomnet_sb.data.envelopes import wandering_gain
+
 SPECTRUM_POINTS = 16
 LOWEST_HZ = 50.0
 
@@ -37,7 +39,7 @@ def synthetic_noise(frames: int, sample_rate: int, rng: np.random.Generator) -> 
     chosen = rng.choice(len(kinds), size=rng.integers(1, 3), replace=False)
     total = np.zeros(frames)
     for kind in [kinds[number] for number in chosen]:
-        sound = kind(frames, sample_rate, rng) * _envelope(frames, sample_rate, rng)
+        sound = kind(frames, sample_rate, rng) * wandering_gain(frames, sample_rate, rng)
         total += unit_power(sound) * 10 ** (rng.uniform(-10, 0) / 20)
     return unit_power(total).astype(np.float32)
 
@@ -80,14 +82,6 @@ def _impacts(frames: int, sample_rate: int, rng: np.random.Generator) -> np.ndar
         burst += rng.exponential() * np.sin(2 * np.pi * ringing_hz * seconds) * damping
     length = frames + len(burst)
     return np.fft.irfft(np.fft.rfft(strength, length) * np.fft.rfft(burst, length), length)[:frames]
-
-
-def _envelope(frames: int, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
-    """A gain that wanders, by up to some 10 dB and up to ten times a second."""
-    per_second = np.exp(rng.uniform(np.log(0.3), np.log(10)))
-    points = max(int(frames / sample_rate * per_second), 1) + 2
-    gains_db = rng.normal(0, rng.uniform(0, 8), points)
-    return 10 ** (np.interp(np.linspace(0, points - 1, frames), np.arange(points), gains_db) / 20)
 
 
 def gain_curve(gains_db: np.ndarray, lowest_hz: float, frames: int, sample_rate: int) -> np.ndarray:

@@ -141,3 +141,47 @@ def test_capitals_and_braces_in_names(corpus, tmp_path):
     split = noise_splits(written)["noise{1}"]
     found = load_manifest(tmp_path / "out", str(corpus), f"noise_{split}")
     assert found["noise{1}"]["wav"] == f"{corpus}/{NOISE}/noise{{1}}.WAV"
+
+
+def test_kinds_and_categories_are_those_of_the_lists(corpus, tmp_path):
+    plain = manifests(corpus, tmp_path / "plain")
+    assert {e["kind"] for e in plain["speech_train"].values()} == {"speech"}
+    assert {e["category"] for e in plain["noise_train"].values()} == {"noise"}
+    (corpus / "speaker_kinds.csv").write_text("speaker,kind\ntrain,readers\n99,studio\n")
+    listed = [f"{NOISE}/noise-free-sound-{number:04d}.wav,bells\n" for number in range(39)]
+    (corpus / "noise_kinds.csv").write_text("file,category\n" + "".join(listed))
+    written = manifests(corpus, tmp_path / "listed")
+    (utterance,) = written["speech_train"].values()
+    assert utterance["kind"] == "readers"
+    (utterance,) = written["speech_test"].values()
+    assert utterance["kind"] == "speech"
+    noises = {k: v for name in written if "noise" in name for k, v in written[name].items()}
+    categories = [entry["category"] for _, entry in sorted(noises.items())]
+    assert categories == ["bells"] * 39 + ["noise"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("speaker_kinds.csv", "speaker,kind\n1,", "line 2: needs a speaker and a kind"),
+        ("speaker_kinds.csv", "name;kind\n1;a", "line 2: needs a speaker and a kind"),
+        ("speaker_kinds.csv", "speaker,kind\n1,a\n1,b", "line 3: speaker 1 has the kind b here"),
+        ("noise_kinds.csv", "file,category\nno.wav,rain", "line 2: no such file .*no.wav"),
+        ("noise_kinds.csv", "file,category\n\xff,rain", "no CSV file in UTF-8"),
+    ],
+)
+def test_faults_in_the_kinds_are_named(corpus, tmp_path, name, content, message):
+    (corpus / name).write_bytes(content.encode("latin-1"))
+    with pytest.raises(InputError, match=f"{name}.*{message}"):
+        manifests(corpus, tmp_path / "save")
+
+
+def test_the_snr_of_training_utterances_is_estimated_where_it_is_asked_for(corpus, tmp_path):
+    quiet = np.repeat([0.001, 0.1], 8000) * np.random.default_rng(0).standard_normal(16000)
+    sf.write(corpus / "LibriSpeech/train-clean-100/1/2/train-clean-100.flac", quiet, 16000)
+    written = manifests(corpus, tmp_path / "with", estimate_snr=True)
+    (entry,) = written["speech_train"].values()
+    assert entry["snr_db"] == pytest.approx(37, abs=1.5)
+    assert not any("snr_db" in entry for entry in written["speech_valid"].values())
+    (plain,) = manifests(corpus, tmp_path / "without")["speech_train"].values()
+    assert "snr_db" not in plain
