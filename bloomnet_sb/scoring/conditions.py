@@ -15,6 +15,7 @@ SPEECH_SECONDS = 4.0
 SILENCE_SECONDS = 10.0
 OFFSET = 0.1
 TALKER_DB = 20.0
+LOUD_TALKER_LEVEL_DB = -20.0  # with peaks below full scale
 ONSET_SECONDS = 0.5
 PAIRS = 40
 CONDITIONS = ("louder talker", "softer talker", "digital silence", "offset")
@@ -57,7 +58,7 @@ def condition_pairs(part: TestPart, pairs: int = PAIRS) -> Iterator[ConditionPai
     """Pairs of every condition, the same in every run and for every system.
 
     The kinds of voices take turns. The voice is at 10 dB SNR, with the noise scaled to it, and at
-    -26 dB of full scale; 20 dB lower where a louder talker is before it, who is at -26 then.
+    -26 dB of full scale; at -40 where a louder talker is before it, who is at -20 then.
 
     Arguments
     ---------
@@ -113,7 +114,7 @@ def _signals(
     """After noise, disturbed, and the speech, of a voice and a talker of unit power."""
     frames = len(voice)
     louder = condition == "louder talker"
-    level = 10 ** ((LEVEL_DB - (TALKER_DB if louder else 0)) / 20)
+    level = 10 ** ((LOUD_TALKER_LEVEL_DB - TALKER_DB if louder else LEVEL_DB) / 20)
     before, speech = level * noise[:frames], level * voice
     noisy = speech + level * noise[frames:]
     after_noise = np.concatenate([before, noisy])

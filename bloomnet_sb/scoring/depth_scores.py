@@ -8,10 +8,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 import numpy as np
 import torch
 
+from bloomnet_sb.data.librispeech_musan import CATEGORY, KIND
 from bloomnet_sb.nn.losses import negative_si_sdr
 from bloomnet_sb.scoring.means import mean_over_kinds, quantile_over_kinds
 from bloomnet_sb.scoring.metrics import perceptual_scores, speech_level_db
-from bloomnet_sb.scoring.trials import ONE_CATEGORY, ONE_KIND
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.processes import end_with_parent
 
@@ -69,8 +69,8 @@ class DepthScores:
         target: torch.Tensor,
         estimates: torch.Tensor,
         noise: str | None = None,
-        kind: str = ONE_KIND,
-        category: str = ONE_CATEGORY,
+        kind: str = KIND,
+        category: str = CATEGORY,
     ) -> None:
         """Score one test mixture.
 

@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from bloomnet_sb.data.librispeech_musan import CATEGORY, KIND
 from bloomnet_sb.data.manifests import load_manifest
 from bloomnet_sb.data.mixing import File, draw_file, fixed_mixture, power
 
 # The mean power of what is played, in dB of full scale: that of ordinary recordings.
 LEVEL_DB = -26.0
-ONE_KIND, ONE_CATEGORY = "speech", "noise"
 
 
 class Trial(NamedTuple):
@@ -39,9 +39,9 @@ class Trial(NamedTuple):
     name: str
     mix: torch.Tensor
     target: torch.Tensor
-    kind: str = ONE_KIND
+    kind: str = KIND
     noise: str = ""
-    category: str = ONE_CATEGORY
+    category: str = CATEGORY
 
 
 class TestPart:
@@ -202,7 +202,7 @@ def voice_kind(entry: dict) -> str:
     >>> voice_kind({"kind": "acted"}), voice_kind({})
     ('acted', 'speech')
     """
-    return entry.get("kind", ONE_KIND)
+    return entry.get("kind", KIND)
 
 
 def category(entry: dict) -> str:
@@ -213,7 +213,7 @@ def category(entry: dict) -> str:
     >>> category({"category": "rain"}), category({})
     ('rain', 'noise')
     """
-    return entry.get("category", ONE_CATEGORY)
+    return entry.get("category", CATEGORY)
 
 
 def _file(entry: dict) -> File:
