@@ -16,7 +16,6 @@ import argparse
 import hashlib
 import json
 import sys
-import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,8 +28,8 @@ from bars import check_bars, verdict_table
 from onnx_peers import SAMPLE_RATE, OnnxPeer
 
 from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.data import prepare_librispeech_musan
 from bloomnet_sb.pretrained.fetching import installed_names
+from bloomnet_sb.scoring.corpus import corpus_part
 from bloomnet_sb.scoring.costs import count_macs
 from bloomnet_sb.scoring.listener_tables import UNPROCESSED, depth_label, listener_tables
 from bloomnet_sb.scoring.listeners import (
@@ -155,9 +154,10 @@ def differences_table(ours: dict[str, list[dict]], theirs: dict[str, list[dict]]
     lines = ["| " + " | ".join(heads) + " |", "| --- " * len(heads) + "|"]
     for label, rows in ours.items():
         for peer, others in theirs.items():
+            found = {metric: differences(rows, others, metric) for metric in MORE_DIFFERENCES}
             cells = [
-                form.format(*differences(rows, others, metric).get("", (float("nan"),) * 2))
-                for metric, form in MORE_DIFFERENCES.items()
+                MORE_DIFFERENCES[metric].format(*groups[""]) if groups else ""
+                for metric, groups in found.items()
             ]
             lines.append("| " + " | ".join([label, peer, *cells]) + " |")
     return "\n".join(lines) + "\n"
@@ -168,8 +168,6 @@ def group_differences_table(
 ) -> str:
     """One of our rows less each of theirs in SI-SDR and PESQ, by kind or category."""
     names = sorted({row[group] for row in rows})
-    if len(names) < 2:
-        return ""
     lines = ["| " + " | ".join([f"{label}, less", *names]) + " |"]
     lines.append("| --- " * (len(names) + 1) + "|")
     for peer, others in theirs.items():
@@ -206,7 +204,8 @@ def print_differences(
         for system in networks:
             deepest = system.label(system.depths[-1])
             for group in ("kind", "category"):
-                print(group_differences_table(deepest, ours[deepest], theirs, group))
+                if len({row[group] for row in ours[deepest]}) > 1:
+                    print(group_differences_table(deepest, ours[deepest], theirs, group))
 
 
 def of_depth(rows: list[dict], blocks: int) -> list[dict]:
@@ -249,16 +248,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     bands = config["snr_bands_db"]
     options.output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        prepare_librispeech_musan(options.data_folder, folder, SAMPLE_RATE)
-        part = TestPart(
-            folder,
-            options.data_folder,
-            options.part,
-            SAMPLE_RATE,
-            options.max_seconds,
-            options.limit,
-        )
+    part = corpus_part(
+        options.data_folder,
+        options.part,
+        SAMPLE_RATE,
+        max_seconds=options.max_seconds,
+        limit=options.limit,
+    )
     systems = [System(UNPROCESSED, lambda mix: [], UNPROCESSED)]
     systems += [onnx_peer(path) for path in options.onnx]
     systems += [deepfilternet()] if options.deepfilternet else []

@@ -129,6 +129,33 @@ class DepthScores:
             self._waiting.append((row, scores))
         self._gather(MOST_WAITING)
 
+    @classmethod
+    def from_rows(
+        cls, rows: Sequence[dict], failures: Sequence[str], sample_rate: int
+    ) -> "DepthScores":
+        """Scores that were made before.
+
+        Arguments
+        ---------
+        rows : sequence of dict
+            The `rows` of those.
+        failures : sequence of str
+            Their `failures`.
+        sample_rate : int
+            In Hz.
+
+        Returns
+        -------
+        DepthScores
+            The same again.
+        """
+        depths = sorted({row["blocks"] for row in rows})
+        scores = cls(
+            [depth for depth in depths if depth], sample_rate, with_unprocessed=0 in depths
+        )
+        scores._rows, scores._failures = list(rows), list(failures)
+        return scores
+
     def wait(self) -> None:
         """Wait until every score is there, and end the processes."""
         self._gather(0)

@@ -59,13 +59,15 @@ def depth_label(blocks: int) -> str:
     return UNPROCESSED if blocks == 0 else "1 block" if blocks == 1 else f"{blocks} blocks"
 
 
-def listener_tables(systems: Mapping[str, dict]) -> str:
+def listener_tables(systems: Mapping[str, dict], first_is_above: bool = False) -> str:
     """Every table: bands, clean speech, noise alone, conditions, kinds and categories.
 
     Arguments
     ---------
     systems : mapping
         Label to the figures of a depth, see `depth_labels`.
+    first_is_above : bool
+        Whether a table above has the scores of the first band.
 
     Returns
     -------
@@ -78,7 +80,7 @@ def listener_tables(systems: Mapping[str, dict]) -> str:
         if key not in ("blocks", CLEAN, NOISE, CONDITION)
     ]
     tables = [LEGEND]
-    for band in bands:
+    for band in bands[first_is_above:]:
         tables.append(f"At {band} SNR, {_first(systems, band)['mixtures']} mixtures:\n")
         tables.append(band_table(systems, band))
     tables += ["Clean speech:\n", clean_table(systems)]

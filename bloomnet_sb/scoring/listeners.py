@@ -137,13 +137,15 @@ def measure_set(
     return {"rows": list(rows(estimate, depths, part)), "failures": []}
 
 
-def network_estimate(model: BloomNet) -> Estimate:
-    """Every estimate of an enhancement network, for `measure_listeners`.
+def network_estimate(model: BloomNet, depths: Sequence[int] | None = None) -> Estimate:
+    """The estimates of an enhancement network, for `measure_listeners`.
 
     Arguments
     ---------
     model : BloomNet
         The network, in evaluation mode.
+    depths : sequence of int, optional
+        The numbers of blocks of these, in rising order. Default: every one.
 
     Returns
     -------
@@ -161,7 +163,7 @@ def network_estimate(model: BloomNet) -> Estimate:
 
     def estimate(mix: torch.Tensor) -> Sequence[torch.Tensor]:
         with torch.no_grad():
-            return list(model(mix[None].to(device))[:, 0, :, 0].cpu())
+            return list(model(mix[None].to(device), depths=depths)[:, 0, :, 0].cpu())
 
     return estimate
 

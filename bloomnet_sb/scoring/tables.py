@@ -18,6 +18,7 @@ from bloomnet_sb.model import BloomNet
 from bloomnet_sb.pretrained.fetching import HPARAMS_FILE, WEIGHTS_FILE
 from bloomnet_sb.scoring.costs import DepthProfile
 from bloomnet_sb.scoring.depth_scores import METRICS, DepthScores, noise_name, snr_band
+from bloomnet_sb.scoring.listener_tables import depth_labels, listener_tables
 from bloomnet_sb.utils.atomic_files import written_whole
 
 matplotlib.use("Agg")
@@ -79,12 +80,12 @@ def make_results(scores: DepthScores, profile: list[DepthProfile], model: BloomN
 
 
 def results_table(results: dict) -> str:
-    """The results as Markdown tables with a line on memory below.
+    """The results as Markdown tables with a line on memory below, then those for listeners.
 
     Arguments
     ---------
     results : dict
-        See `make_results`.
+        See `make_results`, and `bloomnet_sb.scoring.corpus.evaluate_part`.
 
     Returns
     -------
@@ -104,6 +105,8 @@ def results_table(results: dict) -> str:
         f"{memory['stand_alone_networks'] / 1e6:.2f} MB for the stand-alone networks that it "
         f"replaces, {num_networks} in number.\n"
     )
+    if "listeners" in results:
+        lines.append("\n" + listener_tables(depth_labels(results["listeners"]), True))
     return "".join(lines)
 
 
