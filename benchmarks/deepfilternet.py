@@ -64,6 +64,14 @@ class DeepFilterNet:
         return np.concatenate([self.process(frame) for frame in frames])[DELAY_SAMPLES:length]
 
 
+def enhance_at(mix: torch.Tensor, sample_rate: int) -> torch.Tensor:
+    """Enhance a whole signal [time] of another rate, at any level."""
+    # It knows signals below full scale; the mixtures of a corpus have unit power.
+    gain = 0.5 / mix.abs().max().clamp(min=1e-6)
+    enhanced = DeepFilterNet().enhance(resample(gain * mix, sample_rate, RATE).numpy())
+    return resample(torch.from_numpy(enhanced), RATE, sample_rate)[: len(mix)] / gain
+
+
 def score_deepfilternet(mixtures, sample_rate: int) -> DepthScores:
     """Its scores, under the number of blocks 1."""
     import torch
@@ -75,11 +83,7 @@ def score_deepfilternet(mixtures, sample_rate: int) -> DepthScores:
     scores = DepthScores([1], sample_rate)
     for item in mixtures:
         mix, target = item["mix"], item["target"]
-        # It knows signals below full scale; the mixtures have unit power.
-        gain = 0.5 / mix.abs().max()
-        enhanced = DeepFilterNet().enhance(resample(gain * mix, sample_rate, RATE).numpy())
-        estimate = resample(torch.from_numpy(enhanced), RATE, sample_rate)[: len(mix)] / gain
-        estimate = estimate[None, None, :, None]
+        estimate = enhance_at(mix, sample_rate)[None, None, :, None]
         scores.add(item["id"], mix[None], target[None], estimate, item["noise"])
     return scores
 

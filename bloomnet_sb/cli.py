@@ -198,8 +198,11 @@ def evaluate(
         float, typer.Option("--max_seconds", "--max-seconds", help="Longest test mixture.")
     ] = 10.0,
     dnsmos: Annotated[bool, typer.Option(help="Whether DNSMOS is computed.")] = True,
+    limit: Annotated[
+        int, typer.Option(min=0, help="How many mixtures, for a quick look. Default: all.")
+    ] = 0,
 ) -> None:
-    """Score every number of blocks on a corpus's test mixtures, and print the table."""
+    """Score every number of blocks on a corpus's test part, and print the tables."""
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.scoring.corpus import evaluate_on_librispeech_musan
     from bloomnet_sb.scoring.tables import results_table
@@ -212,6 +215,7 @@ def evaluate(
         noise_split or None,
         max_seconds=max_seconds,
         with_dnsmos=dnsmos,
+        limit=limit or None,
     )
     typer.echo(results_table(results))
 

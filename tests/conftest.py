@@ -59,6 +59,8 @@ def tiny_arguments(
 ) -> list[str]:
     """The command line of a recipe at its smallest."""
     sizes = {**TINY, **TINY_SEPARATORS[recipe.name]}
+    if hparams != "libri2mix.yaml":
+        sizes["test_snr_bands_db"] = "[]"  # the test mixtures alone
     options = {"data_folder": SAMPLES, "output_folder": output_folder, **sizes, **overrides}
     arguments = [str(recipe / "hparams" / hparams)]
     for name, value in options.items():
@@ -118,7 +120,7 @@ def make_model(**overrides) -> BloomNet:
 def finished_run(tmp_path_factory) -> Path:
     """The output folder of one whole run of the mini recipe at its smallest."""
     folder = tmp_path_factory.mktemp("run") / "output"
-    result = run_recipe(folder)
+    result = run_recipe(folder, test_snr_bands_db="[[-5, 10], [10, 25]]")
     assert result.returncode == 0, result.stderr
     return folder
 

@@ -10,6 +10,7 @@ import torch
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.scoring.costs import DepthProfile
 from bloomnet_sb.scoring.depth_scores import METRICS, DepthScores, noise_name, snr_band
+from bloomnet_sb.scoring.listener_tables import depth_labels, listener_tables
 from bloomnet_sb.utils.atomic_files import written_whole
 
 BYTES_PER_PARAMETER = 4
@@ -18,11 +19,12 @@ HEADER = (
     "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
 )
 FORMATS = ("{:.2f}", "{:.2f}", "{:.2f}", "{:.3f}", "{:.2f}", "{:+.1f}")
+COLUMNS = ("utterance", "kind", "noise", "category", "snr_db", "blocks", *METRICS)
 LEGEND = (
     "MMAC/s: million multiply-accumulates for a second of audio. RTF: seconds of compute for a "
     "second of audio. SI-SDR and its improvement in dB, PESQ wide band (at 8 kHz narrow band), "
-    "DNSMOS its overall score, level: median over the test set of the estimate's level over the "
-    "clean speech's, in dB.\n"
+    "DNSMOS its overall score, level: median over the test set of the gain of the clean speech "
+    "in the estimate, in dB.\n"
 )
 
 
@@ -68,12 +70,12 @@ def make_results(scores: DepthScores, profile: list[DepthProfile], model: BloomN
 
 
 def results_table(results: dict) -> str:
-    """The results as Markdown tables with a line on memory below.
+    """The results as Markdown tables with a line on memory below, then those for listeners.
 
     Arguments
     ---------
     results : dict
-        See `make_results`.
+        See `make_results`, and `bloomnet_sb.scoring.corpus.evaluate_part`.
 
     Returns
     -------
@@ -93,6 +95,8 @@ def results_table(results: dict) -> str:
         f"{memory['stand_alone_networks'] / 1e6:.2f} MB for the stand-alone networks that it "
         f"replaces, {num_networks} in number.\n"
     )
+    if "listeners" in results:
+        lines.append("\n" + listener_tables(depth_labels(results["listeners"]), True))
     return "".join(lines)
 
 
@@ -150,7 +154,7 @@ def write_scores(scores: DepthScores, output_folder: str | Path) -> None:
         written_whole(Path(output_folder) / "scores.csv") as partial,
         open(partial, "w", encoding="utf-8", newline="") as file,
     ):
-        table = csv.DictWriter(file, ["utterance", "noise", "snr_db", "blocks", *METRICS])
+        table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
         table.writerows(scores.rows)
 

@@ -19,6 +19,7 @@ from bloomnet_sb.nn.losses import best_order, in_order
 from bloomnet_sb.pretrained.fetching import WEIGHTS_FILE, fetch_from
 from bloomnet_sb.pretrained.loading import load_weights
 from bloomnet_sb.pretrained.saving import export_pretrained
+from bloomnet_sb.scoring.corpus import evaluate_part
 from bloomnet_sb.scoring.costs import profile_depths
 from bloomnet_sb.scoring.tables import (
     draw_spectrograms,
@@ -27,6 +28,7 @@ from bloomnet_sb.scoring.tables import (
     write_results,
     write_scores,
 )
+from bloomnet_sb.scoring.trials import TestPart
 from bloomnet_sb.training.brain import BlockwiseBrain
 from bloomnet_sb.training.resilience import StopSignals, named_failures
 from bloomnet_sb.training.schedule import Stage
@@ -126,16 +128,30 @@ def _train(brain: BlockwiseBrain, hparams: dict) -> None:
 
 def _evaluate(brain: BlockwiseBrain, hparams: dict, hparams_file: str, overrides: str) -> None:
     test_set = hparams["eval_set"](split="test")
-    brain.evaluate(test_set, test_loader_kwargs=dict(hparams["eval_dataloader_opts"]))
     model, folder = brain.model, Path(hparams["output_folder"])
-    profile = profile_depths(model, hparams["sample_rate"])
-    results = make_results(brain.scores, profile, model)
+    results = _score(brain, hparams, test_set)
     write_results(results, folder)
     write_scores(brain.scores, folder)
     _draw_typical(brain, test_set, folder / "spectrograms.png")
     card = _model_card(hparams, hparams_file, results)
     export_pretrained(model, hparams_file, overrides, folder / "pretrained", card)
     print(results_table(results))
+
+
+def _score(brain: BlockwiseBrain, hparams: dict, test_set: DynamicItemDataset) -> dict:
+    bands = hparams.get("test_snr_bands_db")
+    if not bands:
+        brain.evaluate(test_set, test_loader_kwargs=dict(hparams["eval_dataloader_opts"]))
+        profile = profile_depths(brain.model, hparams["sample_rate"])
+        return make_results(brain.scores, profile, brain.model)
+    brain.on_evaluate_start()
+    brain.model.eval()
+    folders = hparams["manifest_folder"], hparams["data_folder"]
+    part = TestPart(*folders, "test", hparams["sample_rate"], hparams["eval_seconds"])
+    results, brain.scores = evaluate_part(
+        brain.model, brain.schedule.depths, part, bands, hparams["with_dnsmos"]
+    )
+    return results
 
 
 def _draw_typical(brain: BlockwiseBrain, test_set: DynamicItemDataset, path: Path) -> None:
