@@ -53,12 +53,15 @@ def running_mean(
     else:
         numbers = frames + counts.long().cumsum(1)
         shares = counts / numbers.clamp(min=1, max=window)
-    most = x.shape[1] if window is None else MOST_AT_ONCE * window
-    means = []
+    last = numbers[:, -1:].clone()
+    if window is None or x.shape[1] <= MOST_AT_ONCE * window:
+        means = _over_piece(x, shares, mean)
+        return means, means[:, -1:].clone(), last
+    most, pieces = MOST_AT_ONCE * window, []
     for piece, share in zip(x.split(most, 1), shares.split(most, 1), strict=True):
-        means.append(_over_piece(piece, share, mean))
-        mean = means[-1][:, -1:].clone()
-    return torch.cat(means, dim=1), mean, numbers[:, -1:].clone()
+        pieces.append(_over_piece(piece, share, mean))
+        mean = pieces[-1][:, -1:].clone()
+    return torch.cat(pieces, dim=1), mean, last
 
 
 def _over_piece(x: torch.Tensor, shares: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
