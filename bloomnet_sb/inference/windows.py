@@ -82,7 +82,8 @@ def plan_windows(
     >>> windows.count, windows.hop % 8, windows.overlap >= 2000
     (13, 0, True)
     """
-    frames, shared = filterbank.num_frames(samples), filterbank.num_frames(2 * context + fade)
+    frames = filterbank.num_frames(samples)
+    shared = 1 + math.ceil(max(2 * context + fade - filterbank.window, 0) / filterbank.hop)
     most = max(filterbank.num_frames(size), 2 * shared)
     count = max(math.ceil((frames - shared) / (most - shared)), 1)
     hop = math.ceil((frames - shared) / count) * filterbank.hop

@@ -18,18 +18,20 @@ from bloomnet_sb.separators import (
 
 
 def conv_tasnet(level=None, window=16, hop=None, pad_input=True, **sizes) -> BloomNet:
-    """A small Conv-TasNet of three blocks."""
+    """A small Conv-TasNet of three blocks with random weights, the same for the same arguments."""
+    torch.manual_seed(0)
     few = {"num_filters": 16, "bottleneck_channels": 8, "hidden_channels": 12, "num_blocks": 3}
     separator = ConvTasNetSeparator(**{**few, "layers_per_block": 2, **sizes})
     filterbank = LearnedFilterbank(separator.num_filters, window, hop, pad_input=pad_input)
-    return BloomNet(filterbank, separator, level)
+    return BloomNet(filterbank, separator, level).eval()
 
 
 def band_rnn(**sizes) -> BloomNet:
     """A small BandRNN of three blocks, with windows of 64 samples."""
+    torch.manual_seed(0)
     few = {"channels": 8, "entry_channels": 6, "head_channels": (5, 7), "num_blocks": 3}
     separator = BandRNNSeparator(66, 16000, num_bands=21, **{**few, "groups": 2, **sizes})
-    return BloomNet(STFTFilterbank(window=64, hop=32), separator)
+    return BloomNet(STFTFilterbank(window=64, hop=32), separator).eval()
 
 
 NETWORKS = {

@@ -6,7 +6,7 @@ import torch
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.separator import BloomSeparator
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import make_model
+from tests.helpers.networks import conv_tasnet
 
 
 def separator_of(model):
@@ -20,7 +20,7 @@ def noisy(noisy_file):
 
 
 def test_separation(noisy, noisy_file, tmp_path):
-    separator = separator_of(make_model(num_sources=2))
+    separator = separator_of(conv_tasnet(num_sources=2))
     sources = separator.separate_batch(noisy, blocks=2)
     assert sources.shape == (*noisy.shape, 2)
     torch.testing.assert_close(separator(noisy, blocks=2), sources)
@@ -42,7 +42,7 @@ def test_separation(noisy, noisy_file, tmp_path):
 def test_separation_in_windows_keeps_the_sources_apart(noisy, tmp_path):
     samples = torch.stack([noisy[0], noisy[0].flip(0)], dim=1).numpy()
     sf.write(tmp_path / "in.wav", samples, 16000, subtype="FLOAT")
-    separator = separator_of(make_model(num_sources=2, norm="BN"))
+    separator = separator_of(conv_tasnet(num_sources=2, norm="BN"))
     whole = separator.separate_file(tmp_path / "in.wav")
     separator.window_seconds = 1.5
     torch.testing.assert_close(
@@ -52,4 +52,4 @@ def test_separation_in_windows_keeps_the_sources_apart(noisy, tmp_path):
 
 def test_a_separator_is_no_enhancer():
     with pytest.raises(InputError, match="separates 2 sources; use BloomSeparator"):
-        BloomEnhancer({"model": make_model(num_sources=2)}, {"sample_rate": 16000})
+        BloomEnhancer({"model": conv_tasnet(num_sources=2)}, {"sample_rate": 16000})
