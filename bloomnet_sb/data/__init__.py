@@ -12,6 +12,7 @@ from bloomnet_sb.data.librispeech_musan import prepare_librispeech_musan
 from bloomnet_sb.data.manifests import manifests_summary
 from bloomnet_sb.data.pools import PoolDataset, fill_pool
 from bloomnet_sb.data.shards import write_shards
+from bloomnet_sb.data.validation import validation_dataset
 
 __all__ = [
     "Augmentation",
@@ -26,5 +27,6 @@ __all__ = [
     "prepare_librispeech_musan",
     "train_dataset",
     "train_sampler",
+    "validation_dataset",
     "write_shards",
 ]
