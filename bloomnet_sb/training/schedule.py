@@ -185,7 +185,7 @@ def draw_depths(
     Example
     -------
     >>> draw_depths(6, 1, [2, 1], np.random.default_rng(0))
-    [4, 6]
+    [3, 6]
     """
     others = np.arange(1, num_blocks)
     shares = np.array([weights[min(index, len(weights) - 1)] for index in range(len(others))])
