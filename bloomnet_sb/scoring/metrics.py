@@ -51,7 +51,7 @@ def perceptual_scores(
     """
     metrics: dict[str, Callable] = {"stoi": _stoi}
     if sample_rate in PESQ_MODES:
-        metrics["pesq"] = _pesq
+        metrics["pesq"] = pesq_score
     if with_dnsmos and sample_rate == DNSMOS_RATE:
         metrics["dnsmos"] = _dnsmos
     scores, failures = dict.fromkeys(("pesq", "stoi", "dnsmos")), {}
@@ -125,7 +125,32 @@ def octave_powers(signal: torch.Tensor, sample_rate: int) -> list[float]:
     ]
 
 
-def _pesq(clean: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
+def pesq_score(clean: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
+    """The PESQ of an estimate.
+
+    Arguments
+    ---------
+    clean, signal : numpy.ndarray
+        A clean source and its estimate [time].
+    sample_rate : int
+        In Hz, one of `PESQ_MODES`.
+
+    Returns
+    -------
+    float
+        The score, up to 4.64; the higher the better.
+
+    Raises
+    ------
+    MetricError
+        If there is none, as for silence.
+
+    Example
+    -------
+    >>> clean = np.random.default_rng(0).normal(size=16000)
+    >>> round(pesq_score(clean, clean, 16000), 2)
+    4.64
+    """
     try:
         return pesq(sample_rate, clean, signal, PESQ_MODES[sample_rate])
     except (PesqError, ValueError) as error:

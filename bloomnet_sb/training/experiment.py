@@ -1,13 +1,9 @@
 """The experiment that every recipe runs: prepare, train blockwise, score every depth, export."""
 
-import re
 import sys
 from pathlib import Path
 
-import speechbrain as sb
 import torch
-from hyperpyyaml import load_hyperpyyaml
-from ruamel.yaml import YAMLError
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import if_main_process, run_on_main
 from torch.utils.data import Sampler
@@ -30,9 +26,8 @@ from bloomnet_sb.scoring.tables import (
 )
 from bloomnet_sb.scoring.trials import TestPart
 from bloomnet_sb.training.brain import BlockwiseBrain
-from bloomnet_sb.training.resilience import StopSignals, named_failures
 from bloomnet_sb.training.schedule import Stage
-from bloomnet_sb.utils.errors import InputError, exit_with_one_line
+from bloomnet_sb.training.steps import parse, recipe_run
 
 USE = {
     "enhancement": """
@@ -60,13 +55,8 @@ def main(argv: list[str]) -> None:
     -------
     See recipes/ConvTasNet/train.py.
     """
-    stop_signals = StopSignals()
-    with exit_with_one_line(), named_failures(), stop_signals.caught():
-        hparams_file, run_opts, overrides = sb.parse_arguments(argv)
-        overrides = re.sub(r":$", ": True", overrides, flags=re.MULTILINE)  # such as --skip_prep
-        sb.utils.distributed.ddp_init_group(run_opts)  # first: the checkpointer asks for the rank
-        hparams = _load_hparams(hparams_file, overrides)
-        _create_output_folder(hparams_file, hparams, overrides)
+    with recipe_run() as stop_signals:
+        hparams_file, hparams, run_opts, overrides = parse(argv)
         run_on_main(hparams["prepare"])
         brain = BlockwiseBrain(
             modules={"model": hparams["model"]},
@@ -82,31 +72,6 @@ def main(argv: list[str]) -> None:
         _train(brain, hparams)
         if if_main_process():
             _evaluate(brain, hparams, hparams_file, overrides)
-
-
-def _load_hparams(hparams_file: str, overrides: str) -> dict:
-    try:
-        file = open(hparams_file, encoding="utf-8")  # noqa: SIM115 (its own error message)
-    except OSError as error:
-        raise InputError(f"{hparams_file}: {error.strerror}") from None
-    try:
-        with file:
-            return load_hyperpyyaml(file, overrides)
-    except OSError as error:
-        # The checkpointer makes its folder when it is built.
-        raise InputError(f"{error.filename}: cannot be written ({error.strerror})") from None
-    except InputError:
-        raise
-    except (KeyError, ValueError, TypeError, ImportError, YAMLError) as error:
-        raise InputError(f"{hparams_file}: {' '.join(str(error).split())}") from error
-
-
-def _create_output_folder(hparams_file: str, hparams: dict, overrides: str) -> None:
-    folder = hparams["output_folder"]
-    try:
-        sb.create_experiment_directory(folder, hparams_file, overrides)
-    except OSError as error:
-        raise InputError(f"output_folder {folder}: cannot be written ({error})") from None
 
 
 def _train(brain: BlockwiseBrain, hparams: dict) -> None:
