@@ -128,6 +128,8 @@ class MinGRU(Causal):
 
     def step(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:  # type: ignore[override]
         """Run on `x` [batch, frames, .., channels]."""
-        gate, candidate = self.linear(x).split(self.hidden_size, -1)
+        # The state's precision under autocast, too: rounding errors would add up over the frames.
+        numbers = self.linear(x).to(state["hidden"].dtype)
+        gate, candidate = numbers.split(self.hidden_size, -1)
         hidden = gated_scan(gate.sigmoid(), candidate.contiguous(), state["hidden"])
         return hidden, {"hidden": hidden[:, -1].clone()}
