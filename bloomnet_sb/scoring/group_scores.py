@@ -69,8 +69,9 @@ class GroupScores:
         if self.sample_rate not in PESQ_MODES:
             return
         before = self._pesq_of_mixture(group, utterance_id, mix, target)
-        after = [self._pesq(target, estimate) for estimate in estimates]
-        if before is not None and None not in after:
+        scored = [self._pesq(target, estimate) for estimate in estimates]
+        after = [score for score in scored if score is not None]
+        if before is not None and len(after) == len(scored):
             scores.setdefault(PESQ_GAIN, []).append([score - before for score in after])
 
     def means(self) -> dict[str, dict[tuple[str, int], list[float]]]:

@@ -17,7 +17,8 @@ import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import run_on_main
 
-from bloomnet_sb.data import PoolDataset, fill_pool, validation_dataset
+from bloomnet_sb.data import PoolDataset, fill_pool, manifests_summary, validation_dataset
+from bloomnet_sb.scoring.tables import export_pretrained
 from bloomnet_sb.training.open_ended import OpenEndedBrain
 from bloomnet_sb.training.run_state import start_from_state
 from bloomnet_sb.training.steps import parse, recipe_run
@@ -92,6 +93,21 @@ def main(argv):
             valid_set,
             valid_loader_kwargs={"batch_size": 1},
         )
+        # Only a decay comes here; all else goes on until it is stopped.
+        folder = f"{hparams['output_folder']}/pretrained"
+        card = model_card(hparams, brain.progress)
+        run_on_main(export_pretrained, args=[brain.average, hparams_file, overrides, folder, card])
+
+
+def model_card(hparams, progress):
+    """What the folder of the network says of it."""
+    return (
+        f"# BLOOM-Net speech enhancement, BandRNN, {hparams['num_blocks']} blocks\n\n"
+        f"Trained with bloomnet_sb, recipes/BandRNN, on {progress.audio_hours:.0f} hours of audio "
+        f"in {progress.cpu_hours:.1f} core-hours.\n\n{hparams['data_description']}\n\n"
+        f"{manifests_summary(hparams['manifest_folder'], hparams['sample_rate'])}\n"
+        f"Licence of the data and of these weights: {hparams['data_license']}\n"
+    )
 
 
 if __name__ == "__main__":
