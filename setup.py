@@ -1,10 +1,14 @@
 """Installs bloomnet_sb."""
 
+import re
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
-README = Path(__file__).parent / "README.md"
+ROOT = Path(__file__).parent
+README = ROOT / "README.md"
+PACKAGE = (ROOT / "bloomnet_sb" / "__init__.py").read_text(encoding="utf-8")
+(VERSION,) = re.findall(r'^__version__ = "(.+?)"', PACKAGE, flags=re.MULTILINE)
 
 EXPORT = ["onnx>=1.17", "onnxscript>=0.3"]
 LIVE = ["psutil>=5.9", "sounddevice>=0.4.6"]
@@ -13,7 +17,7 @@ TENSORBOARD = ["tensorboard>=2.16"]
 
 setup(
     name="bloomnet_sb",
-    version="0.1.0",
+    version=VERSION,
     description="SpeechBrain recipes for BLOOM-Net speech enhancement",
     long_description=README.read_text(encoding="utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",

@@ -7,25 +7,28 @@ thresholds; a file of up to 30 seconds is one window. Beside "auto" stands what 
 blocks give at the same cost: a share of the files with one more block than the others.
 """
 
-import argparse
+from __future__ import annotations
+
 import tempfile
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile as sf
-import torch
-from tqdm import tqdm
+from options import parser_of
 
-from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.nn.losses import negative_si_sdr
-from bloomnet_sb.scoring.corpus import corpus_test_set
+if TYPE_CHECKING:
+    import torch
 
 THRESHOLDS_DB = (-6, -8, -10, -12, -14, -16, -18, -20, -23)
 
 
 def improvement(item: dict, estimate: torch.Tensor) -> float:
     """SI-SDR improvement of the estimate [time] of a test item, in dB."""
+    import torch
+
+    from bloomnet_sb.nn.losses import negative_si_sdr
+
     both = torch.stack([item["mix"], estimate])[:, None, :, None]
     before, after = -negative_si_sdr(both, item["target"][None]).flatten()
     return (after - before).item()
@@ -33,10 +36,14 @@ def improvement(item: dict, estimate: torch.Tensor) -> float:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data_folder", required=True)
-    parser.add_argument("--source", default="convtasnet-16k")
-    options = parser.parse_args()
+    options = parser_of(__doc__, data_folder=True, source="convtasnet-16k").parse_args()
+
+    import soundfile as sf
+    from tqdm import tqdm
+
+    from bloomnet_sb import BloomEnhancer
+    from bloomnet_sb.scoring.corpus import corpus_test_set
+
     enhancer = BloomEnhancer.from_hparams(source=options.source)
     rate, depths = enhancer.sample_rate, range(1, enhancer.num_blocks + 1)
     ways = {f"{depth} blocks": {"blocks": depth} for depth in depths}

@@ -9,17 +9,19 @@ by sample: where it is none of them, a cross-fade is under way. At each of those
 heard around it: above 4 kHz against the loudest (a click), in all against the quietest (a gap).
 """
 
-import argparse
+from __future__ import annotations
+
 import time
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from scipy.signal import butter, sosfiltfilt
+from options import parser_of
 
-from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.scoring.corpus import corpus_test_set
-from bloomnet_sb.streaming.stream import Stream
+if TYPE_CHECKING:
+    import torch
+
+    from bloomnet_sb.streaming.stream import Stream
 
 CHUNK_SECONDS = 0.01
 TOLERANCE = 1e-4
@@ -64,13 +66,18 @@ def beside_fixed_db(
 
 def main() -> None:
     """Make the call and print what was found."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data_folder", required=True)
-    parser.add_argument("--source", default="convtasnet-causal-16k")
+    parser = parser_of(__doc__, data_folder=True, source="convtasnet-causal-16k")
     parser.add_argument("--minutes", type=float, default=10.0, help="at least")
     parser.add_argument("--switches", type=int, default=1000, help="at least")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of the changes")
     options = parser.parse_args()
+
+    import torch
+    from scipy.signal import butter, sosfiltfilt
+
+    from bloomnet_sb import BloomEnhancer
+    from bloomnet_sb.scoring.corpus import corpus_test_set
+
     torch.set_num_threads(1)
     rng = np.random.default_rng(options.seed)
     enhancer = BloomEnhancer.from_hparams(source=options.source)

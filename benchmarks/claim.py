@@ -18,7 +18,8 @@ results.json, results.md and two plots to the output folder. Started again with 
 goes on where it was.
 """
 
-import argparse
+from __future__ import annotations
+
 import csv
 import json
 import shutil
@@ -27,19 +28,17 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 import yaml
-from hyperpyyaml import load_hyperpyyaml
-from matplotlib import pyplot as plt
-from scipy.stats import bootstrap
-from torch.utils.flop_counter import FlopCounterMode
+from options import parser_of
 
-from bloomnet_sb.model import BloomNet
-from bloomnet_sb.scoring.costs import count_macs
-from bloomnet_sb.training.schedule import BlockwiseSchedule, Stage
 from bloomnet_sb.utils.atomic_files import written_whole
+
+if TYPE_CHECKING:
+    from bloomnet_sb import BlockwiseSchedule, BloomNet
+    from bloomnet_sb.training.schedule import Stage
 
 ROOT = Path(__file__).resolve().parents[1]
 SYSTEMS = {
@@ -153,6 +152,8 @@ class Experiment:
         return {"training": "joint", "end_to_end_epochs": epochs}
 
     def _build(self, overrides: dict) -> tuple[BloomNet, BlockwiseSchedule]:
+        from hyperpyyaml import load_hyperpyyaml
+
         with tempfile.TemporaryDirectory() as folder, open(ROOT / self.config["hparams"]) as file:
             options = {**self.common, **overrides, "output_folder": folder}
             hparams = load_hyperpyyaml(file, options)
@@ -167,6 +168,9 @@ class Experiment:
 
 def stage_macs(model: BloomNet, stage: Stage, sample_rate: int = 16000) -> int:
     """Multiply-accumulates of a forward and backward pass of one segment."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
     model = model.to("meta").requires_grad_(False)
     for name in stage.parts:
         model.part(name).requires_grad_(True)
@@ -185,6 +189,8 @@ def _improvements(path: Path, depth: int) -> list[float]:
 
 def mean_with_interval(values: np.ndarray) -> dict:
     """The mean over the mixtures of the mean over the seeds, and its 95 % bootstrap interval."""
+    from scipy.stats import bootstrap
+
     by_mixture = values.mean(0)
     interval = bootstrap(
         (by_mixture,), np.mean, method="percentile", n_resamples=9999, rng=0
@@ -199,6 +205,8 @@ def mean_with_interval(values: np.ndarray) -> dict:
 
 def summarise(experiment: Experiment) -> dict:
     """What results.json holds."""
+    from bloomnet_sb.scoring.costs import count_macs
+
     gains = {name: experiment.improvements(name, experiment.seeds(name)) for name in SYSTEMS}
     ahead = {
         name: experiment.improvements("finetuned", experiment.seeds(name)) - gains[name]
@@ -271,6 +279,8 @@ def _cell(value: dict, sign: str) -> str:
 
 def plot(results: dict, key: str, label: str, path: Path) -> None:
     """Draw SI-SDR improvement against a cost, a curve for each system."""
+    from matplotlib import pyplot as plt
+
     rows = results["depths"]
     figure, axis = plt.subplots(figsize=(7, 4.5))
     for index, (name, title) in enumerate(SYSTEMS.items()):
@@ -312,10 +322,19 @@ def report(experiment: Experiment) -> None:
 
 def main() -> None:
     """Train what is left to train, and report."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data_folder", required=True)
-    parser.add_argument("--output_folder", type=Path, default=ROOT / "results" / "claim")
-    parser.add_argument("--config", type=Path, default=ROOT / "benchmarks" / "claim.yaml")
+    parser = parser_of(__doc__, data_folder=True)
+    parser.add_argument(
+        "--output_folder",
+        type=Path,
+        default=ROOT / "results" / "claim",
+        help="default: results/claim",
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=ROOT / "benchmarks" / "claim.yaml",
+        help="default: benchmarks/claim.yaml",
+    )
     options = parser.parse_args()
     config = yaml.safe_load(options.config.read_text(encoding="utf-8"))
     experiment = Experiment(config, options.data_folder, options.output_folder.resolve())

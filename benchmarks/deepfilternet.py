@@ -7,19 +7,17 @@ DeepFilterNet3 (Schroeter et al., 2023, arXiv 2305.08227) runs at 48 kHz: the mi
 resampled, enhanced in its frames of 10 ms, resampled back, and moved by its delay.
 """
 
-import argparse
+from __future__ import annotations
+
 import ctypes
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+from options import parser_of
 
-from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.pretrained.fetching import installed_names
-from bloomnet_sb.scoring.corpus import corpus_test_set, score
-from bloomnet_sb.scoring.depth_scores import DepthScores
-
-from torchaudio.functional import resample  # isort: skip (bloomnet_sb makes it importable)
+if TYPE_CHECKING:
+    from bloomnet_sb.scoring.depth_scores import DepthScores
 
 RATE = 48000
 # Half of a window of 20 ms, and two frames of look-ahead.
@@ -66,29 +64,43 @@ class DeepFilterNet:
         return np.concatenate([self.process(frame) for frame in frames])[DELAY_SAMPLES:length]
 
 
+def enhance_at(mix: torch.Tensor, sample_rate: int) -> torch.Tensor:
+    """Enhance a whole signal [time] of another rate, at any level."""
+    # It knows signals below full scale; the mixtures of a corpus have unit power.
+    gain = 0.5 / mix.abs().max().clamp(min=1e-6)
+    enhanced = DeepFilterNet().enhance(resample(gain * mix, sample_rate, RATE).numpy())
+    return resample(torch.from_numpy(enhanced), RATE, sample_rate)[: len(mix)] / gain
+
+
 def score_deepfilternet(mixtures, sample_rate: int) -> DepthScores:
     """Its scores, under the number of blocks 1."""
+    import torch
+
+    from bloomnet_sb.scoring.depth_scores import DepthScores
+
+    from torchaudio.functional import resample  # isort: skip (bloomnet_sb makes it importable)
+
     scores = DepthScores([1], sample_rate)
     for item in mixtures:
         mix, target = item["mix"], item["target"]
-        # It knows signals below full scale; the mixtures have unit power.
-        gain = 0.5 / mix.abs().max()
-        enhanced = DeepFilterNet().enhance(resample(gain * mix, sample_rate, RATE).numpy())
-        estimate = resample(torch.from_numpy(enhanced), RATE, sample_rate)[: len(mix)] / gain
-        estimate = estimate[None, None, :, None]
+        estimate = enhance_at(mix, sample_rate)[None, None, :, None]
         scores.add(item["id"], mix[None], target[None], estimate, item["noise"])
     return scores
 
 
 def main() -> None:
     """Print a row for each network and depth."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data_folder", required=True)
-    parser.add_argument("--source", nargs="*", default=installed_names())
+    parser = parser_of(__doc__, data_folder=True)
+    parser.add_argument("--source", nargs="*", help="networks; default: all of `bloomnet list`")
     options = parser.parse_args()
+
+    from bloomnet_sb import BloomEnhancer
+    from bloomnet_sb.pretrained.fetching import installed_names
+    from bloomnet_sb.scoring.corpus import corpus_test_set, score
+
     mixtures = list(corpus_test_set(options.data_folder, 16000))
     systems = {"DeepFilterNet3": score_deepfilternet(mixtures, 16000)}
-    for source in options.source:
+    for source in installed_names() if options.source is None else options.source:
         enhancer = BloomEnhancer.from_hparams(source=source)
         systems[source] = score(enhancer.mods.model, mixtures, enhancer.sample_rate, True)
     print("| network | blocks | SI-SDR | SI-SDRi | PESQ | STOI | DNSMOS |")

@@ -7,12 +7,18 @@ backward) on 1 s. DPRNN with 2 blocks of its paper's sizes, SepFormer with 2 blo
 path.
 """
 
-import warnings
+from __future__ import annotations
 
-import torch
+import warnings
+from typing import TYPE_CHECKING
+
+from options import parser_of
 from timing import best_seconds
 
-from bloomnet_sb.separators import DPRNNSeparator, Separator, SepFormerSeparator
+if TYPE_CHECKING:
+    import torch
+
+    from bloomnet_sb.separators import Separator
 
 FRAMES_OF_A_SECOND = 2000
 
@@ -28,7 +34,12 @@ def speechbrain_model(make_path, sizes: dict) -> torch.nn.Module:
 
 def pairs() -> dict[str, tuple[Separator, torch.nn.Module, int]]:
     """Ours, SpeechBrain's and the number of filters, by name."""
-    from speechbrain.lobes.models.dual_path import SBRNNBlock, SBTransformerBlock
+    from bloomnet_sb.separators import DPRNNSeparator, SepFormerSeparator
+
+    from speechbrain.lobes.models.dual_path import (  # isort: skip (bloomnet_sb makes it importable)
+        SBRNNBlock,
+        SBTransformerBlock,
+    )
 
     dprnn = {"in_channels": 64, "out_channels": 64, "K": 100}
     sepformer = {"in_channels": 256, "out_channels": 256, "K": 250}
@@ -62,6 +73,8 @@ def masks(separator: Separator, features: torch.Tensor) -> torch.Tensor:
 
 def ratios(ours: Separator, theirs: torch.nn.Module, filters: int) -> tuple[float, float]:
     """Our time over SpeechBrain's, of inference and of a training step."""
+    import torch
+
     long = torch.randn(1, filters, 4 * FRAMES_OF_A_SECOND)
     short = torch.randn(1, filters, FRAMES_OF_A_SECOND)
     ours.eval()
@@ -84,6 +97,10 @@ def ratios(ours: Separator, theirs: torch.nn.Module, filters: int) -> tuple[floa
 
 def main() -> None:
     """Print the table."""
+    parser_of(__doc__).parse_args()
+
+    import torch
+
     print("| separator | threads | inference, ours / SpeechBrain's | training step, the same |")
     print("| --- | --- | --- | --- |")
     for name, networks in pairs().items():

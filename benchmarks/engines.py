@@ -6,33 +6,41 @@ The test mixtures go in chunks of 10 ms through `BloomEnhancer.stream`, as it is
 through onnxruntime on what `bloomnet export` writes, as it is and with --int8.
 """
 
-import argparse
+from __future__ import annotations
+
 import tempfile
 import warnings
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from auto import improvement
-from tqdm import tqdm
+from options import parser_of
 
-from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.scoring.corpus import corpus_test_set
-from bloomnet_sb.streaming.onnx_export import export_onnx
-from bloomnet_sb.streaming.onnx_stream import OnnxStream
+if TYPE_CHECKING:
+    import torch
+
+    from bloomnet_sb import BloomEnhancer
+
+    Enhance = Callable[[torch.Tensor], torch.Tensor]
 
 CHUNK_SECONDS = 0.01
-Enhance = Callable[[torch.Tensor], torch.Tensor]
 
 
 def in_torch(enhancer: BloomEnhancer, blocks: int, compiled: bool, size: int) -> Enhance:
     """Streams with torch."""
+    import torch
+
     stream = enhancer.stream(blocks, compiled=compiled)
     return lambda mix: torch.cat([*map(stream.process, mix.split(size)), stream.flush()])
 
 
 def in_onnx(folder: str, blocks: int, size: int) -> Enhance:
     """Streams with onnxruntime."""
+    import torch
+
+    from bloomnet_sb.streaming.onnx_stream import OnnxStream
+
     stream = OnnxStream(folder, blocks)
 
     def enhance(mix: torch.Tensor) -> torch.Tensor:
@@ -44,17 +52,22 @@ def in_onnx(folder: str, blocks: int, size: int) -> Enhance:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data_folder", required=True)
-    parser.add_argument("--source", default="convtasnet-causal-16k")
-    options = parser.parse_args()
+    options = parser_of(__doc__, data_folder=True, source="convtasnet-causal-16k").parse_args()
+
+    import torch
+    from tqdm import tqdm
+
+    from bloomnet_sb import BloomEnhancer
+    from bloomnet_sb.scoring.corpus import corpus_test_set
+    from bloomnet_sb.streaming.onnx_export import export_onnx
+
     torch.set_num_threads(1)
     enhancer = BloomEnhancer.from_hparams(source=options.source)
     depths, size = range(1, enhancer.num_blocks + 1), round(enhancer.sample_rate * CHUNK_SECONDS)
     with tempfile.TemporaryDirectory() as folder:
         plain, int8 = f"{folder}/plain", f"{folder}/int8"
-        export_onnx(enhancer, plain)
-        export_onnx(enhancer, int8, int8=True)
+        export_onnx(enhancer.mods.model, enhancer.sample_rate, plain)
+        export_onnx(enhancer.mods.model, enhancer.sample_rate, int8, int8=True)
         engines = {
             "torch": [in_torch(enhancer, depth, False, size) for depth in depths],
             "torch, compiled": [in_torch(enhancer, depth, True, size) for depth in depths],

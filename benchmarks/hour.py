@@ -5,16 +5,12 @@
 Test mixtures of a corpus, over and over, in chunks of 10 ms through all blocks, on one thread.
 """
 
-import argparse
-import time
 import warnings
 from itertools import cycle
 
-import psutil
-import torch
-
-from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.scoring.corpus import corpus_test_set
+import numpy as np
+from options import parser_of
+from timing import seconds_of
 
 CHUNK_SECONDS = 0.01
 ROWS = 6
@@ -22,11 +18,16 @@ ROWS = 6
 
 def main() -> None:
     """Stream, and print a row for each sixth of it."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data_folder", required=True)
-    parser.add_argument("--source", default="convtasnet-causal-16k")
-    parser.add_argument("--minutes", type=float, default=60.0)
+    parser = parser_of(__doc__, data_folder=True, source="convtasnet-causal-16k")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of audio")
     options = parser.parse_args()
+
+    import psutil
+    import torch
+
+    from bloomnet_sb import BloomEnhancer
+    from bloomnet_sb.scoring.corpus import corpus_test_set
+
     torch.set_num_threads(1)
     enhancer = BloomEnhancer.from_hparams(source=options.source)
     rate = enhancer.sample_rate
@@ -37,13 +38,10 @@ def main() -> None:
     print("| minutes | MB | median ms for a chunk | 99.9 %, ms |")
     print("| --- | --- | --- | --- |")
     for row in range(1, ROWS + 1):
-        seconds = torch.empty(count)
+        seconds = np.empty(count)
         for number in range(count):
-            chunk = next(chunks)
-            start = time.perf_counter()
-            stream.process(chunk)
-            seconds[number] = time.perf_counter() - start
-        median, most = 1e3 * torch.quantile(seconds.double(), torch.tensor([0.5, 0.999]).double())
+            seconds[number] = seconds_of(stream.process, next(chunks))
+        median, most = np.percentile(1e3 * seconds, (50, 99.9))
         megabytes = process.memory_info().rss / 2**20
         minutes = options.minutes * row / ROWS
         print(f"| {minutes:.0f} | {megabytes:.1f} | {median:.3f} | {most:.3f} |", flush=True)

@@ -8,14 +8,16 @@ the machine's matrix-product peak in the same run. For Asteroid: pip install --n
 requirements-asteroid.txt.
 """
 
-import warnings
+from __future__ import annotations
 
-import torch
+import warnings
+from typing import TYPE_CHECKING
+
+from options import parser_of
 from timing import best_seconds
 
-from bloomnet_sb.model import BloomNet
-from bloomnet_sb.scoring.costs import count_macs
-from bloomnet_sb.separators import ConvTasNetSeparator
+if TYPE_CHECKING:
+    import torch
 
 SAMPLE_RATE = 16000
 SECONDS = 4
@@ -24,6 +26,7 @@ SIZES = {"filters": 512, "kernel": 16, "bottleneck": 128, "hidden": 512, "layers
 
 def speechbrain_conv_tasnet() -> torch.nn.Module:
     """SpeechBrain's MaskNet with the dual-path encoder and decoder, of the same sizes."""
+    import torch
     from speechbrain.lobes.models.conv_tasnet import MaskNet
     from speechbrain.lobes.models.dual_path import Decoder, Encoder
 
@@ -58,6 +61,8 @@ def speechbrain_conv_tasnet() -> torch.nn.Module:
 
 def asteroid_conv_tasnet() -> torch.nn.Module | None:
     """Asteroid's TDConvNet with its free filterbank, of the same sizes; None without Asteroid."""
+    import torch
+
     try:
         from asteroid.masknn import TDConvNet
         from asteroid_filterbanks import make_enc_dec
@@ -90,6 +95,8 @@ def asteroid_conv_tasnet() -> torch.nn.Module | None:
 
 def matrix_product_peak() -> float:
     """Multiply-accumulates a second of a square single-precision matrix product."""
+    import torch
+
     size = 1024
     a, b = torch.randn(size, size), torch.randn(size, size)
     return size**3 / best_seconds({"product": lambda: a @ b}, rounds=20)["product"]
@@ -97,6 +104,12 @@ def matrix_product_peak() -> float:
 
 def report(threads: int) -> None:
     """Print the table for a number of threads."""
+    import torch
+
+    from bloomnet_sb import BloomNet
+    from bloomnet_sb.scoring.costs import count_macs
+    from bloomnet_sb.separators import ConvTasNetSeparator
+
     torch.set_num_threads(threads)
     mix = torch.randn(1, SECONDS * SAMPLE_RATE)
     separator = ConvTasNetSeparator(num_blocks=SIZES["layers"], dilation_cycle=SIZES["layers"])
@@ -129,7 +142,13 @@ def report(threads: int) -> None:
             print(f"full depth takes {deepest / seconds[name]:.2f} of {name}'s time")
 
 
-if __name__ == "__main__":
-    warnings.simplefilter("ignore")
+def main() -> None:
+    """Print the tables."""
+    parser_of(__doc__).parse_args()
     for threads in (1, 2):
         report(threads)
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    main()

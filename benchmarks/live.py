@@ -9,7 +9,8 @@ next one had arrived (what a device with two buffers asks for), and those not re
 but one had (three buffers). The plot shows load, depth and misses of the first kind over time.
 """
 
-import argparse
+from __future__ import annotations
+
 import signal
 import subprocess
 import sys
@@ -18,15 +19,18 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from matplotlib import pyplot as plt
+from options import parser_of
 
-from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.scoring.corpus import corpus_test_set
-from bloomnet_sb.streaming.policies import BudgetedStream, Fixed, Policy, RealTime
 from bloomnet_sb.utils.atomic_files import written_whole
+
+if TYPE_CHECKING:
+    import torch
+
+    from bloomnet_sb import BloomEnhancer
+    from bloomnet_sb.streaming.policies import BudgetedStream, Policy
 
 CHUNK_SECONDS = 0.01
 PHASES = ("quiet", "busy", "quiet again")
@@ -66,6 +70,8 @@ def measure(
     enhancer: BloomEnhancer, policy: Policy, audio: torch.Tensor, seconds: int, busy: int
 ) -> list[np.ndarray]:
     """The rows of each phase [chunks, 4], of `audio` [calls, time]."""
+    from bloomnet_sb.streaming.policies import BudgetedStream
+
     stream = BudgetedStream(enhancer.stream(batch_size=len(audio)), policy)
     for chunk in audio[:, : enhancer.sample_rate].split(160, dim=1):
         stream.stream.process(chunk)  # torch's own first calls are slow
@@ -81,6 +87,8 @@ def measure(
 
 def plot(runs: dict[str, list[np.ndarray]], seconds: int, num_blocks: int, path: Path) -> None:
     """Draw load, depth and misses over time, a column for each policy."""
+    from matplotlib import pyplot as plt
+
     figure, axes = plt.subplots(3, len(runs), sharex=True, sharey="row", figsize=(10, 6))
     for column, (title, phases) in zip(axes.T, runs.items(), strict=True):
         times, load, blocks, took = np.concatenate(phases).T
@@ -104,15 +112,20 @@ def plot(runs: dict[str, list[np.ndarray]], seconds: int, num_blocks: int, path:
 
 def main() -> None:
     """Run both, print the table and draw the plot."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data_folder", required=True)
-    parser.add_argument("--source", default="convtasnet-causal-16k")
-    parser.add_argument("--calls", type=int, default=40)
-    parser.add_argument("--busy", type=int, default=2)
+    parser = parser_of(__doc__, data_folder=True, source="convtasnet-causal-16k")
+    parser.add_argument("--calls", type=int, default=40, help="side by side")
+    parser.add_argument("--busy", type=int, default=2, help="processes that never rest")
     parser.add_argument("--target", type=float, default=0.7, help="of RealTime")
     parser.add_argument("--seconds", type=int, default=30, help="of each phase")
-    parser.add_argument("--plot", type=Path, default=Path("live.png"))
+    parser.add_argument("--plot", type=Path, default=Path("live.png"), help="the PNG file")
     options = parser.parse_args()
+
+    import torch
+
+    from bloomnet_sb import BloomEnhancer
+    from bloomnet_sb.scoring.corpus import corpus_test_set
+    from bloomnet_sb.streaming.policies import Fixed, RealTime
+
     torch.set_num_threads(1)
     enhancer = BloomEnhancer.from_hparams(source=options.source)
     mixtures = [item["mix"] for item in corpus_test_set(options.data_folder, enhancer.sample_rate)]

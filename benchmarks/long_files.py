@@ -11,12 +11,13 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import soundfile as sf
+from options import parser_of
+from timing import seconds_of
 
 SAMPLE = Path(__file__).parent.parent / "tests/samples/demo/noisy_0dB.flac"
 NETWORKS = ["Conv-TasNet", "Conv-TasNet, causal", "DPRNN", "SepFormer"]
@@ -24,7 +25,7 @@ NETWORKS = ["Conv-TasNet", "Conv-TasNet, causal", "DPRNN", "SepFormer"]
 
 def make_network(name: str):
     """The network of a name in `NETWORKS`."""
-    from bloomnet_sb.model import BloomNet
+    from bloomnet_sb import BloomNet
     from bloomnet_sb.separators import ConvTasNetSeparator, DPRNNSeparator, SepFormerSeparator
 
     if name == "DPRNN":
@@ -50,12 +51,10 @@ def write_audio(path: Path, seconds: float) -> None:
 
 def enhance(name: str, path: str) -> None:
     """Enhance a file in this process; print seconds and peak memory in MB."""
-    from bloomnet_sb.inference.enhancer import BloomEnhancer
+    from bloomnet_sb import BloomEnhancer
 
     enhancer = BloomEnhancer({"model": make_network(name)}, {"sample_rate": 16000})
-    start = time.perf_counter()
-    enhancer.enhance_file(path, f"{path}.out.flac")
-    seconds = time.perf_counter() - start
+    seconds = seconds_of(enhancer.enhance_file, path, f"{path}.out.flac")
     status = Path("/proc/self/status").read_text()
     (peak,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
     print(seconds, int(peak) / 1e3)
@@ -70,10 +69,11 @@ def measure(name: str, path: Path) -> np.ndarray:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--hours", type=float, default=2.0)
-    parser.add_argument("--network", choices=NETWORKS)
-    parser.add_argument("--file")
+    parser = parser_of(__doc__)
+    parser.add_argument("--hours", type=float, default=2.0, help="length of the long file")
+    # What a process of its own does
+    parser.add_argument("--network", choices=NETWORKS, help=argparse.SUPPRESS)
+    parser.add_argument("--file", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.file:
         enhance(options.network, options.file)

@@ -8,24 +8,30 @@ the fewest gradients in the shortest step, and the fine-tuning. The data loader 
 loader.py.
 """
 
-import argparse
+from __future__ import annotations
+
 import os
 import time
 import warnings
+from typing import TYPE_CHECKING
 
-import torch
-from torch import distributed, multiprocessing
-from torch.nn.parallel import DistributedDataParallel
+from options import parser_of
 from training import SETTINGS, paper_model
 
-from bloomnet_sb.nn.losses import training_loss
-from bloomnet_sb.training.schedule import BlockwiseSchedule, Stage
+if TYPE_CHECKING:
+    from bloomnet_sb.training.schedule import Stage
 
 BATCH_SIZE, STEPS = 8, 6
 
 
 def mixtures_per_second(stage: Stage) -> float:
     """Of this process, beside the others."""
+    import torch
+    from torch import distributed
+    from torch.nn.parallel import DistributedDataParallel
+
+    from bloomnet_sb.nn.losses import training_loss
+
     torch.manual_seed(0)
     model = paper_model(6)
     model.requires_grad_(False)
@@ -47,6 +53,11 @@ def mixtures_per_second(stage: Stage) -> float:
 
 def run(rank: int, processes: int, results) -> None:
     """One process: put what each stage gave into `results`."""
+    import torch
+    from torch import distributed
+
+    from bloomnet_sb.training.schedule import BlockwiseSchedule
+
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="29517")
@@ -59,6 +70,8 @@ def run(rank: int, processes: int, results) -> None:
 
 def measured(processes: int) -> dict[str, float]:
     """Mixtures a second of all processes together, by stage."""
+    from torch import multiprocessing
+
     results, total = multiprocessing.get_context("spawn").SimpleQueue(), {}
     multiprocessing.spawn(run, (processes, results), nprocs=processes)
     while not results.empty():
@@ -67,9 +80,10 @@ def measured(processes: int) -> dict[str, float]:
     return total
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--processes", type=int, default=2)
+def main() -> None:
+    """Print the table."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--processes", type=int, default=2, help="how many beside one")
     processes = parser.parse_args().processes
     alone, together = measured(1), measured(processes)
     print(f"| stage | 1 process, mixtures/s | {processes} processes | of {processes} times one |")
@@ -77,3 +91,8 @@ if __name__ == "__main__":
     for stage, speed in alone.items():
         share = together[stage] / (processes * speed)
         print(f"| {stage} | {speed:.1f} | {together[stage]:.1f} | {share:.2f} |")
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    main()

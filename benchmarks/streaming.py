@@ -9,17 +9,17 @@ second. Memory is what a process of its own has more after loading and a second 
 importing the engine.
 """
 
-import argparse
 import resource
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from options import parser_of
+from timing import seconds_of
 
 CHUNK_SECONDS = 0.01
 Process = Callable[[np.ndarray], object]
@@ -64,8 +64,8 @@ ENGINES = {
 }
 # What each imports before its memory is counted.
 MODULES = {
-    "torch": "bloomnet_sb",
-    "compiled": "bloomnet_sb",
+    "torch": "bloomnet_sb.inference.enhancer",
+    "compiled": "bloomnet_sb.inference.enhancer",
     "onnx": "onnxruntime",
     "deepfilternet": "deepfilternet",
 }
@@ -102,18 +102,14 @@ def time_in_turns(
         for name, (process, audio, size) in systems.items():
             for number in range(second * per_second, (second + 1) * per_second):
                 chunk = audio[number * size : (number + 1) * size]
-                start = time.perf_counter()
-                process(chunk)
-                times[name].append(time.perf_counter() - start)
+                times[name].append(seconds_of(process, chunk))
     return {name: np.array(values) for name, values in times.items()}
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--data_folder", required=True)
-    parser.add_argument("--source", default="convtasnet-causal-16k")
-    parser.add_argument("--seconds", type=int, default=60)
+    parser = parser_of(__doc__, data_folder=True, source="convtasnet-causal-16k")
+    parser.add_argument("--seconds", type=int, default=60, help="of audio, at most")
     options = parser.parse_args()
 
     import torch
@@ -132,7 +128,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         folders = {False: f"{folder}/fp32", True: f"{folder}/int8"}
         for int8, path in folders.items():
-            export_onnx(enhancer, path, int8)
+            export_onnx(enhancer.mods.model, rate, path, int8)
         kinds = {
             "torch": ("torch", options.source),
             "torch, compiled": ("compiled", options.source),

@@ -9,18 +9,18 @@ filters of 16 samples, bottleneck 128, hidden 512, 6 blocks of one layer, gLN), 
 on two threads; then the layers of bloomnet_sb.nn.layers that replace torch's on a CPU.
 """
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import torch
+from options import parser_of
 from timing import best_seconds
-from torch import nn
 
-from bloomnet_sb.model import BloomNet
-from bloomnet_sb.nn.layers import DepthwiseConv1d, PReLU
-from bloomnet_sb.nn.losses import training_loss
-from bloomnet_sb.separators import ConvTasNetSeparator
-from bloomnet_sb.training.schedule import BlockwiseSchedule, Stage
+if TYPE_CHECKING:
+    from bloomnet_sb import BloomNet
+    from bloomnet_sb.training.schedule import Stage
 
 SETTINGS = {"epochs": 1, "lr": 1e-4, "segment_seconds": 1.0}
 NUM_BLOCKS = 6
@@ -28,11 +28,18 @@ NUM_BLOCKS = 6
 
 def paper_model(num_blocks: int) -> BloomNet:
     """Conv-TasNet at the paper's sizes."""
+    from bloomnet_sb import BloomNet
+    from bloomnet_sb.separators import ConvTasNetSeparator
+
     return BloomNet(ConvTasNetSeparator(num_blocks=num_blocks, dilation_cycle=NUM_BLOCKS))
 
 
 def step_of(model: BloomNet, stage: Stage, batch_size: int = 4) -> Callable[[], None]:
     """A function that makes one update of a stage."""
+    import torch
+
+    from bloomnet_sb.nn.losses import training_loss
+
     mix, target = torch.randn(batch_size, 16000), torch.randn(batch_size, 16000, 1)
     parts = [model.part(name) for name in stage.parts]
     model.requires_grad_(False)
@@ -49,6 +56,10 @@ def step_of(model: BloomNet, stage: Stage, batch_size: int = 4) -> Callable[[], 
 
 def stages() -> None:
     """Print the table of stages."""
+    import torch
+
+    from bloomnet_sb import BlockwiseSchedule
+
     print("| depth | forward, s | blockwise step, s | end-to-end step, s | ratio |")
     print("| --- | --- | --- | --- | --- |")
     total = {"forward": 0.0, "blockwise": 0.0, "e2e": 0.0}
@@ -81,6 +92,11 @@ def print_row(depth: int | str, seconds: dict[str, float]) -> None:
 
 def layers() -> None:
     """Print the times of the layers, forward and backward, at [8, 128, 1000]."""
+    import torch
+    from torch import nn
+
+    from bloomnet_sb.nn.layers import DepthwiseConv1d, PReLU
+
     x = torch.randn(8, 128, 1000, requires_grad=True)
     pairs = {"PReLU": (PReLU(), nn.PReLU())}
     for dilation in (1, 8):
@@ -99,8 +115,17 @@ def layers() -> None:
         print(f"| {name} | {mine:.2f} | {other:.2f} | {mine / other:.2f} |")
 
 
-if __name__ == "__main__":
-    warnings.simplefilter("ignore")
+def main() -> None:
+    """Print both tables."""
+    parser_of(__doc__).parse_args()
+
+    import torch
+
     torch.set_num_threads(2)
     stages()
     layers()
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    main()

@@ -6,23 +6,25 @@ The file is all test mixtures of a corpus in LibriSpeech's and MUSAN's layout, o
 The scores are means over the mixtures.
 """
 
-import argparse
+from __future__ import annotations
+
 import tempfile
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import soundfile as sf
-import torch
+from options import parser_of
 
-from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.nn.losses import negative_si_sdr
-from bloomnet_sb.scoring.corpus import corpus_test_set
+if TYPE_CHECKING:
+    import torch
 
 WINDOWS_SECONDS = (5.0, 10.0, 30.0)
 
 
 def mean_si_sdr(signal: torch.Tensor, targets: list[torch.Tensor]) -> float:
     """The mean over the mixtures of a signal [time] that is their sequence, in dB."""
+    from bloomnet_sb.nn.losses import negative_si_sdr
+
     parts = signal.split([len(target) for target in targets])
     scores = [
         -negative_si_sdr(part[None, None, :, None], target[None, :, None]).item()
@@ -33,10 +35,16 @@ def mean_si_sdr(signal: torch.Tensor, targets: list[torch.Tensor]) -> float:
 
 def main() -> None:
     """Print a table for each source."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--source", nargs="+", required=True)
-    parser.add_argument("--data_folder", required=True)
+    parser = parser_of(__doc__, data_folder=True)
+    parser.add_argument("--source", nargs="+", required=True, help="networks")
     options = parser.parse_args()
+
+    import soundfile as sf
+    import torch
+
+    from bloomnet_sb import BloomEnhancer
+    from bloomnet_sb.scoring.corpus import corpus_test_set
+
     with tempfile.TemporaryDirectory() as folder:
         for source in options.source:
             enhancer = BloomEnhancer.from_hparams(source=source)

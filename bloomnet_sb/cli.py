@@ -1,23 +1,27 @@
-"""The command `bloomnet`."""
+"""The command `bloomnet`.
+
+What takes long to import (torch, SpeechBrain, even NumPy) is imported by the command that needs it,
+so that the others answer at once.
+"""
 
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from tqdm import tqdm
 
-from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES, audio_files, can_be_written
+from bloomnet_sb import __version__
 from bloomnet_sb.utils.errors import InputError, check_blocks, exit_with_one_line
 
-if TYPE_CHECKING:  # what takes long to import is imported by the command that needs it
+if TYPE_CHECKING:
     from bloomnet_sb.inference.base import BloomInterface
 
 DEFAULT_SOURCE = "convtasnet-16k"
 LIVE_SOURCE = "convtasnet-causal-16k"
 
-app = typer.Typer(help="Speech enhancement with a number of blocks that you choose.")
+app = typer.Typer()
 
 Paths = Annotated[list[Path], typer.Argument(help="IN... OUT: files or folders, and where to.")]
 Blocks = Annotated[str, typer.Option(help="How many blocks run. Default: all.")]
@@ -25,6 +29,31 @@ Source = Annotated[
     str,
     typer.Option(help="A pretrained folder, a name of `bloomnet list`, or a Hugging Face id."),
 ]
+
+
+class Speed(str, Enum):
+    """How fast a file comes in place of a microphone."""
+
+    REALTIME = "realtime"
+    FULL = "full"
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"bloomnet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Speech enhancement with a number of blocks that you choose."""
 
 
 @app.command()
@@ -51,6 +80,7 @@ def enhance(
     from bloomnet_sb.inference.base import AUTO
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.inference.many_files import REPORT, Choice, enhance_many
+    from bloomnet_sb.utils.audio_files import can_be_written
 
     *inputs, output = _checked(paths, "enhance", "files or folders")
     number = blocks if blocks == AUTO else _number(blocks)
@@ -79,7 +109,7 @@ def separate(paths: Paths, source: Source, blocks: Blocks = "") -> None:
     OUT is a folder. It gets a file for each source, NAME_source1 and so on; what was in a folder
     IN keeps its place below it.
     """
-    from bloomnet_sb.inference.enhancer import BloomSeparator
+    from bloomnet_sb.inference.separator import BloomSeparator
 
     *inputs, output = _checked(paths, "separate", "files or folders")
     jobs = [(file, output / place) for file, place in _find(inputs, output)]
@@ -121,7 +151,8 @@ def export(
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.streaming.onnx_export import export_onnx
 
-    export_onnx(BloomEnhancer.from_hparams(source=source), folder, int8)
+    enhancer = BloomEnhancer.from_hparams(source=source)
+    export_onnx(enhancer.mods.model, enhancer.sample_rate, folder, int8)
 
 
 @app.command()
@@ -131,7 +162,9 @@ def live(
     output: Annotated[str, typer.Option(help="A file, or a sound device. Default: its own.")] = "",
     blocks: Annotated[int, typer.Option(help="How many blocks run. Default: by the load.")] = 0,
     target: Annotated[float, typer.Option(help="The load to keep to, where it decides.")] = 0.3,
-    speed: Annotated[str, typer.Option(help="For a file: realtime, or full.")] = "realtime",
+    speed: Annotated[
+        Speed, typer.Option(help="For a file: as a microphone, or as fast as it goes.")
+    ] = Speed.REALTIME,
     compiled: Annotated[bool, typer.Option(help="Whether to compile it for this CPU.")] = False,
 ) -> None:
     """Enhance a microphone as it comes; a digit sets the blocks, "a" the automatic, "q" ends."""
@@ -141,7 +174,8 @@ def live(
 
     enhancer = BloomEnhancer.from_hparams(source=source)
     policy = Fixed(check_blocks(blocks, enhancer.num_blocks)) if blocks else RealTime(target)
-    report = run_live(enhancer, policy, input or None, output or None, speed, compiled=compiled)
+    stream = enhancer.stream(blocks or None, compiled=compiled)
+    report = run_live(stream, policy, input or None, output or None, speed.value)
     typer.echo(
         f"{report.chunks} chunks, {report.missed} of them late, {report.blocks:.2f} blocks on "
         f"average, load {report.compute_seconds / max(report.audio_seconds, 1e-9):.1%}"
@@ -164,18 +198,24 @@ def evaluate(
         float, typer.Option("--max_seconds", "--max-seconds", help="Longest test mixture.")
     ] = 10.0,
     dnsmos: Annotated[bool, typer.Option(help="Whether DNSMOS is computed.")] = True,
+    limit: Annotated[
+        int, typer.Option(min=0, help="How many mixtures, for a quick look. Default: all.")
+    ] = 0,
 ) -> None:
-    """Score every number of blocks on a corpus's test mixtures, and print the table."""
+    """Score every number of blocks on a corpus's test part, and print the tables."""
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.scoring.corpus import evaluate_on_librispeech_musan
     from bloomnet_sb.scoring.tables import results_table
 
+    enhancer = BloomEnhancer.from_hparams(source=source)
     results = evaluate_on_librispeech_musan(
-        BloomEnhancer.from_hparams(source=source),
+        enhancer.mods.model,
+        enhancer.sample_rate,
         data_folder,
         noise_split or None,
         max_seconds=max_seconds,
         with_dnsmos=dnsmos,
+        limit=limit or None,
     )
     typer.echo(results_table(results))
 
@@ -227,6 +267,8 @@ def _find(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:
 
     Without those below `output`: they are results of a run before.
     """
+    from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES, audio_files
+
     found = []
     for path in inputs:
         if not path.is_dir():
@@ -268,6 +310,8 @@ def _number(blocks: str) -> int | str | None:
 
 def _run(process: Callable[[Path, Path], object], jobs: list[tuple[Path, Path]]) -> None:
     """Process each file; one that cannot be does not stop the others."""
+    from tqdm import tqdm
+
     failures = 0
     # None: only where there is a terminal.
     for path, output in tqdm(jobs, unit="file", disable=True if len(jobs) == 1 else None):

@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator, Sequence
 import torch
 from torch import nn
 
-from bloomnet_sb.nn.causal import Feature, check_causal
+from bloomnet_sb.nn.causal import Causal, Feature, check_causal
 from bloomnet_sb.nn.filterbanks import Filterbank
 from bloomnet_sb.nn.levels import LogLevel, SignalLevel
 from bloomnet_sb.separators.base import Separator
@@ -34,8 +34,8 @@ class BloomNet(nn.Module):
     Raises
     ------
     InputError
-        If the separator takes another number of features than the filterbank gives, or is causal
-        and the level is not.
+        If the separator takes another number of features than the filterbank gives, or one of
+        separator and level is causal and the other is not.
 
     Example
     -------
@@ -63,6 +63,11 @@ class BloomNet(nn.Module):
             level = _default_level(filterbank, separator.causal)
         if separator.causal:
             check_causal(level, "level")
+        elif isinstance(level, Causal):
+            raise InputError(
+                f"level is a {type(level).__name__}, which goes on from frame to frame: for causal "
+                f"separators, which this {type(separator).__name__} is not"
+            )
         self.encoder = filterbank
         self.level = level
         self.separator = separator
@@ -101,7 +106,7 @@ class BloomNet(nn.Module):
             of the others do not run. Default: 1 to `blocks`.
         level : torch.Tensor, optional
             The level [batch] of the features of the whole signal, where `mix` is a part of it, see
-            `bloomnet_sb.nn.norms.LevelNorm`. Default: that of `mix`.
+            `bloomnet_sb.nn.levels.SignalLevel`. Default: that of `mix`.
         gradient_scale : float
             The gradient that goes back from a block to the one before is multiplied by this; the
             estimates stay as they are. At 0 a block is trained for its own estimate only (but for

@@ -1,8 +1,10 @@
 """Fixtures that the tests share."""
 
+import json
 import os
 import subprocess
 import sys
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -57,6 +59,8 @@ def tiny_arguments(
 ) -> list[str]:
     """The command line of a recipe at its smallest."""
     sizes = {**TINY, **TINY_SEPARATORS[recipe.name]}
+    if hparams != "libri2mix.yaml":
+        sizes["test_snr_bands_db"] = "[]"  # the test mixtures alone
     options = {"data_folder": SAMPLES, "output_folder": output_folder, **sizes, **overrides}
     arguments = [str(recipe / "hparams" / hparams)]
     for name, value in options.items():
@@ -78,6 +82,27 @@ def run_python(
     )
 
 
+@cache
+def benchmark_helps() -> dict[str, str]:
+    """What `--help` of each benchmark says, by its name; none of them may import torch for it."""
+    code = (
+        "import contextlib, io, json, pathlib, runpy, sys\n"
+        "sys.modules['torch'] = None\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "helps = {}\n"
+        "for path in sorted(pathlib.Path(sys.argv[1]).glob('*.py')):\n"
+        "    sys.argv[1:] = ['--help']\n"
+        "    with contextlib.redirect_stdout(io.StringIO()) as said:\n"
+        "        with contextlib.suppress(SystemExit):\n"
+        "            runpy.run_path(str(path), run_name='__main__')\n"
+        "    helps[path.stem] = said.getvalue()\n"
+        "print(json.dumps(helps))\n"
+    )
+    result = run_python("-c", code, REPOSITORY / "benchmarks", COLUMNS="200")
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
 def run_recipe(output_folder, recipe: Path = RECIPE, **overrides) -> subprocess.CompletedProcess:
     """Run a recipe at its smallest, as `tiny_arguments` says."""
     return run_python(recipe / "train.py", *tiny_arguments(output_folder, recipe, **overrides))
@@ -95,7 +120,7 @@ def make_model(**overrides) -> BloomNet:
 def finished_run(tmp_path_factory) -> Path:
     """The output folder of one whole run of the mini recipe at its smallest."""
     folder = tmp_path_factory.mktemp("run") / "output"
-    result = run_recipe(folder)
+    result = run_recipe(folder, test_snr_bands_db="[[-5, 10], [10, 25]]")
     assert result.returncode == 0, result.stderr
     return folder
 

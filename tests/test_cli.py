@@ -1,3 +1,4 @@
+import resource
 import shutil
 import subprocess
 import sys
@@ -9,10 +10,12 @@ import pytest
 import soundfile as sf
 from hyperpyyaml import load_hyperpyyaml
 
-from bloomnet_sb.inference.enhancer import BloomEnhancer, BloomSeparator
+from bloomnet_sb import __version__
+from bloomnet_sb.inference.enhancer import BloomEnhancer
+from bloomnet_sb.inference.separator import BloomSeparator
 from bloomnet_sb.pretrained.fetching import installed_names
-from bloomnet_sb.scoring.tables import export_pretrained, write_pretrained
-from tests.conftest import SAMPLES, make_model
+from bloomnet_sb.pretrained.saving import export_pretrained, write_pretrained
+from tests.conftest import SAMPLES, make_model, run_python
 
 COMMAND = Path(sys.executable).with_name("bloomnet")
 NOISY = [SAMPLES / "demo" / f"noisy_{snr}dB.flac" for snr in (0, 5)]
@@ -22,6 +25,38 @@ def bloomnet(*arguments):
     return subprocess.run(
         [COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120
     )
+
+
+def cpu_seconds(*arguments):
+    """Of the user and of the system, that a command takes; the better of two tries."""
+    tries = []
+    for _ in range(2):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert bloomnet(*arguments).returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        tries.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(tries)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["enhance", "--help"], ["--version"], ["list"]])
+def test_what_runs_no_network_answers_at_once(arguments):
+    assert cpu_seconds(*arguments) < 0.5
+
+
+def test_the_first_enhancement_comes_soon(tmp_path):
+    assert sf.info(NOISY[0]).duration > 6
+    assert cpu_seconds("enhance", NOISY[0], tmp_path / "out.wav") < 4
+
+
+def test_the_version():
+    assert bloomnet("--version").stdout == f"bloomnet {__version__}\n"
+    assert run_python("-m", "bloomnet_sb", "--version").stdout == f"bloomnet {__version__}\n"
+
+
+def test_no_command_greets_with_warnings(pretrained):
+    result = bloomnet("info", "--source", pretrained)
+    assert result.returncode == 0
+    assert not result.stderr
 
 
 def test_one_file(pretrained, tmp_path):

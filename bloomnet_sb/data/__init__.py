@@ -10,11 +10,14 @@ from bloomnet_sb.data.librimix import (
 )
 from bloomnet_sb.data.librispeech_musan import prepare_librispeech_musan
 from bloomnet_sb.data.manifests import manifests_summary
+from bloomnet_sb.data.mixer import Mixer
 from bloomnet_sb.data.pools import PoolDataset, fill_pool
 from bloomnet_sb.data.shards import write_shards
+from bloomnet_sb.data.validation import validation_dataset
 
 __all__ = [
     "Augmentation",
+    "Mixer",
     "PoolDataset",
     "TrainingDraws",
     "eval_dataset",
@@ -26,5 +29,6 @@ __all__ = [
     "prepare_librispeech_musan",
     "train_dataset",
     "train_sampler",
+    "validation_dataset",
     "write_shards",
 ]

@@ -152,15 +152,15 @@ def draw_mixture(
     drawn = []
 
     def draw_speech(length: int) -> np.ndarray:
-        return _draw_file([speech], length, rng, loop=False)[1]
+        return draw_file([speech], length, rng, loop=False)[1]
 
     def draw_noise(length: int) -> np.ndarray:
-        path, noise = _draw_file(noises, length, rng, loop=True)
+        path, noise = draw_file(noises, length, rng, loop=True)
         drawn.append(Path(str(path)).stem)
         return noise
 
     def draw_voice(length: int) -> np.ndarray:
-        return _draw_file(voices or [speech], length, rng, loop=True)[1]
+        return draw_file(voices or [speech], length, rng, loop=True)[1]
 
     if augment is None:
         mixture = mix_at_snr(draw_speech(frames), draw_noise(frames), rng.uniform(*snr_db))
@@ -317,10 +317,38 @@ def read_looped(path: str | Clip, length: int, start: int, frames: int) -> np.nd
     return _without_offset(np.concatenate(pieces))
 
 
-def _draw_file(
+def draw_file(
     files: Sequence[File], frames: int, rng: np.random.Generator, loop: bool
 ) -> tuple[str | Clip, np.ndarray]:
-    """Draw a file and a segment of it that is not silent."""
+    """Draw a file and a segment of it that is not silent, see `draw_sounding`.
+
+    Arguments
+    ---------
+    files : sequence of (str or Clip, int)
+        Paths and lengths to choose from.
+    frames : int
+        Length of the segment.
+    rng : numpy.random.Generator
+        Where every draw comes from.
+    loop : bool
+        Whether a file that is too short is looped; else it is padded with zeros.
+
+    Returns
+    -------
+    (str or Clip, numpy.ndarray)
+        The path, and the segment [frames] without its mean.
+
+    Raises
+    ------
+    InputError
+        As `draw_mixture`.
+
+    Example
+    -------
+    >>> file = ("tests/samples/demo/clean_0dB.flac", 96000)
+    >>> draw_file([file], 200000, np.random.default_rng(0), loop=True)[1].shape
+    (200000,)
+    """
 
     def draw() -> tuple[str | Clip, np.ndarray]:
         path, length = files[int(rng.integers(len(files)))]

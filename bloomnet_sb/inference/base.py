@@ -1,8 +1,8 @@
 """What the pretrained interfaces share: loading, choosing the depth, and audio of any length."""
 
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 import soundfile as sf
@@ -11,13 +11,15 @@ from hyperpyyaml import load_hyperpyyaml
 from speechbrain.inference.interfaces import Pretrained
 from tqdm import tqdm
 
-from bloomnet_sb.inference.windows import Windows, cut, join, plan_windows, resampled
-from bloomnet_sb.nn.carry import carrying
+from bloomnet_sb.inference.windows import Windows, cut, cut_into_frames, join, plan_windows
+from bloomnet_sb.nn.levels import SignalLevel
 from bloomnet_sb.pretrained.fetching import HPARAMS_FILE, WEIGHTS_FILE, fetch_from
 from bloomnet_sb.pretrained.loading import load_pretrained, load_weights
 from bloomnet_sb.scoring.costs import DepthProfile, profile_depths
-from bloomnet_sb.utils.audio_files import read_pieces
+from bloomnet_sb.streaming.engines import CompiledEngine, EagerEngine
+from bloomnet_sb.streaming.stream import Stream
 from bloomnet_sb.utils.errors import InputError, check_blocks, check_samples
+from bloomnet_sb.utils.resampling import check_rate, read_resampled, resampled
 
 # In place of a number of blocks: as many as a window needs.
 AUTO = "auto"
@@ -30,10 +32,8 @@ CONTEXT_SECONDS = 0.25
 CHANNELS_AT_ONCE = 8
 # What is returned rather than written: 1 GB.
 MOST_SAMPLES_IN_MEMORY = 2**28
-# In Hz
-LOWEST_RATE, HIGHEST_RATE = 1000, 768_000
-# Of a resampling filter, for all phases: 64 MB. 44.1 kHz to 16 kHz has 70,560.
-MOST_FILTER_TAPS = 2**24
+# A longer result that goes to a file is not held in memory to be returned as well: 64 MB.
+MOST_SAMPLES_RETURNED = 2**24
 
 
 class BloomInterface(Pretrained):
@@ -63,6 +63,7 @@ class BloomInterface(Pretrained):
         self.window_seconds = 10.0
         self.blocks_used: list[int] = []
         self._blocks = self.num_blocks
+        self._engines: dict[bool, EagerEngine | CompiledEngine] = {}
 
     @classmethod
     def from_hparams(
@@ -82,8 +83,8 @@ class BloomInterface(Pretrained):
         ---------
         source : str
             A folder with hyperparams.yaml and model.safetensors, the name of a network that came
-            with the package (see `sources.installed_names`), or the id of such a repository on the
-            Hugging Face hub.
+            with the package (see `bloomnet_sb.pretrained.fetching.installed_names`), or the id of
+            such a repository on the Hugging Face hub.
         hparams_file : str
             Another name for hyperparams.yaml.
         savedir : str, optional
@@ -142,6 +143,54 @@ class BloomInterface(Pretrained):
         """
         return profile_depths(self.mods.model, self.sample_rate)
 
+    def stream(
+        self,
+        blocks: int | None = None,
+        batch_size: int | None = None,
+        fade_seconds: float = 0.02,
+        compiled: bool = False,
+        wait_seconds: float = 1.0,
+    ) -> Stream:
+        """Process a signal as it comes, for causal networks.
+
+        Streams are independent of each other and share the weights, which are copied when the
+        first is made.
+
+        Arguments
+        ---------
+        blocks : int, optional
+            How many blocks run; it may change at any time. Default: `self.blocks`.
+        batch_size : int, optional
+            How many signals come side by side, as chunks [batch_size, time]. Default: one, as
+            chunks [time].
+        fade_seconds : float
+            Length of the cross-fade between two numbers of blocks.
+        compiled : bool
+            Whether torch compiles the network for this CPU, once (minutes, with a C++ compiler): a
+            chunk then takes a half of the time or less. Not for batches. See
+            `bloomnet_sb.streaming.engines.CompiledEngine`.
+        wait_seconds : float
+            How long blocks that never forget all, recurrent ones, run before they are heard.
+
+        Returns
+        -------
+        Stream
+            The stream, see `bloomnet_sb.streaming.stream`.
+
+        Raises
+        ------
+        InputError
+            If the network cannot stream, or an argument cannot be.
+        """
+        return Stream(
+            self._engine(compiled),
+            self.sample_rate,
+            self._checked(blocks),
+            batch_size,
+            fade_seconds,
+            wait_seconds,
+        )
+
     def _estimate_batch(
         self, mix: torch.Tensor, lengths: torch.Tensor | None, blocks: int | None
     ) -> torch.Tensor:
@@ -168,7 +217,7 @@ class BloomInterface(Pretrained):
         min_gain_db: float | None = None,
     ) -> Iterator[torch.Tensor]:
         """Pieces [channels, time, sources] of the estimate, at the file's rate."""
-        check_rate(filename, info.samplerate, self.sample_rate)
+        check_rate(filename, info.samplerate, self.sample_rate)  # before an output is begun
         return self._estimate_pieces(
             lambda: self._read(filename, info, mono), Path(filename).name, info, blocks, min_gain_db
         )
@@ -183,41 +232,13 @@ class BloomInterface(Pretrained):
     ) -> Iterator[torch.Tensor]:
         """The same of what `read` gives anew at each call: pieces at the network's rate."""
         as_needed = blocks == AUTO and min_gain_db is not None
-        depth = self.blocks if as_needed else self._checked(blocks)
         samples = math.ceil(info.frames * self.sample_rate / info.samplerate)
-        # A block that did not run in a window carries nothing to the next.
-        carries = self.mods.model.separator.carries and not as_needed
-        windows = self._plan(samples, carries)
-        level = None
-        if windows.count > 1:
-            level = self._level(read(), samples)
-        memories: dict[int, dict] = defaultdict(dict)
         self.blocks_used = []
-
-        def estimate_some(group: int, window: torch.Tensor, level: torch.Tensor | None):
-            if as_needed:
-                assert min_gain_db is not None
-                return self._estimate_as_needed(window, min_gain_db, level)
-            self.blocks_used.append(depth)
-            if not carries:
-                return self._estimate(window, depth, level)
-            with carrying(memories[group]):
-                return self._estimate(window, depth)
-
-        def estimate(window: torch.Tensor) -> torch.Tensor:
-            groups = window.split(CHANNELS_AT_ONCE)
-            levels = [None] * len(groups) if level is None else level.split(CHANNELS_AT_ONCE)
-            return torch.cat(list(map(estimate_some, range(len(groups)), groups, levels)))
-
-        pieces = tqdm(
-            cut(read(), windows),
-            name,
-            total=windows.count,
-            unit="window",
-            leave=False,
-            disable=True if windows.count == 1 else None,  # None: where there is no terminal
-        )
-        estimates = join(map(estimate, pieces), windows)
+        if self.mods.model.separator.causal and not as_needed:
+            estimates = self._streamed(read(), samples, self._checked(blocks), name)
+        else:
+            depth = None if as_needed else self._checked(blocks)
+            estimates = self._windowed(read, samples, depth, min_gain_db, name)
         by_source = (estimate.transpose(1, 2) for estimate in estimates)
         left = info.frames
         for piece in resampled(by_source, self.sample_rate, info.samplerate):
@@ -229,39 +250,89 @@ class BloomInterface(Pretrained):
     def _window_samples(self) -> int:
         return round(self.window_seconds * self.sample_rate)
 
-    def _plan(self, samples: int, carries: bool) -> Windows:
-        model, rate, size = self.mods.model, self.sample_rate, self._window_samples
-        if carries:
-            return plan_windows(samples, model.encoder, size)
-        context = round(CONTEXT_SECONDS * rate)
-        if model.separator.reach is not None:
-            context = model.separator.reach * model.encoder.stride + model.encoder.kernel_size
-        return plan_windows(samples, model.encoder, size, context, round(FADE_SECONDS * rate))
+    def _plan(self, samples: int) -> Windows:
+        filterbank, reach = self.mods.model.encoder, self.mods.model.separator.reach
+        context = round(CONTEXT_SECONDS * self.sample_rate)
+        if reach is not None:
+            context = reach * filterbank.hop + filterbank.window
+        fade = round(FADE_SECONDS * self.sample_rate)
+        return plan_windows(samples, filterbank, self._window_samples, context, fade)
+
+    def _streamed(
+        self, pieces: Iterator[torch.Tensor], samples: int, blocks: int, name: str
+    ) -> Iterator[torch.Tensor]:
+        """Estimates [channels, time, sources] of a causal network, which goes on piece by piece."""
+        self.blocks_used.append(blocks)
+        first = next(pieces)
+        stream = self.stream(blocks, batch_size=len(first))
+        for piece in self._shown(chain([first], pieces), name, samples, self.sample_rate):
+            yield _with_sources(stream.process(piece))
+        yield _with_sources(stream.flush())
+
+    def _windowed(
+        self,
+        read: Callable[[], Iterator[torch.Tensor]],
+        samples: int,
+        blocks: int | None,
+        min_gain_db: float | None,
+        name: str,
+    ) -> Iterator[torch.Tensor]:
+        """Estimates [channels, time, sources] in windows; without `blocks`, as many as needed."""
+        windows = self._plan(samples)
+        level = self._level(read(), samples) if windows.count > 1 else None
+
+        def estimate_some(window: torch.Tensor, level: torch.Tensor | None) -> torch.Tensor:
+            if blocks is None:
+                assert min_gain_db is not None
+                return self._estimate_as_needed(window, min_gain_db, level)
+            self.blocks_used.append(blocks)
+            return self._estimate(window, blocks, level)
+
+        def estimate(window: torch.Tensor) -> torch.Tensor:
+            groups = window.split(CHANNELS_AT_ONCE)
+            levels = [None] * len(groups) if level is None else level.split(CHANNELS_AT_ONCE)
+            return torch.cat(list(map(estimate_some, groups, levels)))
+
+        mixes = self._shown(cut(read(), windows), name, samples, windows.hop)
+        return join(map(estimate, mixes), windows)
+
+    def _shown(
+        self, pieces: Iterator[torch.Tensor], name: str, samples: int, each: int
+    ) -> Iterable[torch.Tensor]:
+        """The pieces, of `each` samples, with a progress bar for a long file at a terminal."""
+        total = math.ceil(samples / each)
+        short = samples <= self._window_samples
+        return tqdm(
+            pieces, name, total=total, unit="window", leave=False, disable=True if short else None
+        )
 
     def _level(self, pieces: Iterator[torch.Tensor], samples: int) -> torch.Tensor | None:
         """The level [channels] of a whole file's features, for networks that ask for it."""
         model = self.mods.model
-        if model.separator.causal or model.level_norm is None:
+        if not isinstance(model.level, SignalLevel):
             return None
+        filterbank = model.encoder
+        frames = filterbank.num_frames(samples)
         power: torch.Tensor | float = 0.0
-        for window in cut(pieces, plan_windows(samples, model.encoder, self._window_samples)):
+        for piece in cut_into_frames(pieces, filterbank, samples, self._window_samples):
             with torch.no_grad():
                 norms = [
-                    torch.linalg.vector_norm(model.encoder(channels).flatten(1), dim=1)
-                    for channels in window.split(CHANNELS_AT_ONCE)
+                    torch.linalg.vector_norm(filterbank(channels).flatten(1), dim=1)
+                    for channels in piece.split(CHANNELS_AT_ONCE)
                 ]
             power = power + torch.cat(norms).double().square()
-        count = model.encoder.num_frames(samples) * model.separator.num_filters
-        return (power / count).sqrt().float()
+        return (power / (frames * filterbank.num_filters)).sqrt().float()
 
     def _read(
         self, filename: str | Path, info: sf._SoundFileInfo, mono: bool
     ) -> Iterator[torch.Tensor]:
         """Pieces [channels, time] of a file at the network's rate."""
-        pieces = (torch.from_numpy(piece).t().to(self.device) for piece in read_pieces(filename))
-        if mono:
-            pieces = (piece.mean(0, keepdim=True) for piece in pieces)
-        return resampled(pieces, info.samplerate, self.sample_rate)
+        return read_resampled(filename, info.samplerate, self.sample_rate, mono, self.device)
+
+    def _engine(self, compiled: bool) -> EagerEngine | CompiledEngine:
+        if compiled not in self._engines:
+            self._engines[compiled] = (CompiledEngine if compiled else EagerEngine)(self.mods.model)
+        return self._engines[compiled]
 
     def _checked(self, blocks: int | str | None) -> int:
         return self.blocks if blocks is None else check_blocks(blocks, self.num_blocks)
@@ -287,34 +358,79 @@ class BloomInterface(Pretrained):
         return estimate.float()
 
 
-def check_rate(filename: str | Path, rate: int, to_rate: int) -> None:
-    """Refuse rates that are no audio's, and those whose resampling filter would not fit memory."""
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise InputError(
-            f"{filename}: its rate is {rate} Hz, but must be within {LOWEST_RATE} and "
-            f"{HIGHEST_RATE} Hz"
-        )
-    divisor = math.gcd(rate, to_rate)
-    if (rate // divisor) * (to_rate // divisor) > MOST_FILTER_TAPS:
-        raise InputError(
-            f"{filename}: its rate, {rate} Hz, has too little in common with the network's "
-            f"{to_rate} Hz to be resampled here; convert the file to a usual rate first"
-        )
+def _with_sources(signals: torch.Tensor) -> torch.Tensor:
+    return signals if signals.dim() == 3 else signals.unsqueeze(2)
 
 
-def in_memory(pieces: Iterator[torch.Tensor], path: str | Path, samples: int, dim: int):
-    """The pieces of a result of so many samples in one, unless they are too many.
+def in_memory(
+    pieces: Iterator[torch.Tensor], path: str | Path, samples: int, dim: int
+) -> torch.Tensor:
+    """The pieces of a result in one, unless they are too many.
+
+    Arguments
+    ---------
+    pieces : iterator of torch.Tensor
+        The pieces.
+    path : str or Path
+        The file that they are of, for the message.
+    samples : int
+        How many samples the result has, over all channels and sources.
+    dim : int
+        The dimension of time.
+
+    Returns
+    -------
+    torch.Tensor
+        The result.
 
     Raises
     ------
     InputError
-        If there are more than 2**28.
+        If there are more than 2**28 samples.
+
+    Example
+    -------
+    >>> in_memory(iter([torch.zeros(2, 3), torch.zeros(2, 4)]), "noisy.wav", 14, dim=1).shape
+    torch.Size([2, 7])
     """
     if samples > MOST_SAMPLES_IN_MEMORY:
         raise InputError(
             f"{path}: {samples} samples are too many to be returned; name where to write them"
         )
     return torch.cat(list(pieces), dim=dim)
+
+
+def write_all(
+    pieces: Iterable[torch.Tensor], write: Callable[[torch.Tensor], None], samples: int
+) -> list[torch.Tensor]:
+    """Write the pieces of a result, and return them unless they are too many.
+
+    Arguments
+    ---------
+    pieces : iterable of torch.Tensor
+        The pieces.
+    write : callable
+        Writes one.
+    samples : int
+        How many samples the result has, over all channels and sources.
+
+    Returns
+    -------
+    list of torch.Tensor
+        The pieces; none if they have more than 2**24 samples together.
+
+    Example
+    -------
+    >>> write_all([torch.zeros(3)], lambda piece: print(piece.shape), samples=3)
+    torch.Size([3])
+    [tensor([0., 0., 0.])]
+    """
+    kept = []
+    for piece in pieces:
+        write(piece)
+        if samples <= MOST_SAMPLES_RETURNED:
+            kept.append(piece)
+    return kept
 
 
 def _change_db(before: torch.Tensor, after: torch.Tensor) -> float:

@@ -1,20 +1,15 @@
-"""Enhancing and separating audio with a trained network and as many blocks as asked for."""
+"""Enhancing speech with a trained network and as many blocks as asked for."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 
-from bloomnet_sb.inference.base import BloomInterface, check_rate, in_memory
-from bloomnet_sb.streaming.compiled import CompiledNet
-from bloomnet_sb.streaming.framewise import FramewiseNet
-from bloomnet_sb.streaming.stream import Stream
+from bloomnet_sb.inference.base import BloomInterface, in_memory, write_all
 from bloomnet_sb.utils.audio_files import audio_info, writing
 from bloomnet_sb.utils.errors import InputError
-
-# A longer result that goes to a file is not held in memory to be returned as well: 64 MB.
-MOST_SAMPLES_RETURNED = 2**24
+from bloomnet_sb.utils.resampling import check_rate
 
 
 class BloomEnhancer(BloomInterface):
@@ -32,8 +27,9 @@ class BloomEnhancer(BloomInterface):
     Example
     -------
     >>> from bloomnet_sb.model import BloomNet
+    >>> from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
-    >>> model = BloomNet(ConvTasNetSeparator(num_filters=16, num_blocks=2), num_filters=16)
+    >>> model = BloomNet(LearnedFilterbank(16), ConvTasNetSeparator(16, num_blocks=2))
     >>> enhancer = BloomEnhancer({"model": model}, {"sample_rate": 16000})
     >>> enhancer.enhance_batch(torch.randn(1, 16000), blocks=1).shape
     torch.Size([1, 16000])
@@ -46,49 +42,6 @@ class BloomEnhancer(BloomInterface):
         sources = self.mods.model.num_sources
         if sources != 1:
             raise InputError(f"this network separates {sources} sources; use BloomSeparator")
-        self._streaming_nets = {}
-
-    def stream(
-        self,
-        blocks: int | None = None,
-        batch_size: int | None = None,
-        fade_seconds: float = 0.02,
-        compiled: bool = False,
-    ) -> Stream:
-        """Enhance a signal as it comes, for causal Conv-TasNets.
-
-        Streams are independent of each other and share the weights, which are copied when the
-        first is made.
-
-        Arguments
-        ---------
-        blocks : int, optional
-            How many blocks run; it may change at any time. Default: `self.blocks`.
-        batch_size : int, optional
-            How many signals come side by side, as chunks [batch_size, time]. Default: one, as
-            chunks [time].
-        fade_seconds : float
-            Length of the cross-fade between two numbers of blocks.
-        compiled : bool
-            Whether torch compiles the network for this CPU, once (up to a minute, with a C++
-            compiler): a chunk of 10 ms then takes about half the time. Not for batches. See
-            `bloomnet_sb.streaming.compiled`.
-
-        Returns
-        -------
-        Stream
-            The stream, see `bloomnet_sb.streaming.stream`.
-
-        Raises
-        ------
-        InputError
-            If the network cannot stream, or an argument cannot be.
-        """
-        kind = CompiledNet if compiled else FramewiseNet
-        if kind not in self._streaming_nets:
-            self._streaming_nets[kind] = kind(self.mods.model)
-        net = self._streaming_nets[kind]
-        return Stream(net, self.sample_rate, self._checked(blocks), batch_size, fade_seconds)
 
     def enhance_batch(
         self,
@@ -182,7 +135,7 @@ class BloomEnhancer(BloomInterface):
         if output_filename is None:
             return in_memory(signals, filename, info.frames * info.channels, dim=0).squeeze(1)
         with writing(output_filename, info, info.channels) as write:
-            kept = _write_all(signals, write, info.frames * info.channels)
+            kept = write_all(signals, write, info.frames * info.channels)
         return torch.cat(kept).squeeze(1) if kept else None
 
     def enhance_alike(
@@ -234,134 +187,3 @@ class BloomEnhancer(BloomInterface):
             for piece in self._estimate_pieces(read, f"{len(files)} files", first, blocks):
                 for write, estimate in zip(writers, piece, strict=True):
                     write(estimate)
-
-
-class BloomSeparator(BloomInterface):
-    """A trained BLOOM-Net, ready to separate speakers with any number of its blocks.
-
-    Made by `BloomSeparator.from_hparams`. Its calls are those of SpeechBrain's
-    `SepformerSeparation`, with `blocks` beside them. A source has the level that it has in the
-    mixture, and is the same speaker whatever number of blocks runs.
-
-    Attributes
-    ----------
-    blocks : int
-        How many blocks run where a call does not say; at first all.
-    window_seconds : float
-        A longer file is separated in windows of at most this length.
-
-    Example
-    -------
-    >>> from bloomnet_sb.model import BloomNet
-    >>> from bloomnet_sb.separators import ConvTasNetSeparator
-    >>> parts = ConvTasNetSeparator(num_filters=16, num_blocks=2, num_sources=2)
-    >>> model = BloomNet(parts, num_filters=16)
-    >>> separator = BloomSeparator({"model": model}, {"sample_rate": 16000})
-    >>> separator.separate_batch(torch.randn(1, 16000), blocks=1).shape
-    torch.Size([1, 16000, 2])
-    >>> separator.separate_file("tests/samples/demo/noisy_0dB.flac").shape
-    torch.Size([1, 99587, 2])
-    """
-
-    def separate_batch(
-        self,
-        mix: torch.Tensor,
-        lengths: torch.Tensor | None = None,
-        blocks: int | None = None,
-    ) -> torch.Tensor:
-        """Separate a batch of mixtures.
-
-        Arguments
-        ---------
-        mix : torch.Tensor
-            Waveforms [batch, time] at the network's sample rate.
-        lengths : torch.Tensor, optional
-            Length of each, as a share of `time`, see `BloomEnhancer.enhance_batch`.
-        blocks : int, optional
-            How many blocks run. Default: `self.blocks`.
-
-        Returns
-        -------
-        torch.Tensor
-            The sources [batch, time, sources].
-
-        Raises
-        ------
-        InputError
-            As `BloomEnhancer.enhance_batch`.
-        """
-        return self._estimate_batch(mix, lengths, blocks)
-
-    def forward(
-        self,
-        mix: torch.Tensor,
-        lengths: torch.Tensor | None = None,
-        blocks: int | None = None,
-    ) -> torch.Tensor:
-        """The same as `separate_batch`."""
-        return self.separate_batch(mix, lengths, blocks)
-
-    def separate_file(
-        self,
-        path: str | Path,
-        output_folder: str | Path | None = None,
-        blocks: int | None = None,
-    ) -> torch.Tensor | None:
-        """Separate an audio file of any length, rate and readable format.
-
-        Several channels are averaged. Long files are separated in windows as
-        `BloomEnhancer.enhance_file` does; each window's sources are put in the order of the one
-        before.
-
-        Arguments
-        ---------
-        path : str or Path
-            The file.
-        output_folder : str or Path, optional
-            Where the sources go: <name>_source1, <name>_source2.. with the input's suffix, rate,
-            length and sample type. They appear when they are complete.
-        blocks : int, optional
-            How many blocks run. Default: `self.blocks`.
-
-        Returns
-        -------
-        torch.Tensor or None
-            The sources at the file's rate [1, time, sources]. None if they went to
-            `output_folder` and have more than 2**24 samples.
-
-        Raises
-        ------
-        InputError
-            As `BloomEnhancer.enhance_file`.
-        """
-        info, path = audio_info(path), Path(path)
-        pieces = self._estimate_file(path, info, blocks, mono=True)
-        sources = self.mods.model.num_sources
-        if output_folder is None:
-            return in_memory(pieces, path, info.frames * sources, dim=1)
-        with ExitStack() as files:
-            writers = [
-                files.enter_context(
-                    writing(Path(output_folder) / f"{path.stem}_source{n}{path.suffix}", info, 1)
-                )
-                for n in range(1, sources + 1)
-            ]
-
-            def write(samples: torch.Tensor) -> None:
-                for source, write_source in enumerate(writers):
-                    write_source(samples[0, :, source])
-
-            kept = _write_all(pieces, write, info.frames * sources)
-        return torch.cat(kept, dim=1) if kept else None
-
-
-def _write_all(
-    pieces: Iterable[torch.Tensor], write: Callable[[torch.Tensor], None], samples: int
-) -> list[torch.Tensor]:
-    """Write the pieces of a result of so many samples; return them unless they are too many."""
-    kept = []
-    for piece in pieces:
-        write(piece)
-        if samples <= MOST_SAMPLES_RETURNED:
-            kept.append(piece)
-    return kept

@@ -1,63 +1,16 @@
-"""Signals of any length in bounded memory: resampling and windows over a stream of pieces."""
+"""Signals of any length in bounded memory: windows over a stream of pieces."""
 
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
-from torch.nn import functional as F
-from torchaudio.transforms import Resample
 
-from bloomnet_sb.model import Encoder
+from bloomnet_sb.nn.filterbanks import Filterbank
 from bloomnet_sb.nn.losses import best_order, in_order
 
 Pieces = Iterable[torch.Tensor]
-
-
-def resampled(pieces: Pieces, from_rate: int, to_rate: int) -> Iterator[torch.Tensor]:
-    """Resample a signal that comes in pieces, as torchaudio's `Resample` does the whole.
-
-    Arguments
-    ---------
-    pieces : iterable of torch.Tensor
-        Successive pieces [.., time], of any lengths.
-    from_rate, to_rate : int
-        In Hz.
-
-    Yields
-    ------
-    torch.Tensor
-        Successive pieces [.., time] at the new rate.
-
-    Example
-    -------
-    >>> signal = torch.randn(2, 10000)
-    >>> pieces = list(resampled(signal.split(3000, dim=-1), 44100, 16000))
-    >>> torch.allclose(torch.cat(pieces, dim=-1), Resample(44100, 16000)(signal), atol=1e-5)
-    True
-    """
-    if from_rate == to_rate:
-        yield from pieces
-        return
-    divisor = math.gcd(from_rate, to_rate)
-    step_in, step_out = from_rate // divisor, to_rate // divisor
-    filters = Resample(step_in, step_out)
-    # The filters reach `width` samples to both sides; pieces start at whole steps.
-    margin_steps = math.ceil(filters.width / step_in) + 1
-    margin_in, margin_out = margin_steps * step_in, margin_steps * step_out
-    waiting = None
-    for piece in pieces:
-        before = piece.new_zeros(*piece.shape[:-1], margin_in) if waiting is None else waiting
-        waiting = torch.cat([before, piece], dim=-1)
-        steps = (waiting.shape[-1] - 2 * margin_in) // step_in
-        if steps > 0:
-            ready = waiting[..., : steps * step_in + 2 * margin_in]
-            yield filters.to(ready.device)(ready)[..., margin_out : margin_out + steps * step_out]
-            waiting = waiting[..., steps * step_in :]
-    if waiting is not None:
-        left = math.ceil((waiting.shape[-1] - margin_in) * step_out / step_in)
-        rest = filters.to(waiting.device)(F.pad(waiting, (0, margin_in)))
-        yield rest[..., margin_out : margin_out + left]
 
 
 @dataclass(frozen=True)
@@ -76,7 +29,7 @@ class Windows:
         Samples that two successive windows share.
     fade : torch.Tensor, optional
         What an estimate is multiplied with where its window overlaps the one before, [overlap];
-        that of the one before gets 1 minus it. Default: the two are added as they are.
+        that of the one before gets 1 minus it. Default: for windows whose estimates are not joined.
 
     Example
     -------
@@ -98,22 +51,21 @@ class Windows:
 
 
 def plan_windows(
-    samples: int, encoder: Encoder, size: int, context: int = 0, fade: int = 0
+    samples: int, filterbank: Filterbank, size: int, context: int, fade: int
 ) -> Windows:
-    """Plan windows that hold whole frames of an encoder, all about as long.
+    """Plan windows that hold whole frames of a filterbank, all about as long.
 
     Arguments
     ---------
     samples : int
         Length of the signal.
-    encoder : bloomnet_sb.model.Encoder
+    filterbank : Filterbank
         Whose frames they are.
     size : int
         The most samples that a window may have; it has more where the overlap asks for it.
     context, fade : int
         Successive windows overlap by `fade` samples in which one estimate fades into the other,
-        and by `context` before and after, where one of them is not used. With neither, no frame
-        is in two windows, and estimates add up as the frames of one decoder do.
+        and by `context` before and after, where one of them is not used.
 
     Returns
     -------
@@ -122,25 +74,66 @@ def plan_windows(
 
     Example
     -------
-    >>> encoder = Encoder(16, kernel_size=16, stride=8)
-    >>> plan_windows(1000, encoder, size=1000).count
+    >>> from bloomnet_sb.nn.filterbanks import LearnedFilterbank
+    >>> filterbank = LearnedFilterbank(16, window=16, hop=8)
+    >>> plan_windows(1000, filterbank, size=1000, context=100, fade=100).count
     1
-    >>> windows = plan_windows(100_000, encoder, size=10_000, context=500, fade=1000)
+    >>> windows = plan_windows(100_000, filterbank, size=10_000, context=500, fade=1000)
     >>> windows.count, windows.hop % 8, windows.overlap >= 2000
     (13, 0, True)
     """
-    frames = encoder.num_frames(samples)
-    shared = encoder.num_frames(2 * context + fade) if fade else 0
-    most = max(encoder.num_frames(size), 2 * shared, 1)
+    frames = filterbank.num_frames(samples)
+    shared = 1 + math.ceil(max(2 * context + fade - filterbank.window, 0) / filterbank.hop)
+    most = max(filterbank.num_frames(size), 2 * shared)
     count = max(math.ceil((frames - shared) / (most - shared)), 1)
-    hop = math.ceil((frames - shared) / count) * encoder.stride
-    overlap = (shared - 1) * encoder.stride + encoder.kernel_size
-    if not fade:
-        return Windows(samples, count, hop, overlap)
-    ramp = torch.linspace(0, 1, fade)
+    hop = math.ceil((frames - shared) / count) * filterbank.hop
+    overlap = (shared - 1) * filterbank.hop + filterbank.window
     before = (overlap - fade) // 2
+    ramp = torch.linspace(0, 1, fade)
     ramp = torch.cat([torch.zeros(before), ramp, torch.ones(overlap - fade - before)])
     return Windows(samples, count, hop, overlap, ramp)
+
+
+def cut_into_frames(
+    pieces: Pieces, filterbank: Filterbank, samples: int, size: int
+) -> Iterator[torch.Tensor]:
+    """Cut a signal that comes in pieces into the frames of a filterbank, each once.
+
+    Arguments
+    ---------
+    pieces : iterable of torch.Tensor
+        Successive pieces [channels, time], of any lengths.
+    filterbank : Filterbank
+        Whose frames they are.
+    samples : int
+        Length of the signal.
+    size : int
+        About how many samples are cut at once.
+
+    Yields
+    ------
+    torch.Tensor
+        Frames [channels, frames, window].
+
+    Example
+    -------
+    >>> from bloomnet_sb.nn.filterbanks import STFTFilterbank
+    >>> filterbank, signal = STFTFilterbank(window=32, hop=16), torch.rand(1, 1000)
+    >>> frames = cut_into_frames(signal.split(70, dim=1), filterbank, 1000, size=200)
+    >>> torch.equal(torch.cat(list(frames), dim=1), filterbank.windows_of(signal))
+    True
+    """
+    pieces = iter(pieces)
+    first = next(pieces)
+    window, hop, frames = filterbank.window, filterbank.hop, filterbank.num_frames(samples)
+    length = (frames - 1) * hop + window
+    after = max(length - filterbank.left - samples, 0)
+    zeros = first.new_zeros(len(first), max(filterbank.left, after))
+    padded = chain([zeros[:, : filterbank.left], first], pieces, [zeros[:, :after]])
+    at_once = max(size // hop, 1)
+    count = math.ceil(frames / at_once)
+    for part in cut(padded, Windows(length, count, at_once * hop, window - hop)):
+        yield part.unfold(1, window, hop)
 
 
 def cut(pieces: Pieces, windows: Windows) -> Iterator[torch.Tensor]:
@@ -209,9 +202,8 @@ def join(estimates: Pieces, windows: Windows) -> Iterator[torch.Tensor]:
 
 
 def _continue(tail: torch.Tensor, estimate: torch.Tensor, windows: Windows) -> torch.Tensor:
+    assert windows.fade is not None
     shared = tail.shape[1]
-    if windows.fade is None:
-        return torch.cat([tail + estimate[:, :shared], estimate[:, shared:]], dim=1)
     estimate = in_order(estimate, best_order(estimate[:, :shared], tail[None]))
     fade = windows.fade.to(tail)[:, None]
     faded = (1 - fade) * tail + fade * estimate[:, :shared]

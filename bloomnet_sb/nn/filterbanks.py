@@ -186,7 +186,7 @@ class LearnedSynthesis(FrameWise):
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
     def forward(self, masked: torch.Tensor) -> torch.Tensor:
-        """Windows [batch, sources, frames, window] of `masked` [batch, sources, filters, frames]."""
+        """Windows [batch, sources, frames, window] of [batch, sources, filters, frames]."""
         return masked.transpose(2, 3) @ self.weight
 
 
@@ -273,7 +273,7 @@ class STFTSynthesis(FrameWise):
         self.register_buffer("shape", shape, persistent=False)
 
     def forward(self, masked: torch.Tensor) -> torch.Tensor:
-        """Windows [batch, sources, frames, window] of `masked` [batch, sources, filters, frames]."""
+        """Windows [batch, sources, frames, window] of [batch, sources, filters, frames]."""
         real, imaginary = masked.transpose(2, 3).chunk(2, dim=-1)
         return torch.fft.irfft(torch.complex(real, imaginary), self.window) * self.shape
 

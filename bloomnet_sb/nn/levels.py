@@ -3,6 +3,7 @@
 from abc import abstractmethod
 
 import torch
+from torch import nn
 
 from bloomnet_sb.nn.causal import Causal, FrameWise, State
 from bloomnet_sb.nn.filterbanks import Filterbank
@@ -27,7 +28,7 @@ class NoLevel(FrameWise):
         return features, features.new_ones(1, 1, 1)
 
 
-class SignalLevel(FrameWise):
+class SignalLevel(nn.Module):
     """Divides features by the root mean square of the whole signal; not causal.
 
     Example

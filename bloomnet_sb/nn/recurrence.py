@@ -129,5 +129,9 @@ class MinGRU(Causal):
     def step(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:  # type: ignore[override]
         """Run on `x` [batch, frames, .., channels]."""
         gate, candidate = self.linear(x).split(self.hidden_size, -1)
-        hidden = gated_scan(gate.sigmoid(), candidate.contiguous(), state["hidden"])
+        gate, before = gate.sigmoid(), state["hidden"]
+        if x.shape[1] == 1:  # as a compiled or exported program runs it: in plain operations
+            hidden = torch.lerp(before[:, None], candidate, gate)
+        else:
+            hidden = gated_scan(gate, candidate.contiguous(), before)
         return hidden, {"hidden": hidden[:, -1].clone()}

@@ -10,7 +10,7 @@ from hyperpyyaml import load_hyperpyyaml
 from safetensors import SafetensorError
 
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.scoring.tables import write_pretrained
+from bloomnet_sb.pretrained.saving import write_pretrained
 from bloomnet_sb.utils.errors import InputError, check_positive
 
 Weights = dict[str, torch.Tensor]

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from speechbrain.utils.fetching import fetch
-
 from bloomnet_sb.utils.errors import InputError
 
 HPARAMS_FILE = "hyperparams.yaml"
@@ -65,6 +63,8 @@ def fetch_from(source: str, filename: str, savedir: str | None = None) -> Path:
             f"{source}: neither a folder, nor a name of `bloomnet list`, nor a Hugging Face id "
             "such as name/model"
         )
+    from speechbrain.utils.fetching import fetch  # takes seconds: it imports torch
+
     try:
         # Not what another source left in savedir
         return fetch(filename, str(source), savedir=savedir, overwrite=savedir is not None)

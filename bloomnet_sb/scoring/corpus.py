@@ -1,48 +1,64 @@
 """Scoring a pretrained network on a corpus: the table of its model card, made again."""
 
 import tempfile
+from collections.abc import Sequence
 
 import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from bloomnet_sb.data import eval_dataset, prepare_librispeech_musan
-from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.scoring.costs import profile_depths
 from bloomnet_sb.scoring.depth_scores import DepthScores
+from bloomnet_sb.scoring.listeners import (
+    Band,
+    band_name,
+    listener_figures,
+    measure_listeners,
+    network_estimate,
+)
 from bloomnet_sb.scoring.tables import make_results
+from bloomnet_sb.scoring.trials import TestPart
+
+SNR_BANDS_DB = ((-5.0, 10.0), (10.0, 25.0))
 
 
 def evaluate_on_librispeech_musan(
-    enhancer: BloomEnhancer,
+    model: BloomNet,
+    sample_rate: int,
     data_folder: str,
     noise_split: str | None = None,
-    snr_db: tuple[float, float] = (-5, 10),
+    snr_bands_db: Sequence[Band] = SNR_BANDS_DB,
     max_seconds: float = 10.0,
     with_dnsmos: bool = True,
+    limit: int | None = None,
 ) -> dict:
-    """Score every depth on the test mixtures of a corpus.
+    """Score every depth on the test part of a corpus.
 
     Arguments
     ---------
-    enhancer : BloomEnhancer
-        The network.
+    model : BloomNet
+        The network, in evaluation mode.
+    sample_rate : int
+        Its sample rate, in Hz.
     data_folder : str
         The folder that holds LibriSpeech/ and musan/.
     noise_split : str, optional
         See `bloomnet_sb.data.prepare_librispeech_musan`.
-    snr_db : (float, float)
-        Lowest and highest SNR, in dB.
+    snr_bands_db : sequence of (float, float)
+        Lowest and highest SNR of each set of noisy mixtures, in dB.
     max_seconds : float
         Longest mixture.
     with_dnsmos : bool
         Whether DNSMOS is computed.
+    limit : int, optional
+        See `bloomnet_sb.scoring.trials.TestPart`.
 
     Returns
     -------
     dict
-        See `bloomnet_sb.scoring.tables.make_results`.
+        See `evaluate_part`.
 
     Raises
     ------
@@ -51,19 +67,94 @@ def evaluate_on_librispeech_musan(
 
     Example
     -------
+    >>> from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
-    >>> model = BloomNet(ConvTasNetSeparator(num_filters=16, num_blocks=1), num_filters=16)
-    >>> enhancer = BloomEnhancer({"model": model}, {"sample_rate": 16000})
+    >>> model = BloomNet(LearnedFilterbank(16), ConvTasNetSeparator(16, num_blocks=1))
     >>> results = evaluate_on_librispeech_musan(
-    ...     enhancer, "tests/samples", max_seconds=0.5, with_dnsmos=False
+    ...     model.eval(), 16000, "tests/samples", max_seconds=0.5, with_dnsmos=False, limit=2
     ... )
     >>> results["test_mixtures"]
+    2
+    """
+    part = corpus_part(data_folder, "test", sample_rate, noise_split, max_seconds, limit)
+    depths = range(1, model.num_blocks + 1)
+    return evaluate_part(model, depths, part, snr_bands_db, with_dnsmos)[0]
+
+
+def evaluate_part(
+    model: BloomNet,
+    depths: Sequence[int],
+    part: TestPart,
+    snr_bands_db: Sequence[Band] = SNR_BANDS_DB,
+    with_dnsmos: bool = True,
+) -> tuple[dict, DepthScores]:
+    """Score depths of a network on a part of a corpus, as a listener would.
+
+    Arguments
+    ---------
+    model : BloomNet
+        The network, in evaluation mode.
+    depths : sequence of int
+        The numbers of blocks that are scored.
+    part : TestPart
+        The part.
+    snr_bands_db : sequence of (float, float)
+        Lowest and highest SNR of each set of noisy mixtures, in dB; the first is what the table
+        with the costs is of.
+    with_dnsmos : bool
+        Whether DNSMOS is computed.
+
+    Returns
+    -------
+    (dict, DepthScores)
+        See `bloomnet_sb.scoring.tables.make_results`, with "listeners", see
+        `bloomnet_sb.scoring.listeners.listener_figures`; and the scores of the first band.
+    """
+    estimate = network_estimate(model, depths)
+    measured = measure_listeners(estimate, depths, part, snr_bands_db, with_dnsmos)
+    first = measured[band_name(snr_bands_db[0])]
+    scores = DepthScores.from_rows(first["rows"], first["failures"], part.sample_rate)
+    results = make_results(scores, profile_depths(model, part.sample_rate), model)
+    return {**results, "listeners": listener_figures(measured)}, scores
+
+
+def corpus_part(
+    data_folder: str,
+    split: str,
+    sample_rate: int,
+    noise_split: str | None = None,
+    max_seconds: float = 10.0,
+    limit: int | None = None,
+) -> TestPart:
+    """A part of a corpus, without manifests that stay.
+
+    Arguments
+    ---------
+    data_folder, noise_split, max_seconds, limit
+        As `evaluate_on_librispeech_musan`.
+    split : str
+        "valid" or "test".
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    TestPart
+        The part.
+
+    Raises
+    ------
+    InputError
+        As `evaluate_on_librispeech_musan`.
+
+    Example
+    -------
+    >>> len(corpus_part("tests/samples", "test", 16000).speech)
     14
     """
-    model, rate = enhancer.mods.model, enhancer.sample_rate
-    mixtures = corpus_test_set(data_folder, rate, noise_split, snr_db, max_seconds)
-    scores = score(model, mixtures, rate, with_dnsmos)
-    return make_results(scores, profile_depths(model, rate), model)
+    with tempfile.TemporaryDirectory() as folder:
+        prepare_librispeech_musan(data_folder, folder, sample_rate, noise_split)
+        return TestPart(folder, data_folder, split, sample_rate, max_seconds, limit)
 
 
 def corpus_test_set(
@@ -77,10 +168,12 @@ def corpus_test_set(
 
     Arguments
     ---------
-    data_folder, noise_split, snr_db, max_seconds
+    data_folder, noise_split, max_seconds
         As `evaluate_on_librispeech_musan`.
     sample_rate : int
         In Hz.
+    snr_db : (float, float)
+        Lowest and highest SNR, in dB.
 
     Returns
     -------

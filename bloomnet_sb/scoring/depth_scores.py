@@ -8,8 +8,10 @@ from concurrent.futures import Future, ProcessPoolExecutor
 import numpy as np
 import torch
 
-from bloomnet_sb.nn.losses import level_difference_db, negative_si_sdr
-from bloomnet_sb.scoring.metrics import perceptual_scores
+from bloomnet_sb.data.librispeech_musan import CATEGORY, KIND
+from bloomnet_sb.nn.losses import negative_si_sdr
+from bloomnet_sb.scoring.means import mean_over_kinds, quantile_over_kinds
+from bloomnet_sb.scoring.metrics import perceptual_scores, speech_level_db
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.processes import end_with_parent
 
@@ -32,6 +34,8 @@ class DepthScores:
         In Hz, see `bloomnet_sb.scoring.metrics.perceptual_scores`.
     with_dnsmos : bool
         Whether DNSMOS is computed.
+    with_unprocessed : bool
+        Whether the mixture is scored too. Without it the scores are of the estimates alone.
 
     Example
     -------
@@ -42,10 +46,17 @@ class DepthScores:
     [0, 1, 2]
     """
 
-    def __init__(self, depths: Sequence[int], sample_rate: int, with_dnsmos: bool = True):
+    def __init__(
+        self,
+        depths: Sequence[int],
+        sample_rate: int,
+        with_dnsmos: bool = True,
+        with_unprocessed: bool = True,
+    ):
         self.depths = list(depths)
         self.sample_rate = sample_rate
         self.with_dnsmos = with_dnsmos
+        self.with_unprocessed = with_unprocessed
         self._rows: list[dict] = []
         self._failures: list[str] = []
         self._waiting: deque[tuple[dict, Future]] = deque()
@@ -58,6 +69,8 @@ class DepthScores:
         target: torch.Tensor,
         estimates: torch.Tensor,
         noise: str | None = None,
+        kind: str = KIND,
+        category: str = CATEGORY,
     ) -> None:
         """Score one test mixture.
 
@@ -73,6 +86,10 @@ class DepthScores:
             The estimates [blocks, 1, time, sources].
         noise : str, optional
             The name of the noise in it.
+        kind : str
+            The kind of the voice; means are means over the kinds.
+        category : str
+            The category of the noise.
 
         Raises
         ------
@@ -89,13 +106,17 @@ class DepthScores:
         unprocessed = mix[None, ..., None].expand(1, -1, -1, target.shape[-1])
         signals = torch.cat([unprocessed, estimates])
         si_sdr = -negative_si_sdr(signals, target).mean((1, 2))
-        level = level_difference_db(signals, target).mean((1, 2))
+        level = speech_level_db(signals, target).mean((1, 2))
         snr_db = _snr_db(mix, target)
         for index, blocks in enumerate([0, *self.depths]):
+            if not (blocks or self.with_unprocessed):
+                continue
             clean, signal = target[0].t().cpu().numpy(), signals[index, 0].t().cpu().numpy()
             row = {
                 "utterance": utterance_id,
+                "kind": kind,
                 "noise": noise,
+                "category": category,
                 "snr_db": snr_db,
                 "blocks": blocks,
                 "si_sdr": float(si_sdr[index]),
@@ -107,6 +128,33 @@ class DepthScores:
             )
             self._waiting.append((row, scores))
         self._gather(MOST_WAITING)
+
+    @classmethod
+    def from_rows(
+        cls, rows: Sequence[dict], failures: Sequence[str], sample_rate: int
+    ) -> "DepthScores":
+        """Scores that were made before.
+
+        Arguments
+        ---------
+        rows : sequence of dict
+            The `rows` of those.
+        failures : sequence of str
+            Their `failures`.
+        sample_rate : int
+            In Hz.
+
+        Returns
+        -------
+        DepthScores
+            The same again.
+        """
+        depths = sorted({row["blocks"] for row in rows})
+        scores = cls(
+            [depth for depth in depths if depth], sample_rate, with_unprocessed=0 in depths
+        )
+        scores._rows, scores._failures = list(rows), list(failures)
+        return scores
 
     def wait(self) -> None:
         """Wait until every score is there, and end the processes."""
@@ -127,24 +175,18 @@ class DepthScores:
         return self._failures if self.rows else []
 
     def summary(self) -> list[dict]:
-        """Means over the test set, the level's median; 0 blocks is the unprocessed mixture.
+        """The scores of each depth, see `mean_scores`; 0 blocks is the unprocessed mixture.
 
         Returns
         -------
         list of dict
-            For each number of blocks: blocks and each of `METRICS`, None where no utterance could
-            be scored.
+            For each number of blocks: blocks and each of `METRICS`.
         """
-        table = []
-        for blocks in [0, *self.depths]:
-            row: dict[str, float | None] = {"blocks": blocks}
-            for metric in METRICS:
-                values = [r[metric] for r in self.rows if r["blocks"] == blocks]
-                values = [value for value in values if value is not None]
-                average = np.median if metric == "level_db" else np.mean
-                row[metric] = float(average(values)) if values else None
-            table.append(row)
-        return table
+        depths = [0, *self.depths] if self.with_unprocessed else self.depths
+        return [
+            {"blocks": blocks, **mean_scores([r for r in self.rows if r["blocks"] == blocks])}
+            for blocks in depths
+        ]
 
     def improvement_by(self, group: Callable[[dict], str | None]) -> list[dict]:
         """SI-SDR improvement at each depth, by group of test mixtures.
@@ -182,6 +224,38 @@ class DepthScores:
             self._rows.append({**row, **scores})
             where = f"{row['utterance']} at {row['blocks']} blocks"
             self._failures += [f"{m.upper()} of {where}: {why}" for m, why in failures.items()]
+
+
+def mean_scores(rows: Sequence[dict]) -> dict[str, float | None]:
+    """Means over test mixtures, of the level the median, in which each kind of voice counts alike.
+
+    Arguments
+    ---------
+    rows : sequence of dict
+        The scores of one depth, see `DepthScores.rows`.
+
+    Returns
+    -------
+    dict
+        Each of `METRICS`, None where no utterance could be scored.
+
+    Example
+    -------
+    >>> rows = [{"kind": "read", "pesq": 1.5}, {"kind": "acted", "pesq": 2.5}]
+    >>> mean_scores(rows)["pesq"]
+    2.0
+    """
+    means: dict[str, float | None] = {}
+    for metric in METRICS:
+        scored = [row for row in rows if row.get(metric) is not None]
+        values, kinds = [row[metric] for row in scored], [row["kind"] for row in scored]
+        if not scored:
+            means[metric] = None
+        elif metric == "level_db":
+            means[metric] = quantile_over_kinds(values, kinds, 0.5)
+        else:
+            means[metric] = mean_over_kinds(values, kinds)
+    return means
 
 
 def snr_band(row: dict) -> str | None:

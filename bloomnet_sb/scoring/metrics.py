@@ -1,9 +1,10 @@
-"""What listeners would say of an estimate: PESQ, STOI and DNSMOS."""
+"""What listeners would say of an estimate: PESQ, STOI, DNSMOS, its level, what is left of bands."""
 
 import warnings
 from collections.abc import Callable
 
 import numpy as np
+import torch
 from pesq import PesqError, pesq
 from pystoi import stoi
 
@@ -11,6 +12,9 @@ PESQ_MODES = {16000: "wb", 8000: "nb"}
 DNSMOS_RATE = 16000
 # What DNSMOS says depends on the level: signals are scaled to -26 dB of full scale.
 DNSMOS_LEVEL = 10 ** (-26 / 20)
+# Centres of the octaves that are looked at, in Hz
+OCTAVES = (125, 250, 500, 1000, 2000, 4000, 8000)
+LEAST_LEVEL_DB = -60.0
 
 
 class MetricError(Exception):
@@ -47,7 +51,7 @@ def perceptual_scores(
     """
     metrics: dict[str, Callable] = {"stoi": _stoi}
     if sample_rate in PESQ_MODES:
-        metrics["pesq"] = _pesq
+        metrics["pesq"] = pesq_score
     if with_dnsmos and sample_rate == DNSMOS_RATE:
         metrics["dnsmos"] = _dnsmos
     scores, failures = dict.fromkeys(("pesq", "stoi", "dnsmos")), {}
@@ -60,7 +64,93 @@ def perceptual_scores(
     return scores, failures
 
 
-def _pesq(clean: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
+def speech_level_db(estimates: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """The gain of the clean speech in an estimate: 20 log10 of <e, s> / <s, s>.
+
+    Noise that is left does not count, as it does in
+    `bloomnet_sb.nn.losses.level_difference_db`.
+
+    Arguments
+    ---------
+    estimates : torch.Tensor
+        Estimates e [blocks, batch, time, sources].
+    target : torch.Tensor
+        The clean sources s [batch, time, sources].
+
+    Returns
+    -------
+    torch.Tensor
+        [blocks, batch, sources], in dB, -60 or more.
+
+    Example
+    -------
+    >>> target = torch.randn(2, 8000, 1)
+    >>> speech_level_db(torch.stack([0.1 * target]), target).round().flatten()
+    tensor([-20., -20.])
+    """
+    product = (estimates * target).double().sum(-2)
+    gain = product / target.double().square().sum(-2)
+    return 20 * torch.log10(gain.clamp(min=10 ** (LEAST_LEVEL_DB / 20))).float()
+
+
+def octave_powers(signal: torch.Tensor, sample_rate: int) -> list[float]:
+    """The power of a signal in the octaves around 125 Hz to 8 kHz.
+
+    Arguments
+    ---------
+    signal : torch.Tensor
+        [time].
+    sample_rate : int
+        In Hz; octaves that begin above half of it are left out, that around it is cut there.
+
+    Returns
+    -------
+    list of float
+        The power in each of `OCTAVES`.
+
+    Example
+    -------
+    >>> tone = torch.sin(torch.arange(16000) * 2 * torch.pi * 1000 / 16000)
+    >>> [round(power, 3) for power in octave_powers(tone, 16000)]
+    [0.0, 0.0, 0.0, 0.5, 0.0, 0.0, 0.0]
+    """
+    length = len(signal)
+    spectrum = torch.fft.rfft(signal.double()).abs().square() * 2 / length**2
+    frequencies = torch.fft.rfftfreq(length, 1 / sample_rate)
+    edges = [(centre / 2**0.5, centre * 2**0.5) for centre in OCTAVES]
+    return [
+        float(spectrum[(frequencies >= lowest) & (frequencies < highest)].sum())
+        for lowest, highest in edges
+        if lowest < sample_rate / 2
+    ]
+
+
+def pesq_score(clean: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
+    """The PESQ of an estimate.
+
+    Arguments
+    ---------
+    clean, signal : numpy.ndarray
+        A clean source and its estimate [time].
+    sample_rate : int
+        In Hz, one of `PESQ_MODES`.
+
+    Returns
+    -------
+    float
+        The score, up to 4.64; the higher the better.
+
+    Raises
+    ------
+    MetricError
+        If there is none, as for silence.
+
+    Example
+    -------
+    >>> clean = np.random.default_rng(0).normal(size=16000)
+    >>> round(pesq_score(clean, clean, 16000), 2)
+    4.64
+    """
     try:
         return pesq(sample_rate, clean, signal, PESQ_MODES[sample_rate])
     except (PesqError, ValueError) as error:

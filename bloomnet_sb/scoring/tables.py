@@ -1,26 +1,17 @@
-"""What a run leaves behind: tables, a picture, and a folder to load the network from."""
+"""What a run leaves behind for readers: tables and a picture."""
 
 import csv
 import json
-import os
 from dataclasses import asdict
-from io import StringIO
 from pathlib import Path
 
-import matplotlib
 import torch
-from hyperpyyaml import resolve_references
-from matplotlib import pyplot as plt
-from ruamel.yaml import YAML
-from safetensors.torch import save_file
 
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.pretrained.fetching import HPARAMS_FILE, WEIGHTS_FILE
 from bloomnet_sb.scoring.costs import DepthProfile
 from bloomnet_sb.scoring.depth_scores import METRICS, DepthScores, noise_name, snr_band
+from bloomnet_sb.scoring.listener_tables import depth_labels, listener_tables
 from bloomnet_sb.utils.atomic_files import written_whole
-
-matplotlib.use("Agg")
 
 BYTES_PER_PARAMETER = 4
 HEADER = (
@@ -28,11 +19,12 @@ HEADER = (
     "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
 )
 FORMATS = ("{:.2f}", "{:.2f}", "{:.2f}", "{:.3f}", "{:.2f}", "{:+.1f}")
+COLUMNS = ("utterance", "kind", "noise", "category", "snr_db", "blocks", *METRICS)
 LEGEND = (
     "MMAC/s: million multiply-accumulates for a second of audio. RTF: seconds of compute for a "
     "second of audio. SI-SDR and its improvement in dB, PESQ wide band (at 8 kHz narrow band), "
-    "DNSMOS its overall score, level: median over the test set of the estimate's level over the "
-    "clean speech's, in dB.\n"
+    "DNSMOS its overall score, level: median over the test set of the gain of the clean speech "
+    "in the estimate, in dB.\n"
 )
 
 
@@ -78,12 +70,12 @@ def make_results(scores: DepthScores, profile: list[DepthProfile], model: BloomN
 
 
 def results_table(results: dict) -> str:
-    """The results as Markdown tables with a line on memory below.
+    """The results as Markdown tables with a line on memory below, then those for listeners.
 
     Arguments
     ---------
     results : dict
-        See `make_results`.
+        See `make_results`, and `bloomnet_sb.scoring.corpus.evaluate_part`.
 
     Returns
     -------
@@ -103,6 +95,8 @@ def results_table(results: dict) -> str:
         f"{memory['stand_alone_networks'] / 1e6:.2f} MB for the stand-alone networks that it "
         f"replaces, {num_networks} in number.\n"
     )
+    if "listeners" in results:
+        lines.append("\n" + listener_tables(depth_labels(results["listeners"]), True))
     return "".join(lines)
 
 
@@ -160,7 +154,7 @@ def write_scores(scores: DepthScores, output_folder: str | Path) -> None:
         written_whole(Path(output_folder) / "scores.csv") as partial,
         open(partial, "w", encoding="utf-8", newline="") as file,
     ):
-        table = csv.DictWriter(file, ["utterance", "noise", "snr_db", "blocks", *METRICS])
+        table = csv.DictWriter(file, COLUMNS)
         table.writeheader()
         table.writerows(scores.rows)
 
@@ -177,19 +171,20 @@ def draw_spectrograms(signals: dict[str, torch.Tensor], sample_rate: int, path: 
     path : str or Path
         The PNG file to write.
     """
+    from matplotlib.figure import Figure  # takes half a second
+
     window = torch.hann_window(512)
     levels = {}
     for title, signal in signals.items():
         spectrum = torch.stft(signal.cpu(), 512, 128, window=window, return_complex=True)
         levels[title] = 20 * torch.log10(spectrum.abs() + 1e-6)
     top = max(level.max().item() for level in levels.values())
-    figure, axes = plt.subplots(
-        len(signals), sharex=True, figsize=(9, 2 * len(signals)), squeeze=False
-    )
+    figure = Figure(figsize=(9, 2 * len(signals)))
+    axes = figure.subplots(len(signals), sharex=True, squeeze=False)
     for axis, (title, level) in zip(axes[:, 0], levels.items(), strict=True):
         seconds = len(signals[title]) / sample_rate
         axis.imshow(
-            level,
+            level.numpy(),
             origin="lower",
             aspect="auto",
             extent=(0, seconds, 0, sample_rate / 2000),
@@ -203,62 +198,6 @@ def draw_spectrograms(signals: dict[str, torch.Tensor], sample_rate: int, path: 
     figure.tight_layout()
     with written_whole(path) as partial:
         figure.savefig(partial, dpi=100, format="png")
-    plt.close(figure)
-
-
-def export_pretrained(
-    model: BloomNet,
-    hparams_file: str | Path,
-    overrides: str | dict,
-    folder: str | Path,
-    model_card: str,
-) -> None:
-    """Write a folder that `BloomEnhancer.from_hparams` loads.
-
-    Arguments
-    ---------
-    model : BloomNet
-        The trained network.
-    hparams_file : str or Path
-        The YAML file that it was trained with; its keys model and sample_rate are kept.
-    overrides : str or dict
-        The overrides it was trained with.
-    folder : str or Path
-        Where hyperparams.yaml, model.safetensors and README.md go.
-    model_card : str
-        The text of README.md.
-    """
-    with open(hparams_file, encoding="utf-8") as file:
-        write_pretrained(model, resolve_references(file, overrides), folder, model_card)
-
-
-def write_pretrained(
-    model: BloomNet, hparams: str | StringIO, folder: str | Path, model_card: str
-) -> None:
-    """Write a folder that the pretrained interfaces load.
-
-    Arguments
-    ---------
-    model : BloomNet
-        The network, with its weights.
-    hparams : str or StringIO
-        HyperPyYAML without references; its keys model and sample_rate are kept.
-    folder : str or Path
-        Where hyperparams.yaml, model.safetensors and README.md go.
-    model_card : str
-        The text of README.md.
-    """
-    folder = Path(folder)
-    os.makedirs(folder, exist_ok=True)
-    yaml = YAML()
-    trained_with = yaml.load(hparams)
-    kept = {key: trained_with[key] for key in ("sample_rate", "model")}
-    kept["modules"] = {"model": kept["model"]}
-    with written_whole(folder / HPARAMS_FILE) as partial:
-        yaml.dump(kept, partial)
-    with written_whole(folder / WEIGHTS_FILE) as partial:
-        save_file({name: value.cpu() for name, value in model.state_dict().items()}, partial)
-    _write_text(folder / "README.md", model_card)
 
 
 def _table_row(row: dict) -> str:

@@ -1,4 +1,4 @@
-"""A causal separator on the bands of an STFT: linear recurrences along time, mixing across bands."""
+"""A causal separator on bands of an STFT: linear recurrences along time, mixing across bands."""
 
 import math
 
@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bloomnet_sb.nn.causal import Causal, CausalSequential, Feature, FrameWise, State
+from bloomnet_sb.nn.folding import norm_of_linear
 from bloomnet_sb.nn.norms import ChannelsLastBatchNorm
 from bloomnet_sb.nn.recurrence import MinGRU
 from bloomnet_sb.separators.base import Separator
@@ -180,7 +181,7 @@ class Bands(FrameWise):
 
 
 def _erb_triangles(first: int, num_bins: int, bands: int, bin_hz: float) -> np.ndarray:
-    """Weights [bins from `first` on, bands] of triangles whose centres are even on the ERB scale."""
+    """Weights [bins from `first` on, bands] of triangles with centres even on the ERB scale."""
     to_erb = np.array([first * bin_hz, (num_bins - 1) * bin_hz])
     rates = np.linspace(*(21.4 * np.log10(0.00437 * to_erb + 1)), bands)
     centres = (10 ** (rates / 21.4) - 1) / 0.00437 / bin_hz
@@ -236,7 +237,7 @@ class BandEntry(Causal):
         }
 
     def step(self, x: torch.Tensor, state: State) -> tuple[Feature, State]:  # type: ignore[override]
-        """From features [batch, filters, frames] to bands [batch, frames, bands, channels] twice."""
+        """Bands [batch, frames, bands, channels], a quarter of them and half, of features."""
         seen = torch.cat([state["bands"], self.bands(_log_magnitude(x)).to(x.dtype)], dim=1)
         frames = x.shape[2]
         around = F.pad(seen, (1, 1)).unfold(2, BANDS, 2)
@@ -254,6 +255,15 @@ class BandEntry(Causal):
         feature = self.last_norm(total) + self.of_band
         after = {"bands": seen[:, -(FRAMES - 1) :].clone(), "half": wide[:, -1:].clone()}
         return (feature, skip), after
+
+    def fold(self) -> None:
+        """Make the batch norms parts of what is before them."""
+        self.first, self.first_norm = norm_of_linear(self.first, self.first_norm)
+        self.widen, self.widen_norm = norm_of_linear(self.widen, self.widen_norm)
+        scale, shift = self.last_norm.scale_and_shift()
+        self.taps *= scale
+        self.of_band += shift
+        self.last_norm = nn.Identity()
 
 
 def _log_magnitude(features: torch.Tensor) -> torch.Tensor:
@@ -306,6 +316,11 @@ class BandLayer(Causal):
         mixed = torch.einsum("btfgc,ghf->bthgc", grouped, self.across).flatten(-2)
         return x + self.band_norm(self.after(mixed)), after
 
+    def fold(self) -> None:
+        """Make the batch norms parts of what is before them."""
+        self.join, self.time_norm = norm_of_linear(self.join, self.time_norm)
+        self.after, self.band_norm = norm_of_linear(self.after, self.band_norm)
+
 
 class BandTaps(Causal):
     """A depthwise convolution along time with a residual; all bands share it.
@@ -350,7 +365,7 @@ class BandBlock(CausalSequential):
     """Layers on the feature; what the heads see of the entry is handed on."""
 
     def step(self, x: Feature, state: State) -> tuple[Feature, State]:
-        """Run on a feature [batch, frames, bands, channels] and the entry's [.., entry channels]."""
+        """Run on a feature [batch, frames, bands, channels] beside what the heads see."""
         feature, skip = x
         feature, after = super().step(feature, state)
         return (feature, skip), after
@@ -407,6 +422,11 @@ class BandHead(FrameWise):
         of_bands = numbers.flatten(2, 3)[:, :, : self.bands.num_bands]
         of_bins = self.bands.spread(of_bands.transpose(2, 3)).transpose(1, 3)
         return self._masked(of_bins, features).unsqueeze(1)
+
+    def fold(self) -> None:
+        """Make the batch norms parts of what is before them."""
+        self.narrow, self.narrow_norm = norm_of_linear(self.narrow, self.narrow_norm)
+        self.see, self.see_norm = norm_of_linear(self.see, self.see_norm)
 
     def _doubled(self, y: torch.Tensor) -> torch.Tensor:
         """Twice as many bands, less one: those between two are a weighted sum of both."""

@@ -68,7 +68,8 @@ class Separator(nn.Module):
     Example
     -------
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
-    >>> separator, features = ConvTasNetSeparator(num_filters=16, num_blocks=2), torch.rand(1, 16, 30)
+    >>> separator = ConvTasNetSeparator(num_filters=16, num_blocks=2)
+    >>> features = torch.rand(1, 16, 30)
     >>> feature = separator.blocks[0](separator.entry(features))
     >>> separator.heads[0](feature, features).shape
     torch.Size([1, 1, 16, 30])

@@ -14,11 +14,11 @@ from typing import TypeGuard
 import torch
 from rich.live import Live as Display
 
-from bloomnet_sb.inference.enhancer import BloomEnhancer
-from bloomnet_sb.inference.windows import resampled
 from bloomnet_sb.streaming.policies import BudgetedStream, Fixed, Policy
-from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES, audio_info, read_pieces, writing
+from bloomnet_sb.streaming.stream import Stream
+from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES, audio_info, writing
 from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.utils.resampling import read_resampled
 
 Play = Callable[[torch.Tensor], None]
 
@@ -50,13 +50,12 @@ class LiveReport:
 
 
 def run_live(
-    enhancer: BloomEnhancer,
+    stream: Stream,
     policy: Policy,
     input_name: str | None = None,
     output_name: str | None = None,
     speed: str = "realtime",
     chunk_seconds: float = 0.01,
-    compiled: bool = False,
 ) -> LiveReport:
     """Enhance a microphone or a file, chunk by chunk, to loudspeakers or a file.
 
@@ -65,10 +64,11 @@ def run_live(
 
     Arguments
     ---------
-    enhancer : BloomEnhancer
-        Of a causal Conv-TasNet.
+    stream : Stream
+        What enhances, of one signal; see `bloomnet_sb.inference.enhancer.BloomEnhancer.stream`.
+        The first chunk has its number of blocks.
     policy : Policy
-        Who chooses the number of blocks.
+        Who chooses the number of blocks after each chunk.
     input_name, output_name : str, optional
         A file (by its suffix), or the name or number of a sound device. Default: the default
         device.
@@ -76,8 +76,6 @@ def run_live(
         For a file as input: "realtime", a chunk as it would come from a microphone, or "full".
     chunk_seconds : float
         Length of a chunk.
-    compiled : bool
-        Whether torch compiles the network first, see `BloomEnhancer.stream`.
 
     Returns
     -------
@@ -87,33 +85,31 @@ def run_live(
     Raises
     ------
     InputError
-        If the network cannot stream, a file cannot be read or written, there is no such device,
-        or an option cannot be.
+        If a file cannot be read or written, there is no such device, or an option cannot be.
 
     Example
     -------
-    >>> from bloomnet_sb import BloomNet
-    >>> from bloomnet_sb.separators import ConvTasNetSeparator
-    >>> separator = ConvTasNetSeparator(num_filters=16, num_blocks=2, norm="BN", causal=True)
-    >>> model = BloomNet(separator, num_filters=16, kernel_size=32)
+    >>> from bloomnet_sb import BloomEnhancer, BloomNet
+    >>> from bloomnet_sb.nn.filterbanks import STFTFilterbank
+    >>> from bloomnet_sb.separators import BandRNNSeparator
+    >>> model = BloomNet(STFTFilterbank(), BandRNNSeparator(num_blocks=2))
     >>> enhancer = BloomEnhancer({"model": model}, {"sample_rate": 16000})
     >>> noisy, out = "tests/samples/demo/noisy_0dB.flac", getfixture("tmpdir") / "out.wav"
-    >>> run_live(enhancer, Fixed(1), noisy, str(out), speed="full").chunks
+    >>> run_live(enhancer.stream(blocks=1), Fixed(1), noisy, str(out), speed="full").chunks
     623
     """
     if speed not in SPEEDS:
         raise InputError(f"speed is {speed!r}, but must be one of {', '.join(SPEEDS)}")
-    rate = enhancer.sample_rate
+    rate = stream.sample_rate
     size = round(chunk_seconds * rate)
     if size < 1:
         raise InputError(f"chunk_seconds is {chunk_seconds}, but must be a sample or more")
-    blocks = min(policy.blocks, enhancer.num_blocks) if isinstance(policy, Fixed) else None
-    stream = enhancer.stream(blocks, compiled=compiled)
     session = _Session(BudgetedStream(stream, policy), size / rate)
     with ExitStack() as stack:
         chunks: Iterable[torch.Tensor]
         if _is_file(input_name):
-            chunks = _file_chunks(input_name, audio_info(input_name).samplerate, rate, size)
+            info = audio_info(input_name)
+            chunks = _chunks(read_resampled(input_name, info.samplerate, rate, mono=True), size)
             if speed == "realtime":
                 chunks = _paced(chunks, size / rate)
         else:
@@ -180,11 +176,10 @@ def _is_file(name: str | None) -> TypeGuard[str]:
     return name is not None and Path(name).suffix.lower() in AUDIO_SUFFIXES
 
 
-def _file_chunks(path: str, file_rate: int, rate: int, size: int) -> Iterator[torch.Tensor]:
-    """A file as one channel at `rate`, in chunks; the last may be shorter."""
-    mono = (torch.from_numpy(piece.mean(1))[None] for piece in read_pieces(path))
+def _chunks(pieces: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]:
+    """Pieces [1, time] of any length as chunks [size]; the last may be shorter."""
     waiting = torch.zeros(0)
-    for piece in resampled(mono, file_rate, rate):
+    for piece in pieces:
         waiting = torch.cat([waiting, piece[0]])
         *whole, waiting = waiting.split(size) if len(waiting) else (waiting,)
         yield from whole

@@ -1,4 +1,4 @@
-"""ONNX files of a causal Conv-TasNet, to stream with at any depth without torch."""
+"""ONNX files of a causal network, to stream with at any depth without torch."""
 
 import json
 import logging
@@ -7,33 +7,36 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from bloomnet_sb.inference.enhancer import BloomEnhancer
-from bloomnet_sb.streaming import depth_switch, onnx_stream
-from bloomnet_sb.streaming.framewise import FramewiseNet
-from bloomnet_sb.streaming.graphs import MOST_FRAMES, Graph, graphs_of
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.streaming import depth_switch, frame_stream, onnx_stream
+from bloomnet_sb.streaming.engines import stream_facts
+from bloomnet_sb.streaming.programs import Program, most_frames, programs_of
 from bloomnet_sb.utils.errors import InputError
 
 MANIFEST = "manifest.json"
 STATES = "states.npz"
 
 
-def export_onnx(enhancer: BloomEnhancer, folder: str | Path, int8: bool = False) -> None:
+def export_onnx(model: BloomNet, sample_rate: int, folder: str | Path, int8: bool = False) -> None:
     """Write a network as ONNX, with the state of a stream as explicit inputs and outputs.
 
-    The folder gets enter.onnx (encoder and entry), block1.onnx and decode1.onnx (head and decoder)
-    and so on for each depth, states.npz (the state at the start of a signal), manifest.json, and
-    onnx_stream.py, which streams with onnxruntime and numpy alone.
+    The folder gets enter.onnx (filterbank, level and entry), block1.onnx and decode1.onnx (head and
+    synthesis) and so on for each depth, states.npz (the state at the start of a signal),
+    manifest.json, and onnx_stream.py, which streams with onnxruntime and numpy alone, by the very
+    modules that streams here run by.
 
     Arguments
     ---------
-    enhancer : BloomEnhancer
-        Of a causal Conv-TasNet without skip paths.
+    model : BloomNet
+        A causal network in evaluation mode.
+    sample_rate : int
+        Its sample rate, in Hz.
     folder : str or Path
         Where the files go; it must not exist, or be empty.
     int8 : bool
@@ -42,17 +45,17 @@ def export_onnx(enhancer: BloomEnhancer, folder: str | Path, int8: bool = False)
     Raises
     ------
     InputError
-        If the network cannot stream, the folder is not empty, or the packages of the extra
+        If the network is not causal, the folder is not empty, or the packages of the extra
         `export` are not installed.
 
     Example
     -------
     >>> from bloomnet_sb import BloomNet
+    >>> from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
     >>> separator = ConvTasNetSeparator(num_filters=16, num_blocks=1, norm="BN", causal=True)
-    >>> enhancer = BloomEnhancer({"model": BloomNet(separator, 16)}, {"sample_rate": 16000})
     >>> folder = Path(getfixture("tmpdir")) / "exported"
-    >>> export_onnx(enhancer, folder)
+    >>> export_onnx(BloomNet(LearnedFilterbank(16, 32), separator).eval(), 16000, folder)
     >>> sorted(path.name for path in folder.glob("*.onnx"))
     ['block1.onnx', 'decode1.onnx', 'enter.onnx']
     >>> stream = onnx_stream.OnnxStream(folder, blocks=1)
@@ -64,19 +67,21 @@ def export_onnx(enhancer: BloomEnhancer, folder: str | Path, int8: bool = False)
         raise InputError(f"{folder}: is a file; an export goes to a new folder")
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: is not empty; an export goes to a new folder")
-    net = FramewiseNet(enhancer.mods.model)
-    graphs = graphs_of(net)
+    programs = programs_of(model)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         partial = Path(temporary)
-        for name, graph in graphs.items():
-            _write_graph(graph, partial / f"{name}.onnx", int8)
-        initial = {f"{g}/{n}": s for g, graph in graphs.items() for n, s in graph.states.items()}
-        arrays: dict[str, Any] = {name: state.numpy() for name, state in initial.items()}
-        np.savez(partial / STATES, **arrays)
-        manifest = _manifest(net, enhancer.sample_rate, graphs, int8)
+        for part, program in programs.items():
+            _write_program(program, partial / f"{part}.onnx", int8)
+        _write_states(programs, partial / STATES)
+        manifest = {
+            "sample_rate": sample_rate,
+            "facts": asdict(stream_facts(model, most_frames(model))),
+            "int8": int8,
+            "states": {part: list(program.states) for part, program in programs.items()},
+        }
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        for module in (onnx_stream, depth_switch):
+        for module in (onnx_stream, frame_stream, depth_switch):
             shutil.copy(str(module.__file__), partial)
         if folder.exists():
             folder.rmdir()
@@ -85,22 +90,16 @@ def export_onnx(enhancer: BloomEnhancer, folder: str | Path, int8: bool = False)
         partial.mkdir()  # for the context to remove
 
 
-def _manifest(net: FramewiseNet, sample_rate: int, graphs: dict, int8: bool) -> dict:
-    return {
-        "sample_rate": sample_rate,
-        "kernel_size": net.encoder.kernel_size,
-        "stride": net.encoder.stride,
-        "pad_input": net.encoder.pad_input,
-        "num_blocks": net.num_blocks,
-        "reaches": [net.reach(depth) for depth in range(1, net.num_blocks + 1)],
-        "most_frames": MOST_FRAMES,
-        "int8": int8,
-        "inputs": {name: graph.inputs for name, graph in graphs.items()},
-        "states": {name: list(graph.states) for name, graph in graphs.items()},
+def _write_states(programs: dict[str, Program], path: Path) -> None:
+    states = {
+        f"{part}/{name}": state.cpu().numpy()
+        for part, program in programs.items()
+        for name, state in program.states.items()
     }
+    np.savez(path, **states)  # type: ignore[arg-type]
 
 
-def _write_graph(graph: Graph, path: Path, int8: bool) -> None:
+def _write_program(program: Program, path: Path, int8: bool) -> None:
     try:
         import onnx
         import onnxscript  # noqa: F401 (torch's exporter needs it)
@@ -108,15 +107,14 @@ def _write_graph(graph: Graph, path: Path, int8: bool) -> None:
         raise InputError(
             f"an export needs {error.name}: pip install 'bloomnet_sb[export]'"
         ) from None
-    examples, shapes = graph.examples()
     with torch.no_grad(), _quiet():
         torch.onnx.export(
-            graph,
-            kwargs=examples,
-            f=path,
-            input_names=[*graph.inputs, *graph.states],
-            output_names=[*graph.outputs, *(f"{name}_out" for name in graph.states)],
-            dynamic_shapes=shapes,
+            program,
+            program.arguments,
+            path,
+            input_names=[*program.inputs, *program.states],
+            output_names=[*program.outputs, *(f"{name}_out" for name in program.states)],
+            dynamic_shapes=program.dynamic_shapes,
             dynamo=True,
             external_data=False,
             verbose=False,

@@ -322,9 +322,9 @@ class BudgetedStream:
     Example
     -------
     >>> from bloomnet_sb import BloomEnhancer, BloomNet
-    >>> from bloomnet_sb.separators import ConvTasNetSeparator
-    >>> separator = ConvTasNetSeparator(num_filters=16, num_blocks=2, norm="BN", causal=True)
-    >>> model = BloomNet(separator, num_filters=16, kernel_size=32)
+    >>> from bloomnet_sb.nn.filterbanks import STFTFilterbank
+    >>> from bloomnet_sb.separators import BandRNNSeparator
+    >>> model = BloomNet(STFTFilterbank(), BandRNNSeparator(num_blocks=2))
     >>> enhancer = BloomEnhancer({"model": model}, {"sample_rate": 16000})
     >>> stream = BudgetedStream(enhancer.stream(), Fixed(1))
     >>> stream.process(torch.randn(160)).shape, stream.stream.blocks
@@ -350,7 +350,7 @@ class BudgetedStream:
         end = self.clock()
         if chunk.shape[-1]:
             audio_seconds = chunk.shape[-1] / self.stream.sample_rate
-            num_blocks = self.stream.net.num_blocks
+            num_blocks = self.stream.num_blocks
             self.seen = Observation(end, blocks, num_blocks, end - start, audio_seconds)
             self.stream.blocks = self.policy.choose(self.seen)
         return ready

@@ -146,7 +146,7 @@ class BlockwiseBrain(ResilientBrain):
         self.init_optimizers()
         latest = self.checkpointer.find_checkpoint(ckpt_predicate=self._of_this_stage)
         if latest is not None:
-            with _refuse_other_network(latest):
+            with refuse_other_network(latest):
                 self.checkpointer.load_checkpoint(latest)
 
     def init_optimizers(self) -> None:
@@ -290,12 +290,12 @@ class BlockwiseBrain(ResilientBrain):
                 f"{self.checkpointer.checkpoints_dir}: no checkpoint of stage {self.stage.name}"
             )
         logger.info(f"Stage {self.stage.name}: best checkpoint {best.path.name}")
-        with _refuse_other_network(best):
+        with refuse_other_network(best):
             torch_recovery(self.model, best.paramfiles["model"], True)
 
 
 @contextmanager
-def _refuse_other_network(checkpoint: Checkpoint) -> Iterator[None]:
+def refuse_other_network(checkpoint: Checkpoint) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:

@@ -1,13 +1,9 @@
 """The experiment that every recipe runs: prepare, train blockwise, score every depth, export."""
 
-import re
 import sys
 from pathlib import Path
 
-import speechbrain as sb
 import torch
-from hyperpyyaml import load_hyperpyyaml
-from ruamel.yaml import YAMLError
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import if_main_process, run_on_main
 from torch.utils.data import Sampler
@@ -18,28 +14,29 @@ from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
 from bloomnet_sb.nn.losses import best_order, in_order
 from bloomnet_sb.pretrained.fetching import WEIGHTS_FILE, fetch_from
 from bloomnet_sb.pretrained.loading import load_weights
+from bloomnet_sb.pretrained.saving import export_pretrained
+from bloomnet_sb.scoring.corpus import evaluate_part
 from bloomnet_sb.scoring.costs import profile_depths
 from bloomnet_sb.scoring.tables import (
     draw_spectrograms,
-    export_pretrained,
     make_results,
     results_table,
     write_results,
     write_scores,
 )
+from bloomnet_sb.scoring.trials import TestPart
 from bloomnet_sb.training.brain import BlockwiseBrain
-from bloomnet_sb.training.resilience import StopSignals, named_failures
 from bloomnet_sb.training.schedule import Stage
-from bloomnet_sb.utils.errors import InputError, exit_with_one_line
+from bloomnet_sb.training.steps import parse, recipe_run
 
 USE = {
     "enhancement": """
-    from bloomnet_sb.inference.enhancer import BloomEnhancer
+    from bloomnet_sb import BloomEnhancer
     enhancer = BloomEnhancer.from_hparams(source="this folder")
     enhancer.enhance_file("noisy.wav", "enhanced.wav", blocks=1)
 """,
     "separation": """
-    from bloomnet_sb.inference.enhancer import BloomSeparator
+    from bloomnet_sb import BloomSeparator
     separator = BloomSeparator.from_hparams(source="this folder")
     separator.separate_file("mix.wav", "separated/", blocks=1)
 """,
@@ -58,13 +55,8 @@ def main(argv: list[str]) -> None:
     -------
     See recipes/ConvTasNet/train.py.
     """
-    stop_signals = StopSignals()
-    with exit_with_one_line(), named_failures(), stop_signals.caught():
-        hparams_file, run_opts, overrides = sb.parse_arguments(argv)
-        overrides = re.sub(r":$", ": True", overrides, flags=re.MULTILINE)  # such as --skip_prep
-        sb.utils.distributed.ddp_init_group(run_opts)  # first: the checkpointer asks for the rank
-        hparams = _load_hparams(hparams_file, overrides)
-        _create_output_folder(hparams_file, hparams, overrides)
+    with recipe_run() as stop_signals:
+        hparams_file, hparams, run_opts, overrides = parse(argv)
         run_on_main(hparams["prepare"])
         brain = BlockwiseBrain(
             modules={"model": hparams["model"]},
@@ -80,31 +72,6 @@ def main(argv: list[str]) -> None:
         _train(brain, hparams)
         if if_main_process():
             _evaluate(brain, hparams, hparams_file, overrides)
-
-
-def _load_hparams(hparams_file: str, overrides: str) -> dict:
-    try:
-        file = open(hparams_file, encoding="utf-8")  # noqa: SIM115 (its own error message)
-    except OSError as error:
-        raise InputError(f"{hparams_file}: {error.strerror}") from None
-    try:
-        with file:
-            return load_hyperpyyaml(file, overrides)
-    except OSError as error:
-        # The checkpointer makes its folder when it is built.
-        raise InputError(f"{error.filename}: cannot be written ({error.strerror})") from None
-    except InputError:
-        raise
-    except (KeyError, ValueError, TypeError, ImportError, YAMLError) as error:
-        raise InputError(f"{hparams_file}: {' '.join(str(error).split())}") from error
-
-
-def _create_output_folder(hparams_file: str, hparams: dict, overrides: str) -> None:
-    folder = hparams["output_folder"]
-    try:
-        sb.create_experiment_directory(folder, hparams_file, overrides)
-    except OSError as error:
-        raise InputError(f"output_folder {folder}: cannot be written ({error})") from None
 
 
 def _train(brain: BlockwiseBrain, hparams: dict) -> None:
@@ -126,16 +93,30 @@ def _train(brain: BlockwiseBrain, hparams: dict) -> None:
 
 def _evaluate(brain: BlockwiseBrain, hparams: dict, hparams_file: str, overrides: str) -> None:
     test_set = hparams["eval_set"](split="test")
-    brain.evaluate(test_set, test_loader_kwargs=dict(hparams["eval_dataloader_opts"]))
     model, folder = brain.model, Path(hparams["output_folder"])
-    profile = profile_depths(model, hparams["sample_rate"])
-    results = make_results(brain.scores, profile, model)
+    results = _score(brain, hparams, test_set)
     write_results(results, folder)
     write_scores(brain.scores, folder)
     _draw_typical(brain, test_set, folder / "spectrograms.png")
     card = _model_card(hparams, hparams_file, results)
     export_pretrained(model, hparams_file, overrides, folder / "pretrained", card)
     print(results_table(results))
+
+
+def _score(brain: BlockwiseBrain, hparams: dict, test_set: DynamicItemDataset) -> dict:
+    bands = hparams.get("test_snr_bands_db")
+    if not bands:
+        brain.evaluate(test_set, test_loader_kwargs=dict(hparams["eval_dataloader_opts"]))
+        profile = profile_depths(brain.model, hparams["sample_rate"])
+        return make_results(brain.scores, profile, brain.model)
+    brain.on_evaluate_start()
+    brain.model.eval()
+    folders = hparams["manifest_folder"], hparams["data_folder"]
+    part = TestPart(*folders, "test", hparams["sample_rate"], hparams["eval_seconds"])
+    results, brain.scores = evaluate_part(
+        brain.model, brain.schedule.depths, part, bands, hparams["with_dnsmos"]
+    )
+    return results
 
 
 def _draw_typical(brain: BlockwiseBrain, test_set: DynamicItemDataset, path: Path) -> None:

@@ -1,7 +1,10 @@
 """The blockwise schedule as data: which parts train, on which estimates, how long."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from bloomnet_sb.utils.errors import InputError, check_positive
 
@@ -101,6 +104,94 @@ class Stage:
     def depths(self) -> range:
         """The numbers of blocks whose estimates the stage is about."""
         return range(self.first, self.blocks + 1)
+
+
+@dataclass(frozen=True)
+class OpenEndedRate:
+    """The learning rate of a run without a planned end: up linearly, then constant.
+
+    What is to be used is decayed from a copy of such a run: from the update where that begins,
+    down to a hundredth along a cosine.
+
+    Arguments
+    ---------
+    lr : float
+        The constant learning rate.
+    warm_up_updates : int
+        How long it rises.
+    decay : float
+        How many updates the decay takes, as a share of those before it. Default: there is none.
+
+    Raises
+    ------
+    InputError
+        For a value that cannot be.
+
+    Example
+    -------
+    >>> rate = OpenEndedRate(lr=0.002, warm_up_updates=4)
+    >>> [rate(update) for update in (0, 1, 3, 1000000)]
+    [0.0005, 0.001, 0.002, 0.002]
+    >>> rate = OpenEndedRate(lr=0.002, warm_up_updates=4, decay=0.25)
+    >>> [round(rate(update, decay_from=800), 5) for update in (800, 900, 1000)]
+    [0.002, 0.00101, 2e-05]
+    """
+
+    lr: float
+    warm_up_updates: int = 0
+    decay: float = 0.0
+
+    def __post_init__(self):
+        if not self.lr > 0 or self.warm_up_updates < 0 or self.decay < 0:
+            raise InputError(
+                f"lr is {self.lr}, warm_up_updates {self.warm_up_updates} and decay {self.decay}, "
+                "but must be above 0, 0 or more and 0 or more"
+            )
+
+    def __call__(self, update: int, decay_from: int | None = None) -> float:
+        """The learning rate of an update, counted from 0."""
+        rate = self.lr * min((update + 1) / max(self.warm_up_updates, 1), 1.0)
+        if decay_from is None:
+            return rate
+        progress = (update - decay_from) / max(self.end(decay_from) - decay_from, 1)
+        return rate * (0.01 + 0.99 * (1 + math.cos(math.pi * min(progress, 1.0))) / 2)
+
+    def end(self, decay_from: int) -> int:
+        """How many updates a run has had at the end of its decay."""
+        return decay_from + round(self.decay * decay_from)
+
+
+def draw_depths(
+    num_blocks: int, random_depths: int, weights: Sequence[float], rng: np.random.Generator
+) -> list[int]:
+    """The numbers of blocks whose estimates an update is about: all, and some at random.
+
+    Arguments
+    ---------
+    num_blocks : int
+        The number of blocks, L.
+    random_depths : int
+        How many others are drawn; all where there are no more.
+    weights : sequence of float
+        How often 1 block, 2 blocks.. are drawn; the last counts for those that follow, too.
+    rng : numpy.random.Generator
+        Where the draw comes from.
+
+    Returns
+    -------
+    list of int
+        In rising order.
+
+    Example
+    -------
+    >>> draw_depths(6, 1, [2, 1], np.random.default_rng(0))
+    [3, 6]
+    """
+    others = np.arange(1, num_blocks)
+    shares = np.array([weights[min(index, len(weights) - 1)] for index in range(len(others))])
+    count = min(random_depths, len(others))
+    drawn = rng.choice(others, count, replace=False, p=shares / shares.sum()) if count else []
+    return sorted({*(int(depth) for depth in drawn), num_blocks})
 
 
 class BlockwiseSchedule:

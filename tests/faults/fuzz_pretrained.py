@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tests.test_safe_loading import HOSTILE, NETWORK, WRONG, Bomb
 
 from bloomnet_sb import BloomEnhancer
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.scoring.tables import write_pretrained
+from bloomnet_sb.pretrained.saving import write_pretrained
 from bloomnet_sb.separators import ConvTasNetSeparator
 from bloomnet_sb.utils.errors import InputError
 from tests.faults.fuzzing import Check, main, mutated
+from tests.pretrained.test_loading import HOSTILE, NETWORK, WRONG, Bomb
 
 # What code of a stranger would do, and loading a network does not.
 EVENTS = ("os.", "subprocess.", "shutil.", "socket.", "pickle.find_class", "ctypes.dlopen")

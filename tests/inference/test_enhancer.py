@@ -4,40 +4,16 @@ import soundfile as sf
 import torch
 from torchaudio.functional import resample
 
-from bloomnet_sb.inference import enhancer as inference
-from bloomnet_sb.inference.enhancer import BloomEnhancer, BloomSeparator
-from bloomnet_sb.model import BloomNet
+from bloomnet_sb.inference import base
+from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.nn.losses import negative_si_sdr
-from bloomnet_sb.separators import DPRNNSeparator, SepFormerSeparator
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import make_model
+from tests.helpers.networks import NETWORKS, conv_tasnet, interface, network
 
+# Those of one source
+SINGLE = [name for name in NETWORKS if name != "causal sources"]
 
-def interface(model, kind=BloomEnhancer):
-    return kind({"model": model}, {"sample_rate": 16000})
-
-
-def small_models():
-    """A network of each backbone, and Conv-TasNet with each norm; the same in every run."""
-    torch.manual_seed(0)
-    models = {
-        "DPRNN": BloomNet(DPRNNSeparator(16, 8, 8, 20, 2), 16, 32),
-        "SepFormer": BloomNet(SepFormerSeparator(16, 8, 16, 2, 1, 50, 2), 16, 32),
-    }
-    models |= {norm: make_model(norm=norm) for norm in ("gLN", "cLN", "cgLN", "BN")}
-    models |= {
-        f"causal {norm}": make_model(norm=norm, causal=True) for norm in ("cLN", "cgLN", "BN")
-    }
-    for model in models.values():
-        for module in model.modules():
-            if hasattr(module, "running_mean"):
-                torch.nn.init.normal_(module.running_mean, std=0.3)
-                torch.nn.init.uniform_(module.running_var, 0.5, 2)
-    return {name: model.eval() for name, model in models.items()}
-
-
-SMALL_MODELS = small_models()
-each_model = pytest.mark.parametrize("name", SMALL_MODELS)
+each_model = pytest.mark.parametrize("name", SINGLE)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +56,7 @@ def test_padding_does_not_matter(enhancer, noisy):
 
 @each_model
 def test_padding_does_not_matter_to_any_network(name, noisy):
-    enhancer = interface(SMALL_MODELS[name])
+    enhancer = interface(network(name))
     batch = noisy[:, :16000].repeat(4, 1)
     batch[1, 8000:] = torch.randn(8000)
     batch[2, 12000:] = 0
@@ -95,7 +71,7 @@ def test_padding_does_not_matter_to_any_network(name, noisy):
 @each_model
 @pytest.mark.parametrize("blocks", [1, 2])
 def test_a_long_file_in_windows(name, blocks, noisy, noisy_file, tmp_path):
-    enhancer = interface(SMALL_MODELS[name])
+    enhancer = interface(network(name))
     whole = enhancer.enhance_file(noisy_file, blocks=blocks)
     enhancer.window_seconds = 1.3
     windowed = enhancer.enhance_file(noisy_file, tmp_path / "out.wav", blocks=blocks)
@@ -111,7 +87,7 @@ def test_a_long_file_in_windows(name, blocks, noisy, noisy_file, tmp_path):
 
 @pytest.mark.parametrize("name", ["gLN", "BN", "causal BN", "DPRNN"])
 def test_as_many_blocks_as_a_window_needs(name, noisy_file, tmp_path):
-    enhancer = interface(SMALL_MODELS[name])
+    enhancer = interface(network(name))
     enhancer.window_seconds = 1.3
     last = enhancer.num_blocks
     for min_gain_db, blocks in ((-1000.0, last), (1000.0, 2)):
@@ -121,14 +97,14 @@ def test_as_many_blocks_as_a_window_needs(name, noisy_file, tmp_path):
         assert len(enhancer.blocks_used) > 3
         fixed = enhancer.enhance_file(noisy_file, blocks=blocks)
         assert set(enhancer.blocks_used) == {blocks}
-        if name != "causal BN":  # whose level, window by window, is another
+        if name != "causal BN":  # which hears a file as one, and not in windows
             torch.testing.assert_close(auto, fixed)
     out = enhancer.enhance_file(noisy_file, tmp_path / "out.wav", blocks="auto")
     np.testing.assert_allclose(sf.read(tmp_path / "out.wav", dtype="float32")[0], out, atol=1e-4)
 
 
 def test_blocks_run_only_while_they_change_something(noisy_file):
-    enhancer = interface(make_model(norm="BN"))
+    enhancer = interface(conv_tasnet(norm="BN"))
     head, decoder = enhancer.mods.model.separator.heads, enhancer.mods.model.decoders
     enhancer.mods.model.separator.blocks[1] = torch.nn.Identity()
     head[1].load_state_dict(head[0].state_dict())
@@ -141,7 +117,7 @@ def test_blocks_run_only_while_they_change_something(noisy_file):
 
 def test_silence_needs_no_more_than_two_blocks(tmp_path):
     sf.write(tmp_path / "in.wav", np.zeros(16000), 16000)
-    enhancer = interface(SMALL_MODELS["BN"])
+    enhancer = interface(network("BN"))
     assert not enhancer.enhance_file(tmp_path / "in.wav", blocks="auto").any()
     assert enhancer.blocks_used == [2]
 
@@ -149,7 +125,7 @@ def test_silence_needs_no_more_than_two_blocks(tmp_path):
 def test_a_long_file_of_another_rate_in_windows(noisy, tmp_path):
     samples = resample(torch.cat([noisy, -0.5 * noisy]), 16000, 44100).t().numpy()
     sf.write(tmp_path / "in.wav", samples, 44100, subtype="FLOAT")
-    enhancer = interface(SMALL_MODELS["BN"])
+    enhancer = interface(network("BN"))
     whole = enhancer.enhance_file(tmp_path / "in.wav")
     enhancer.window_seconds = 1.3
     windowed = enhancer.enhance_file(tmp_path / "in.wav", tmp_path / "out.wav")
@@ -160,7 +136,7 @@ def test_a_long_file_of_another_rate_in_windows(noisy, tmp_path):
 @pytest.mark.parametrize("name", ["gLN", "causal cgLN", "DPRNN", "SepFormer"])
 def test_ten_minutes(name, noisy, tmp_path):
     sf.write(tmp_path / "in.flac", noisy[0].repeat(97)[: 600 * 16000].numpy(), 16000)
-    enhancer = interface(SMALL_MODELS[name])
+    enhancer = interface(network(name))
     enhanced = enhancer.enhance_file(tmp_path / "in.flac", tmp_path / "out.flac", blocks=1)
     assert sf.info(tmp_path / "out.flac").frames == len(enhanced) == 600 * 16000
     assert torch.isfinite(enhanced).all()
@@ -168,8 +144,8 @@ def test_ten_minutes(name, noisy, tmp_path):
 
 
 def test_a_long_result_is_in_its_file_only(noisy_file, tmp_path, monkeypatch):
-    enhancer = interface(SMALL_MODELS["gLN"])
-    monkeypatch.setattr(inference, "MOST_SAMPLES_RETURNED", 1000)
+    enhancer = interface(network("gLN"))
+    monkeypatch.setattr(base, "MOST_SAMPLES_RETURNED", 1000)
     assert enhancer.enhance_file(noisy_file, tmp_path / "out.wav") is None
     assert sf.info(tmp_path / "out.wav").frames == sf.info(noisy_file).frames
     assert len(enhancer.enhance_file(noisy_file)) == sf.info(noisy_file).frames
@@ -179,7 +155,7 @@ def test_a_fault_in_the_middle_of_a_file_leaves_nothing(noisy, tmp_path):
     samples = noisy[0].numpy().copy()
     samples[60000] = np.nan
     sf.write(tmp_path / "in.wav", samples, 16000, subtype="FLOAT")
-    enhancer = interface(SMALL_MODELS["causal BN"])
+    enhancer = interface(network("causal BN"))
     enhancer.window_seconds = 1.0
     with pytest.raises(InputError, match="in.wav: holds NaN"):
         enhancer.enhance_file(tmp_path / "in.wav", tmp_path / "out.wav")
@@ -190,43 +166,6 @@ def test_a_result_is_a_tensor_like_any_other(enhancer, noisy):
     result = enhancer.enhance_batch(noisy)
     result *= 2
     assert not result.requires_grad
-
-
-def test_separation(noisy, noisy_file, tmp_path):
-    separator = interface(make_model(num_sources=2), BloomSeparator)
-    sources = separator.separate_batch(noisy, blocks=2)
-    assert sources.shape == (*noisy.shape, 2)
-    torch.testing.assert_close(separator(noisy, blocks=2), sources)
-    returned = separator.separate_file(noisy_file, tmp_path / "out", blocks=2)
-    torch.testing.assert_close(returned, sources)
-    for n in (1, 2):
-        written, rate = sf.read(tmp_path / "out" / f"noisy_0dB_source{n}.flac", dtype="float32")
-        assert rate == 16000
-        np.testing.assert_allclose(written, sources[0, :, n - 1], atol=1e-4)
-    half = separator.separate_batch(
-        noisy.repeat(2, 1), lengths=torch.tensor([1.0, 8000 / noisy.shape[1]]), blocks=2
-    )
-    torch.testing.assert_close(half[0], sources[0])
-    torch.testing.assert_close(
-        half[1, :8000], separator.separate_batch(noisy[:, :8000], None, 2)[0]
-    )
-
-
-def test_separation_in_windows_keeps_the_sources_apart(noisy, tmp_path):
-    model = make_model(num_sources=2, norm="BN")
-    samples = torch.stack([noisy[0], noisy[0].flip(0)], dim=1).numpy()
-    sf.write(tmp_path / "in.wav", samples, 16000, subtype="FLOAT")
-    separator = interface(model, BloomSeparator)
-    whole = separator.separate_file(tmp_path / "in.wav")
-    separator.window_seconds = 1.5
-    torch.testing.assert_close(
-        separator.separate_file(tmp_path / "in.wav"), whole, atol=1e-4, rtol=0
-    )
-
-
-def test_a_separator_is_no_enhancer():
-    with pytest.raises(InputError, match="separates 2 sources; use BloomSeparator"):
-        interface(make_model(num_sources=2))
 
 
 def test_nan_is_refused(enhancer):
@@ -308,7 +247,7 @@ def test_rates_that_are_no_audios_are_refused(enhancer, tmp_path, rate, reason):
 def test_many_channels_are_those_one_by_one(name, noisy, tmp_path):
     channels = torch.stack([noisy[0, 800 * n :][:40_000] for n in range(11)], dim=1)
     sf.write(tmp_path / "in.wav", channels.numpy(), 16000, subtype="FLOAT")
-    enhancer = interface(SMALL_MODELS[name])
+    enhancer = interface(network(name))
     enhancer.window_seconds = 1.0
     together = enhancer.enhance_file(tmp_path / "in.wav")
     for number in (0, 7, 8, 10):
@@ -331,12 +270,12 @@ def test_many_channels_are_those_one_by_one(name, noisy, tmp_path):
     ],
 )
 def test_what_is_no_batch_of_waveforms(mix, lengths, message):
-    enhancer = BloomEnhancer({"model": make_model()}, {"sample_rate": 16000})
+    enhancer = BloomEnhancer({"model": conv_tasnet()}, {"sample_rate": 16000})
     with pytest.raises(InputError, match=message):
         enhancer.enhance_batch(mix, lengths)
 
 
 def test_double_precision_is_taken_as_single():
-    enhancer = BloomEnhancer({"model": make_model()}, {"sample_rate": 16000})
+    enhancer = BloomEnhancer({"model": conv_tasnet()}, {"sample_rate": 16000})
     mix = torch.randn(1, 400)
     assert torch.equal(enhancer.enhance_batch(mix.double()), enhancer.enhance_batch(mix))

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from tests.test_streaming import ENHANCERS
 
+from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.streaming import live
 from bloomnet_sb.streaming.live import run_live
 from bloomnet_sb.streaming.policies import Fixed, Policy, RealTime
 from bloomnet_sb.utils.errors import InputError
+from tests.conftest import make_model
 
-ENHANCER = ENHANCERS["causal BN"]
+ENHANCER = BloomEnhancer({"model": make_model(norm="BN", causal=True)}, {"sample_rate": 16000})
 
 
 def written(path):
@@ -34,7 +35,9 @@ def short_file(noisy_file, tmp_path):
 
 
 def test_a_file_to_a_file_is_the_offline_result(short_file, tmp_path):
-    report = run_live(ENHANCER, Fixed(2), short_file, str(tmp_path / "out.wav"), speed="full")
+    report = run_live(
+        ENHANCER.stream(2), Fixed(2), short_file, str(tmp_path / "out.wav"), speed="full"
+    )
     assert report.chunks == 51
     assert report.blocks == 2
     assert report.audio_seconds == pytest.approx(8050 / 16000)
@@ -46,14 +49,20 @@ def test_a_file_to_a_file_is_the_offline_result(short_file, tmp_path):
 
 def test_in_real_time(short_file, tmp_path):
     start = time.perf_counter()
-    run_live(ENHANCER, RealTime(), short_file, str(tmp_path / "out.wav"))
+    run_live(ENHANCER.stream(), RealTime(), short_file, str(tmp_path / "out.wav"))
     assert time.perf_counter() - start >= 0.5
 
 
 def test_another_rate_and_channels(noisy_file, tmp_path):
     samples, _ = sf.read(noisy_file, dtype="float32")
     sf.write(tmp_path / "in.flac", np.stack([samples, samples], 1)[:44100], 44100)
-    run_live(ENHANCER, Fixed(3), str(tmp_path / "in.flac"), str(tmp_path / "o.wav"), speed="full")
+    run_live(
+        ENHANCER.stream(3),
+        Fixed(3),
+        str(tmp_path / "in.flac"),
+        str(tmp_path / "o.wav"),
+        speed="full",
+    )
     assert len(written(tmp_path / "o.wav")) == 16000
 
 
@@ -72,7 +81,9 @@ def test_keys_choose_the_blocks_and_end(short_file, tmp_path, monkeypatch):
     typed = iter(["", "", "2", "", "x", "9", "a", "", "q"])
     monkeypatch.setattr(live, "_keys", lambda: nullcontext(lambda: next(typed)))
     policy = Three()
-    report = run_live(ENHANCER, policy, short_file, str(tmp_path / "out.wav"), speed="full")
+    report = run_live(
+        ENHANCER.stream(), policy, short_file, str(tmp_path / "out.wav"), speed="full"
+    )
     assert report.chunks == 9
     assert len(policy.seen) == 5
     assert report.blocks == pytest.approx((4 * 3 + 5 * 2) / 9)
@@ -127,7 +138,7 @@ def devices(monkeypatch):
 
 def test_a_microphone_to_loudspeakers(devices):
     played, opened = devices
-    assert run_live(ENHANCER, Fixed(1), "4", None).chunks == 20
+    assert run_live(ENHANCER.stream(1), Fixed(1), "4", None).chunks == 20
     assert opened[0] == (4, 16000, 160, 1, "float32")
     assert opened[1] == (None, 16000, 160, 1, "float32")
     assert opened[2:] == ["closed", "closed"]
@@ -136,20 +147,20 @@ def test_a_microphone_to_loudspeakers(devices):
 
 
 def test_a_recording_that_is_interrupted_is_kept(devices, tmp_path):
-    run_live(ENHANCER, Fixed(1), None, str(tmp_path / "out.wav"))
+    run_live(ENHANCER.stream(1), Fixed(1), None, str(tmp_path / "out.wav"))
     assert len(written(tmp_path / "out.wav")) == 20 * 160
 
 
 def test_a_device_that_is_not_there(devices, tmp_path):
     with pytest.raises(InputError, match="none: No such device"):
-        run_live(ENHANCER, Fixed(1), "none", str(tmp_path / "out.wav"))
+        run_live(ENHANCER.stream(1), Fixed(1), "none", str(tmp_path / "out.wav"))
     assert not list(tmp_path.iterdir())
 
 
 def test_without_sounddevice(monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     with pytest.raises(InputError, match=r"bloomnet_sb\[live\]"):
-        run_live(ENHANCER, Fixed(1))
+        run_live(ENHANCER.stream(1), Fixed(1))
 
 
 @pytest.mark.parametrize(
@@ -163,12 +174,14 @@ def test_without_sounddevice(monkeypatch):
 )
 def test_wrong_options(options, message, short_file):
     with pytest.raises(InputError, match=message):
-        run_live(ENHANCER, Fixed(1), **{"input_name": short_file, **options})
+        run_live(ENHANCER.stream(1), Fixed(1), **{"input_name": short_file, **options})
 
 
 def test_the_first_chunk_may_be_all_there_is(tmp_path):
     sf.write(tmp_path / "in.wav", np.full(5, 0.5), 16000)
-    report = run_live(ENHANCER, Fixed(1), str(tmp_path / "in.wav"), str(tmp_path / "out.wav"))
+    report = run_live(
+        ENHANCER.stream(1), Fixed(1), str(tmp_path / "in.wav"), str(tmp_path / "out.wav")
+    )
     assert report.chunks == 1
     assert len(written(tmp_path / "out.wav")) == 5
     assert torch.isfinite(torch.from_numpy(written(tmp_path / "out.wav"))).all()

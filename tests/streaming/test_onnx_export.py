@@ -1,27 +1,47 @@
 import json
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
 import soundfile as sf
 import torch
-from tests.test_inference import SMALL_MODELS, interface
-from tests.test_streaming import ENHANCERS
 
+from bloomnet_sb.nn.levels import NoLevel, RmsLevel
 from bloomnet_sb.streaming.onnx_stream import OnnxStream
 from bloomnet_sb.utils.errors import InputError
 from tests.conftest import run_python
+from tests.helpers.networks import band_rnn, conv_tasnet, interface, network
 
 pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 from bloomnet_sb.streaming.onnx_export import export_onnx  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("export")
 
-NAMES = ("fading level", "causal cgLN", "odd, False")  # the last with cLN
+# Past frames, a level and means; a recurrence and an STFT; several sources, and no padding
+NAMES = ("means", "BandRNN", "sources")
 # Chunk lengths and, before some of them, another number of blocks.
-STEPS = [(160, None), (1, 1), (500, None), (3000, None), (160, 3), (37, None), (900, 2), (0, None)]
-STEPS += [(2500, 1), (700, 3), (4000, None)]
+STEPS = [(160, None), (1, 1), (500, None), (3000, None), (160, 2), (37, None), (900, 1), (0, None)]
+STEPS += [(2500, 2), (700, 1), (4000, None)]
+
+
+@cache
+def enhancer(name):
+    torch.manual_seed(0)
+    sizes = {"layers_per_block": 1, "num_blocks": 2, "causal": True}
+    if name == "means":
+        return interface(conv_tasnet(RmsLevel(50), norm="cgLN", **sizes).eval())
+    if name == "BandRNN":
+        return interface(band_rnn(num_blocks=2).eval())
+    sources = conv_tasnet(
+        NoLevel(), 20, 7, False, norm="cLN", num_sources=2, skip_channels=6, **sizes
+    )
+    return interface(sources.eval())
+
+
+def export(exporting, folder, int8=False):
+    export_onnx(exporting.mods.model, exporting.sample_rate, folder, int8)
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -32,14 +52,14 @@ def name(request):
 @pytest.fixture(scope="module")
 def exported(name, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / "out"
-    export_onnx(ENHANCERS[name], folder)
+    export(enhancer(name), folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def exported_int8(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported") / "int8"
-    export_onnx(ENHANCERS["causal BN"], folder, int8=True)
+    export(interface(network("causal BN")), folder, int8=True)
     return folder
 
 
@@ -60,7 +80,7 @@ def streamed(stream, noisy, steps, as_input=np.asarray):
 
 def test_it_streams_as_torch_does_changes_of_depth_included(name, exported, noisy):
     ours = streamed(OnnxStream(exported), noisy, STEPS)
-    expected = streamed(ENHANCERS[name].stream(), noisy, STEPS, torch.from_numpy)
+    expected = streamed(enhancer(name).stream(), noisy, STEPS, torch.from_numpy)
     assert len(ours) == sum(size for size, _ in STEPS)
     np.testing.assert_allclose(ours, expected, atol=1e-4)
 
@@ -68,21 +88,23 @@ def test_it_streams_as_torch_does_changes_of_depth_included(name, exported, nois
 @pytest.mark.parametrize("length", [0, 1, 5, 16, 17, 100, 2000])
 def test_any_length_at_any_depth(name, exported, noisy, length):
     stream = OnnxStream(exported)
-    for blocks in (1, 2, 3):
+    for blocks in (1, 2):
         stream.blocks = blocks
         stream.reset()
         out = streamed(stream, noisy, [(length, None)])
         assert len(out) == length
         if length:
             whole = torch.from_numpy(noisy[None, :length])
-            expected = ENHANCERS[name].enhance_batch(whole, blocks=blocks)[0]
+            with torch.no_grad():
+                expected = enhancer(name).mods.model.estimate(whole, blocks)[0].squeeze(-1)
             np.testing.assert_allclose(out, expected, atol=1e-4)
 
 
 def test_the_files(exported):
     names = {path.name for path in exported.iterdir()}
-    graphs = {f"{kind}{depth}.onnx" for kind in ("block", "decode") for depth in (1, 2, 3)}
-    others = {"enter.onnx", "manifest.json", "states.npz", "onnx_stream.py", "depth_switch.py"}
+    graphs = {f"{kind}{depth}.onnx" for kind in ("block", "decode") for depth in (1, 2)}
+    others = {"enter.onnx", "manifest.json", "states.npz"}
+    others |= {"onnx_stream.py", "frame_stream.py", "depth_switch.py"}
     assert names == graphs | others
     assert not list(exported.parent.glob(".*"))
 
@@ -100,10 +122,14 @@ def test_the_folder_streams_by_itself_without_torch(name, exported, tmp_path, no
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True
     )
     assert result.returncode == 0, result.stderr
-    out, rate = sf.read(tmp_path / "out.wav", dtype="float32")
-    expected = ENHANCERS[name].enhance_batch(torch.from_numpy(noisy)[None], blocks=2)[0]
-    assert rate == 16000
-    np.testing.assert_allclose(out, expected.clamp(-1, 1), atol=2e-4)
+    with torch.no_grad():
+        whole = torch.from_numpy(noisy)[None]
+        expected = enhancer(name).mods.model.estimate(whole, blocks=2)[0].clamp(-1, 1)
+    written = ["out.wav"] if expected.shape[1] == 1 else ["out_1.wav", "out_2.wav"]
+    for file, source in zip(written, expected.T, strict=True):
+        out, rate = sf.read(tmp_path / file, dtype="float32")
+        assert rate == 16000
+        np.testing.assert_allclose(out, source, atol=2e-4)
     sf.write(tmp_path / "stereo.wav", np.stack([noisy, noisy], 1), 8000)
     result = run_python(exported / "onnx_stream.py", tmp_path / "stereo.wav", tmp_path / "no.wav")
     assert result.returncode == 2
@@ -114,7 +140,7 @@ def test_the_folder_streams_by_itself_without_torch(name, exported, tmp_path, no
 def test_int8_is_near(exported_int8, noisy):
     assert json.loads((exported_int8 / "manifest.json").read_text())["int8"]
     out = streamed(OnnxStream(exported_int8), noisy, STEPS)
-    expected = streamed(ENHANCERS["causal BN"].stream(), noisy, STEPS, torch.from_numpy)
+    expected = streamed(interface(network("causal BN")).stream(), noisy, STEPS, torch.from_numpy)
     error = np.square(out - expected).mean() / np.square(expected).mean()
     assert 0 < error < 0.05
 
@@ -127,17 +153,17 @@ def test_wrong_blocks(exported_int8):
 def test_a_folder_that_holds_something(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="is not empty"):
-        export_onnx(ENHANCERS["causal BN"], tmp_path)
+        export(interface(network("causal BN")), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_network_that_cannot_stream(tmp_path):
-    with pytest.raises(InputError, match="causal Conv-TasNet"):
-        export_onnx(interface(SMALL_MODELS["gLN"]), tmp_path / "out")
+    with pytest.raises(InputError, match="a causal network"):
+        export(interface(network("gLN")), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_file_in_the_place_of_the_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="file: is a file"):
-        export_onnx(ENHANCERS["causal BN"], tmp_path / "file")
+        export(interface(network("causal BN")), tmp_path / "file")

@@ -2,7 +2,6 @@ from itertools import pairwise
 
 import pytest
 import torch
-from tests.test_streaming import ENHANCERS
 
 from bloomnet_sb.streaming.policies import (
     Battery,
@@ -15,6 +14,7 @@ from bloomnet_sb.streaming.policies import (
     Schedule,
 )
 from bloomnet_sb.utils.errors import InputError
+from tests.streaming.test_stream import ENHANCERS
 
 CHUNK_SECONDS = 0.01
 

@@ -10,7 +10,8 @@ import soundfile as sf
 import torch
 from safetensors.torch import load_file
 
-from bloomnet_sb.inference.enhancer import BloomEnhancer, BloomSeparator
+from bloomnet_sb.inference.enhancer import BloomEnhancer
+from bloomnet_sb.inference.separator import BloomSeparator
 from bloomnet_sb.training.experiment import _shared_command
 from tests.conftest import RECIPE, SAMPLES, run_python, run_recipe, tiny_arguments
 
@@ -34,7 +35,13 @@ def test_what_a_run_leaves_behind(finished_run):
     assert results["depths"][0]["si_sdr_improvement"] == 0
     table = (finished_run / "results.md").read_text()
     assert "| unprocessed |" in table
-    assert table.rstrip().splitlines()[-1].startswith("Memory of the weights: ")
+    assert "\nMemory of the weights: " in table
+    listeners = results["listeners"]["depths"]
+    assert [depth["blocks"] for depth in listeners] == [0, 1, 2]
+    for depth in listeners[1:]:
+        assert {"-5 to 10 dB", "10 to 25 dB", "clean", "noise", "conditions"} < depth.keys()
+    assert listeners[2]["-5 to 10 dB"]["si_sdr"] == results["depths"][2]["si_sdr"]
+    assert table.count("\nAt 10 to 25 dB SNR, 14 mixtures:\n") == 1
     memory = results["memory_bytes"]
     assert memory["this_network"] < memory["stand_alone_networks"]
     with open(finished_run / "scores.csv", newline="") as file:
@@ -54,6 +61,7 @@ def test_what_a_run_leaves_behind(finished_run):
     assert "- speech_train: 82 files, 7.9 minutes" in card
     assert "Mixtures at -5 to 10 dB SNR, 16000 Hz." in card
     assert "| unprocessed |" in card
+    assert "Clean speech:" in card
     assert "    python train.py mini.yaml --data_folder DIR --output_folder DIR --" in card
     assert str(finished_run) not in card
     assert "BloomEnhancer.from_hparams" in card

@@ -1,0 +1,129 @@
+"""Separating speakers with a trained network and as many blocks as asked for."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+
+from bloomnet_sb.inference.base import BloomInterface, in_memory, write_all
+from bloomnet_sb.utils.audio_files import audio_info, writing
+
+
+class BloomSeparator(BloomInterface):
+    """A trained BLOOM-Net, ready to separate speakers with any number of its blocks.
+
+    Made by `BloomSeparator.from_hparams`. Its calls are those of SpeechBrain's
+    `SepformerSeparation`, with `blocks` beside them. A source has the level that it has in the
+    mixture, and is the same speaker whatever number of blocks runs.
+
+    Attributes
+    ----------
+    blocks : int
+        How many blocks run where a call does not say; at first all.
+    window_seconds : float
+        A longer file is separated in windows of at most this length.
+
+    Example
+    -------
+    >>> from bloomnet_sb.model import BloomNet
+    >>> from bloomnet_sb.nn.filterbanks import LearnedFilterbank
+    >>> from bloomnet_sb.separators import ConvTasNetSeparator
+    >>> parts = ConvTasNetSeparator(num_filters=16, num_blocks=2, num_sources=2)
+    >>> model = BloomNet(LearnedFilterbank(16), parts)
+    >>> separator = BloomSeparator({"model": model}, {"sample_rate": 16000})
+    >>> separator.separate_batch(torch.randn(1, 16000), blocks=1).shape
+    torch.Size([1, 16000, 2])
+    >>> separator.separate_file("tests/samples/demo/noisy_0dB.flac").shape
+    torch.Size([1, 99587, 2])
+    """
+
+    def separate_batch(
+        self,
+        mix: torch.Tensor,
+        lengths: torch.Tensor | None = None,
+        blocks: int | None = None,
+    ) -> torch.Tensor:
+        """Separate a batch of mixtures.
+
+        Arguments
+        ---------
+        mix : torch.Tensor
+            Waveforms [batch, time] at the network's sample rate.
+        lengths : torch.Tensor, optional
+            Length of each, as a share of `time`, see `BloomEnhancer.enhance_batch`.
+        blocks : int, optional
+            How many blocks run. Default: `self.blocks`.
+
+        Returns
+        -------
+        torch.Tensor
+            The sources [batch, time, sources].
+
+        Raises
+        ------
+        InputError
+            As `BloomEnhancer.enhance_batch`.
+        """
+        return self._estimate_batch(mix, lengths, blocks)
+
+    def forward(
+        self,
+        mix: torch.Tensor,
+        lengths: torch.Tensor | None = None,
+        blocks: int | None = None,
+    ) -> torch.Tensor:
+        """The same as `separate_batch`."""
+        return self.separate_batch(mix, lengths, blocks)
+
+    def separate_file(
+        self,
+        path: str | Path,
+        output_folder: str | Path | None = None,
+        blocks: int | None = None,
+    ) -> torch.Tensor | None:
+        """Separate an audio file of any length, rate and readable format.
+
+        Several channels are averaged. Long files are separated in windows as
+        `BloomEnhancer.enhance_file` does; each window's sources are put in the order of the one
+        before.
+
+        Arguments
+        ---------
+        path : str or Path
+            The file.
+        output_folder : str or Path, optional
+            Where the sources go: <name>_source1, <name>_source2.. with the input's suffix, rate,
+            length and sample type. They appear when they are complete.
+        blocks : int, optional
+            How many blocks run. Default: `self.blocks`.
+
+        Returns
+        -------
+        torch.Tensor or None
+            The sources at the file's rate [1, time, sources]. None if they went to
+            `output_folder` and have more than 2**24 samples.
+
+        Raises
+        ------
+        InputError
+            As `BloomEnhancer.enhance_file`.
+        """
+        info, path = audio_info(path), Path(path)
+        pieces = self._estimate_file(path, info, blocks, mono=True)
+        sources = self.mods.model.num_sources
+        if output_folder is None:
+            return in_memory(pieces, path, info.frames * sources, dim=1)
+        with ExitStack() as files:
+            writers = [
+                files.enter_context(
+                    writing(Path(output_folder) / f"{path.stem}_source{n}{path.suffix}", info, 1)
+                )
+                for n in range(1, sources + 1)
+            ]
+
+            def write(samples: torch.Tensor) -> None:
+                for source, write_source in enumerate(writers):
+                    write_source(samples[0, :, source])
+
+            kept = write_all(pieces, write, info.frames * sources)
+        return torch.cat(kept, dim=1) if kept else None

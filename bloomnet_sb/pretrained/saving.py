@@ -1,0 +1,101 @@
+"""Writing a pretrained folder: what the network is made of, its weights, and its card."""
+
+from io import StringIO
+from pathlib import Path
+
+from hyperpyyaml import resolve_references
+from ruamel.yaml import YAML
+from safetensors.torch import save_file
+
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.pretrained.fetching import HPARAMS_FILE, WEIGHTS_FILE
+from bloomnet_sb.utils.atomic_files import written_whole
+
+CARD_FILE = "README.md"
+
+
+def export_pretrained(
+    model: BloomNet,
+    hparams_file: str | Path,
+    overrides: str | dict,
+    folder: str | Path,
+    model_card: str,
+) -> None:
+    """Write a folder that `BloomEnhancer.from_hparams` loads.
+
+    Arguments
+    ---------
+    model : BloomNet
+        The trained network.
+    hparams_file : str or Path
+        The YAML file that it was trained with; its keys model and sample_rate are kept.
+    overrides : str or dict
+        The overrides it was trained with.
+    folder : str or Path
+        Where hyperparams.yaml, model.safetensors and README.md go.
+    model_card : str
+        The text of README.md.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read, or the folder not be written.
+
+    Example
+    -------
+    >>> from bloomnet_sb.separators import ConvTasNetSeparator
+    >>> folder = Path(getfixture("tmpdir"))
+    >>> trained_with = "size: 16\\nmodel: !new:bloomnet_sb.BloomNet {num_filters: !ref <size>}\\n"
+    >>> _ = (folder / "train.yaml").write_text(f"sample_rate: 16000\\n{trained_with}")
+    >>> model = BloomNet(ConvTasNetSeparator(num_filters=16, num_blocks=1), num_filters=16)
+    >>> export_pretrained(model, folder / "train.yaml", "", folder / "pretrained", "A card.")
+    >>> sorted(path.name for path in (folder / "pretrained").iterdir())
+    ['README.md', 'hyperparams.yaml', 'model.safetensors']
+    """
+    with open(hparams_file, encoding="utf-8") as file:
+        write_pretrained(model, resolve_references(file, overrides), folder, model_card)
+
+
+def write_pretrained(
+    model: BloomNet, hparams: str | StringIO, folder: str | Path, model_card: str
+) -> None:
+    """Write a folder that the pretrained interfaces load.
+
+    Arguments
+    ---------
+    model : BloomNet
+        The network, with its weights.
+    hparams : str or StringIO
+        HyperPyYAML without references; its keys model and sample_rate are kept.
+    folder : str or Path
+        Where hyperparams.yaml, model.safetensors and README.md go.
+    model_card : str
+        The text of README.md.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+
+    Example
+    -------
+    >>> from bloomnet_sb.separators import ConvTasNetSeparator
+    >>> folder = Path(getfixture("tmpdir"))
+    >>> model = BloomNet(ConvTasNetSeparator(num_filters=16, num_blocks=1), num_filters=16)
+    >>> hparams = "sample_rate: 16000\\nmodel: !new:bloomnet_sb.BloomNet\\n  num_filters: 16\\n"
+    >>> write_pretrained(model, hparams, folder, "A card.")
+    >>> (folder / "README.md").read_text()
+    'A card.'
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    yaml = YAML()
+    trained_with = yaml.load(hparams)
+    kept = {key: trained_with[key] for key in ("sample_rate", "model")}
+    kept["modules"] = {"model": kept["model"]}
+    with written_whole(folder / HPARAMS_FILE) as partial:
+        yaml.dump(kept, partial)
+    with written_whole(folder / WEIGHTS_FILE) as partial:
+        save_file({name: value.cpu() for name, value in model.state_dict().items()}, partial)
+    with written_whole(folder / CARD_FILE) as partial:
+        partial.write_text(model_card, encoding="utf-8")

@@ -1,0 +1,197 @@
+"""OpenEndedBrain: one run without a planned end, of which the average of the weights is kept."""
+
+import math
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import speechbrain as sb
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from bloomnet_sb.scoring.group_scores import GroupScores
+from bloomnet_sb.training.brain import refuse_other_network
+from bloomnet_sb.training.progress import Progress
+from bloomnet_sb.training.resilience import ResilientBrain
+from bloomnet_sb.training.schedule import draw_depths
+from bloomnet_sb.utils.errors import InputError
+
+
+class OpenEndedBrain(ResilientBrain):
+    """A Brain that trains a `BloomNet` until it is stopped, in epochs of some number of updates.
+
+    What an update draws (depths, and what `generator` is used for) is a function of the seed and
+    its number. The learning rate is `hparams.rate`; where that decays, it does from the run's
+    first update in this output folder on, and `fit` ends with it. After each epoch the average of
+    the weights is validated, in groups of mixtures, and saved with all that the run needs to go
+    on, on this or another machine; the last and the best state are kept.
+
+    Takes the arguments of `speechbrain.core.Brain`; `modules` holds "model" and "loss", and
+    `hparams` the entries average, rate, seed, sample_rate, random_depths, depth_weights,
+    compile_parts, epoch_counter and train_logger. A subclass defines `compute_forward` and
+    `compute_objectives`, which puts what it validates into `scores`.
+
+    Attributes
+    ----------
+    model : BloomNet
+        What is trained.
+    average : BloomNet
+        The average of its weights, for validation and for use.
+    scores : GroupScores
+        Those of the validation at hand.
+
+    Example
+    -------
+    See recipes/BandRNN/train.py.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.model = self.modules["model"]
+        self.average = self.hparams.average.model.to(self.device)
+        self.progress = Progress()
+        self.scores = GroupScores(self.hparams.sample_rate)
+        self.commit = _commit()
+        self.checkpointer.add_recoverables({"average": self.average, "progress": self.progress})
+
+    @property
+    def checkpoint_meta(self) -> dict:
+        """How far the run is, and whose code trains it."""
+        return {
+            "commit": self.commit,
+            "updates": self.optimizer_step,
+            "audio_hours": self.progress.audio_hours,
+        }
+
+    def train_loader(self, dataset: IterableDataset, num_workers: int) -> DataLoader:
+        """A loader of a dataset of batches that has `set_epoch` and `go_on_after`, as a pool has."""
+        self.train_set = dataset
+        return DataLoader(dataset, batch_size=None, num_workers=num_workers)
+
+    def on_fit_start(self) -> None:
+        """Go on from the newest checkpoint; see where a decay begins and ends."""
+        self._compile()
+        self.init_optimizers()
+        newest = self.checkpointer.find_checkpoint()
+        if newest is not None:
+            with refuse_other_network(newest):
+                self.checkpointer.load_checkpoint(newest)
+        if self.hparams.rate.decay:
+            if self.progress.decay_from is None:
+                self.progress.decay_from = self.optimizer_step
+            self.optimizer_step_limit = self.hparams.rate.end(self.progress.decay_from)
+
+    def drawn_depths(self) -> list[int]:
+        """The numbers of blocks that the update at hand is about, see `draw_depths`."""
+        rng = np.random.default_rng([self.hparams.seed, self.optimizer_step])
+        return draw_depths(
+            self.model.num_blocks, self.hparams.random_depths, self.hparams.depth_weights, rng
+        )
+
+    def generator(self) -> torch.Generator:
+        """Random numbers for the update at hand, from the CPU."""
+        sequence = np.random.SeedSequence([self.hparams.seed, self.optimizer_step, 1])
+        return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+
+    def on_fit_batch_start(self, batch, should_step: bool) -> None:
+        """Set the learning rate of the update."""
+        super().on_fit_batch_start(batch, should_step)
+        lr = self.hparams.rate(self.optimizer_step, self.progress.decay_from)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
+    def on_fit_batch_end(self, batch, outputs, loss, should_step: bool) -> None:
+        """Have the average follow."""
+        super().on_fit_batch_end(batch, outputs, loss, should_step)
+        self.hparams.average.update(self.model, self.optimizer_step)
+        self.progress.add(batch["heard"].numel() / self.hparams.sample_rate)
+
+    def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
+        """Go on in the epoch where a checkpoint left it, or start the scores afresh."""
+        if stage == sb.Stage.TRAIN:
+            self.train_set.set_epoch(epoch)
+            self.train_set.go_on_after(self.step)
+            self.progress.start_clock()
+            self._since = (self.progress.audio_hours, self.progress.cpu_hours)
+        else:
+            self.scores.restart()
+
+    def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
+        """Log an epoch, a line for each group of validation mixtures, and save its checkpoint."""
+        if stage == sb.Stage.TRAIN:
+            self.train_loss = stage_loss
+            hours, cpu_hours = self.progress.audio_hours, self.progress.cpu_hours
+            self._speed = (hours - self._since[0]) / max(cpu_hours - self._since[1], 1e-9)
+        if stage == sb.Stage.VALID:
+            self.progress.add()
+            self._log(stage_loss, epoch)
+            self.checkpointer.save_and_keep_only(
+                meta={
+                    **self.checkpoint_meta,
+                    # NaN would count as the best.
+                    "loss": stage_loss if math.isfinite(stage_loss) else math.inf,
+                },
+                min_keys=["loss"],
+                importance_keys=[],
+            )
+
+    def load_best(self) -> None:
+        """Load the average that did best in validation.
+
+        Raises
+        ------
+        InputError
+            If there was none.
+        """
+        best = self.checkpointer.find_checkpoint(min_key="loss")
+        if best is None:
+            raise InputError(f"{self.checkpointer.checkpoints_dir}: no checkpoint of an epoch")
+        with refuse_other_network(best):
+            self.checkpointer.load_checkpoint(best)
+
+    def _fit_valid(self, *args, **kwargs) -> None:
+        # What is compiled for the shapes of training stays as it is.
+        with torch.compiler.set_stance("force_eager"):
+            super()._fit_valid(*args, **kwargs)
+
+    def _compile(self) -> None:
+        """Compile what takes the time: the entry, each block, each head, and the loss."""
+        if not self.hparams.compile_parts:
+            return
+        separator = self.model.separator
+        for part in (separator.entry, *separator.blocks, *separator.heads, self.modules["loss"]):
+            part.compile(dynamic=False)
+
+    def _log(self, loss: float, epoch: int | None) -> None:
+        progress = self.progress
+        stats = {
+            "epoch": epoch,
+            "updates": self.optimizer_step,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "hours of audio": f"{progress.audio_hours:.2f}",
+            "a CPU hour, in this epoch": f"{self._speed:.1f}",
+            "a CPU hour, with validation": _ratio(progress.audio_hours, progress.cpu_hours),
+            "an hour, with validation": _ratio(progress.audio_hours, progress.wall_hours),
+        }
+        log = self.hparams.train_logger.log_stats
+        log(stats, train_stats={"loss": self.train_loss}, valid_stats={"loss": loss})
+        for group, scores in self.scores.means().items():
+            by_depth = {
+                name: " ".join(f"{value:.{digits}f}" for value in values)
+                for (name, digits), values in scores.items()
+            }
+            log({"epoch": epoch, "mixtures": group}, valid_stats=by_depth)
+
+
+def _ratio(audio: float, time: float) -> str:
+    return f"{audio / max(time, 1e-9):.1f}"
+
+
+def _commit() -> str | None:
+    """The commit that this code is from; None where it is in no repository."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:  # no git
+        return None
+    return found.stdout.strip() or None

@@ -1,0 +1,25 @@
+import pytest
+import torch
+
+from bloomnet_sb.scoring.metrics import OCTAVES, octave_powers, speech_level_db
+
+
+def test_noise_that_is_left_does_not_count_as_level():
+    target = torch.randn(1, 16000, 1)
+    noise = torch.randn(1, 16000, 1)
+    noise -= (noise * target).sum() / target.square().sum() * target
+    levels = speech_level_db(torch.stack([target, 0.5 * target + 3 * noise, -target]), target)
+    assert levels.flatten().tolist() == pytest.approx([0.0, -6.02, -60.0], abs=0.01)
+
+
+def test_octaves_hold_all_the_power_between_their_edges():
+    noise = torch.randn(160000)
+    powers = octave_powers(noise, 16000)
+    assert len(powers) == len(OCTAVES)
+    assert sum(powers) == pytest.approx(float(noise.square().mean()), rel=0.03)
+    # Of white noise, each has twice the power of the one below; the last is cut at 8 kHz.
+    assert powers[5] / powers[4] == pytest.approx(2, rel=0.1)
+
+
+def test_octaves_above_half_the_rate_are_left_out():
+    assert len(octave_powers(torch.randn(8000), 8000)) == len(OCTAVES) - 1

@@ -1,0 +1,109 @@
+import shutil
+
+import pytest
+import soundfile as sf
+import torch
+
+from bloomnet_sb.nn.levels import RmsLevel
+from bloomnet_sb.utils.errors import InputError
+from tests.conftest import SAMPLES
+from tests.helpers.networks import band_rnn, conv_tasnet, interface
+from tests.helpers.streams import in_chunks, streamed
+
+pytestmark = [
+    pytest.mark.xdist_group("compiled"),
+    pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler"),
+]
+
+
+def past_frames_and_means():
+    """One block of each kind of state that a Conv-TasNet has."""
+    torch.manual_seed(0)
+    sizes = {"num_blocks": 2, "layers_per_block": 1, "norm": "cgLN", "causal": True}
+    return conv_tasnet(RmsLevel(50), **sizes).eval()
+
+
+def recurrent():
+    """A block that computes frames one by one."""
+    torch.manual_seed(0)
+    return band_rnn(num_blocks=1).eval()
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("inductor")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def convolutional(cache):
+    enhancer = interface(past_frames_and_means())
+    enhancer.stream(compiled=True)
+    return enhancer
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    samples, _ = sf.read(SAMPLES / "demo" / "noisy_0dB.flac", dtype="float32", frames=8000)
+    return torch.from_numpy(samples)
+
+
+@pytest.mark.parametrize("sizes", [[], [160] * 20, [1, 7, 0, 900, 3, 2000]])
+@pytest.mark.parametrize("blocks", [1, 2])
+def test_compiled_it_gives_the_offline_output(convolutional, noisy, sizes, blocks):
+    out = streamed(convolutional.stream(blocks=blocks, compiled=True), noisy, sizes)
+    whole = convolutional.enhance_batch(noisy[None], blocks=blocks)[0]
+    torch.testing.assert_close(out, whole, atol=1e-5, rtol=0)
+
+
+def test_compiled_a_recurrent_network_gives_the_offline_output(cache, noisy):
+    enhancer = interface(recurrent())
+    stream = enhancer.stream(compiled=True)
+    assert stream.facts.most_frames == 1
+    whole = enhancer.enhance_batch(noisy[None])[0]
+    torch.testing.assert_close(streamed(stream, noisy, [160] * 20), whole, atol=1e-5, rtol=0)
+
+
+def test_changes_of_depth_are_those_of_the_eager_stream(convolutional, noisy):
+    outputs = []
+    for compiled in (False, True):
+        stream = convolutional.stream(compiled=compiled, wait_seconds=0.05)
+        pieces = []
+        for blocks, piece in zip((1, 2, 1, 2), noisy.split(2000), strict=True):
+            stream.blocks = blocks
+            pieces.append(in_chunks(stream, piece))
+        outputs.append(torch.cat(pieces))
+    torch.testing.assert_close(outputs[1], outputs[0], atol=1e-5, rtol=0)
+
+
+def test_compiled_streams_do_not_disturb_each_other(convolutional, noisy):
+    alone = streamed(convolutional.stream(compiled=True), noisy, [])
+    first, second = convolutional.stream(compiled=True), convolutional.stream(compiled=True)
+    pieces = []
+    for chunk in noisy.split(500):
+        pieces.append(first.process(chunk))
+        second.process(-chunk)
+    torch.testing.assert_close(torch.cat([*pieces, first.flush()]), alone, atol=1e-5, rtol=0)
+
+
+def test_the_code_is_kept_for_the_same_weights_only(convolutional, cache):
+    (kept,) = [
+        folder for folder in (cache / "bloomnet_sb").iterdir() if (folder / "block2.pt2").exists()
+    ]
+    names = ["block1", "block2", "decode1", "decode2", "enter"]
+    assert sorted(file.name for file in kept.iterdir()) == [f"{name}.pt2" for name in names]
+    other = past_frames_and_means()
+    with torch.no_grad():
+        other.encoder.weight.mul_(2)
+    with torch._inductor.config.patch("cpp.cxx", ("no-such-compiler",)):
+        interface(past_frames_and_means()).stream(compiled=True)
+        with pytest.raises(InputError, match="C\\+\\+ compiler .*no-such-compiler"):
+            interface(other).stream(compiled=True)
+    assert not [file for file in cache.rglob("*.partial")]
+
+
+def test_compiled_batches_are_refused(convolutional):
+    with pytest.raises(InputError, match="batch_size is 2, but a compiled stream takes one"):
+        convolutional.stream(batch_size=2, compiled=True)

@@ -1,0 +1,130 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+
+from bloomnet_sb.training.run_state import pack_state
+from tests.conftest import REPOSITORY, SAMPLES, run_python
+
+RECIPE = REPOSITORY / "recipes" / "BandRNN"
+TINY = {
+    "data_folder": SAMPLES,
+    "pool_files": 1,
+    "draw_seconds": 30.0,
+    "speaker_shares": None,
+    "noise_shares": None,
+    "valid_parts": [{"name": "all", "mixtures": 1, "clean": 1}],
+    "updates_per_epoch": 4,
+    "number_of_epochs": 3,
+    "batch_size": 2,
+    "segment_seconds": 1.0,
+    "num_blocks": 2,
+    "channels": 8,
+    "compile_parts": False,
+}
+# A checkpoint at every second update, too.
+OFTEN = ["--ckpt_interval_minutes=0", "--ckpt_interval_steps=2", "--noprogressbar"]
+
+
+def command(folder, pool, **overrides):
+    options = {**TINY, "output_folder": folder, "pool_folder": pool, **overrides}
+    dumped = {
+        name: yaml.safe_dump(
+            value if isinstance(value, int | float | list | None) else str(value),
+            default_flow_style=True,
+        ).split("\n")[0]
+        for name, value in options.items()
+    }
+    overriding = [f"--{name}={value}" for name, value in dumped.items()]
+    return [RECIPE / "train.py", RECIPE / "hparams" / "listeners.yaml", *OFTEN, *overriding]
+
+
+def finish(folder, pool, **overrides):
+    result = run_python(*command(folder, pool, **overrides))
+    assert result.returncode == 0, result.stderr
+    return state_of(folder)
+
+
+def state_of(folder):
+    """All tensors of the newest checkpoint."""
+    newest = max((folder / "save").glob("CKPT+*"), key=lambda path: updates_of(path)[::-1])
+    state = {}
+    for name in ("model", "average", "optimizer"):
+        loaded = torch.load(newest / f"{name}.ckpt", weights_only=True)
+        if name == "optimizer":
+            loaded = {
+                f"{n}.{k}": v for n, values in loaded["state"].items() for k, v in values.items()
+            }
+        state |= {f"{name}.{key}": value for key, value in loaded.items()}
+    return updates_of(newest)[0], state
+
+
+def updates_of(checkpoint):
+    meta = yaml.safe_load((checkpoint / "CKPT.yaml").read_text())
+    return meta["updates"], meta["unixtime"]
+
+
+def assert_same(one, two):
+    assert one[0] == two[0]
+    assert one[1].keys() == two[1].keys()
+    assert [name for name in one[1] if not torch.equal(one[1][name], two[1][name])] == []
+
+
+def stop_after_a_checkpoint(folder, pool, number):
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command(folder, pool))],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    while not list((folder / "save").glob("CKPT+*")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    process.send_signal(number)
+    return process.wait(), process.stderr.read()
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    return tmp_path_factory.mktemp("pool") / "pool"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, pool):
+    folder = tmp_path_factory.mktemp("whole")
+    finish(folder, pool)
+    return folder
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(number, tmp_path, pool, whole):
+    code, errors = stop_after_a_checkpoint(tmp_path, pool, number)
+    assert code == (-9 if number == signal.SIGKILL else 143), errors
+    assert state_of(tmp_path)[0] < 12
+    assert_same(finish(tmp_path, pool), state_of(whole))
+
+
+def test_a_packed_state_goes_on_elsewhere(tmp_path, pool, whole):
+    finish(tmp_path / "first", pool, number_of_epochs=2)
+    pack_state(tmp_path / "first", tmp_path / "state.zip")
+    assert (tmp_path / "state.zip").stat().st_size < 4e6
+    state = finish(tmp_path / "second", pool, start_state=tmp_path / "state.zip")
+    assert_same(state, state_of(whole))
+
+
+def test_a_decay_ends_by_itself_and_leaves_the_average(tmp_path, pool, whole):
+    pack_state(whole, tmp_path / "state.zip")
+    updates, _ = finish(
+        tmp_path / "decayed",
+        pool,
+        start_state=tmp_path / "state.zip",
+        decay=0.25,
+        number_of_epochs=100,
+    )
+    assert updates == 15
