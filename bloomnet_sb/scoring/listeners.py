@@ -259,7 +259,9 @@ def _clean_of(rows: list[dict]) -> dict:
 def _octaves_db(rows: list[dict]) -> np.ndarray:
     played = np.sum([row["octaves_in"] for row in rows], axis=0)
     left = np.sum([row["octaves_out"] for row in rows], axis=0)
-    return 10 * np.log10(np.maximum(left / played, 10 ** (LEAST_LEVEL_DB / 10)))
+    # Of what was recorded at a lower rate there is nothing in the upper octaves.
+    kept = left / np.maximum(played, np.finfo(np.float64).tiny)
+    return 10 * np.log10(np.maximum(kept, 10 ** (LEAST_LEVEL_DB / 10)))
 
 
 def _noise_rows(estimate: Estimate, depths: Sequence[int], part: TestPart) -> Iterator[dict]:

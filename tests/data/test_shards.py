@@ -279,8 +279,10 @@ def test_a_command_that_fails_is_named():
 def test_faults_of_the_list_are_named(shards, tmp_path):
     with pytest.raises(InputError, match="nowhere: shards.json, .*No such file"):
         shard_manifest("nowhere", 16000)
-    with pytest.raises(InputError, match="000000.tar holds 16000 Hz, but 8000 Hz is needed"):
-        shard_manifest(str(shards), 8000)
+    with pytest.raises(
+        InputError, match="000000.tar: 16000 Hz, which is below the network's 48000"
+    ):
+        shard_manifest(str(shards), 48000)
     entry = {"utterances": 1, "frames": 9, "sample_rate": 16000}
     faults = {
         "{": "cannot be read",
