@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.pretrained.fetching import INSTALLED
+from bloomnet_sb.pretrained.fetching import installed_names
 from bloomnet_sb.pretrained.saving import write_pretrained
 from bloomnet_sb.separators import ConvTasNetSeparator
 from bloomnet_sb.utils.errors import InputError
@@ -223,5 +223,5 @@ def test_paths_out_of_the_folder_are_not_followed(name, folder):
 
 
 def test_every_network_of_the_package_is_allowed():
-    for name in os.listdir(INSTALLED):
+    for name in installed_names():
         BloomEnhancer.from_hparams(source=name)
