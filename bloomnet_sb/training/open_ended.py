@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import speechbrain as sb
 import torch
+from speechbrain.utils.epoch_loop import EpochCounter
 from torch.utils.data import DataLoader
 
 from bloomnet_sb.data.pools import PoolDataset
@@ -28,7 +29,7 @@ class OpenEndedBrain(ResilientBrain):
 
     Takes the arguments of `speechbrain.core.Brain`; `modules` holds "model" and "loss", and
     `hparams` the entries average, rate, seed, sample_rate, random_depths, depth_weights,
-    compile_parts, epoch_counter and train_logger. A subclass defines `compute_forward` and
+    compile_parts, number_of_epochs and train_logger. A subclass defines `compute_forward` and
     `compute_objectives`, which puts what it validates into `scores`.
 
     Attributes
@@ -42,7 +43,7 @@ class OpenEndedBrain(ResilientBrain):
 
     Example
     -------
-    See recipes/BandRNN/train.py.
+    See recipes/BandRNN/train_listeners.py.
     """
 
     def __init__(self, *args, **kwargs):
@@ -52,7 +53,15 @@ class OpenEndedBrain(ResilientBrain):
         self.progress = Progress()
         self.scores = GroupScores(self.hparams.sample_rate)
         self.commit = _commit()
-        self.checkpointer.add_recoverables({"average": self.average, "progress": self.progress})
+        self.epoch_counter = EpochCounter(self.hparams.number_of_epochs)
+        self.checkpointer.add_recoverables(
+            {
+                "model": self.model,
+                "counter": self.epoch_counter,
+                "average": self.average,
+                "progress": self.progress,
+            }
+        )
 
     @property
     def checkpoint_meta(self) -> dict:
