@@ -256,9 +256,7 @@ class _Tape:
         self.frames.narrow(1, 0, self.end).copy_(past)
 
 
-def with_next(
-    past: torch.Tensor, x: torch.Tensor
-) -> tuple[torch.Tensor, int, torch.Tensor]:
+def with_next(past: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, int, torch.Tensor]:
     """The frames of a past and those that follow, and the past of what comes then.
 
     A few frames are written behind the past, which is a view of what came before, so that none is

@@ -32,7 +32,8 @@ def fold_batch_norms(module: nn.Module) -> nn.Module:
     Example
     -------
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
-    >>> separator, features = ConvTasNetSeparator(16, 8, 12, norm="BN").eval(), torch.rand(2, 16, 50)
+    >>> separator = ConvTasNetSeparator(16, 8, 12, norm="BN").eval()
+    >>> features = torch.rand(2, 16, 50)
     >>> folded = fold_batch_norms(separator)
     >>> any(isinstance(layer, ChannelsLastBatchNorm) for layer in folded.modules())
     False

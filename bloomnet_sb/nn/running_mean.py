@@ -4,7 +4,7 @@ import torch
 
 # Windows at once: what is left of a mean after so many, e to the -32nd, can be divided by.
 MOST_AT_ONCE = 32
-# In place of 0, what a frame keeps of the mean before it that takes all of it: too little to be seen
+# In place of 0, what a frame that takes all of it keeps of the mean before: too little to be seen
 LEAST_KEPT = 1e-12
 
 

@@ -24,7 +24,7 @@ from torch.nn.modules.module import (
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn import filterbanks, levels
 from bloomnet_sb.nn.causal import causal_children
-from bloomnet_sb.nn.layers import DepthwiseConv
+from bloomnet_sb.nn.depthwise import DepthwiseConv
 from bloomnet_sb.separators import Separator
 from bloomnet_sb.utils.errors import InputError
 

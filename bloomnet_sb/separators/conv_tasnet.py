@@ -25,8 +25,8 @@ class ConvTasNetSeparator(Separator):
 
     A block is X convolutional layers, each of which adds its residual to the bottleneck feature.
     Without skip paths, as in BLOOM-Net (Kim and Kim, 2022, arXiv 2111.09372), a mask head works on
-    that feature; with them, on the sum of the skip outputs of all layers so far. Inside, features are
-    [batch, frames, channels].
+    that feature; with them, on the sum of the skip outputs of all layers so far. Inside, features
+    are [batch, frames, channels].
 
     Arguments
     ---------
@@ -460,7 +460,8 @@ class MaskHead(FrameWise):
 
     Example
     -------
-    >>> MaskHead(8, num_filters=16, num_sources=2)(torch.rand(2, 50, 8), torch.rand(2, 16, 50)).shape
+    >>> head = MaskHead(8, num_filters=16, num_sources=2)
+    >>> head(torch.rand(2, 50, 8), torch.rand(2, 16, 50)).shape
     torch.Size([2, 2, 16, 50])
     """
 

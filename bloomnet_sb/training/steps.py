@@ -117,7 +117,7 @@ def load_hparams(hparams_file: str, overrides: str) -> dict:
 
 
 def _raised_by_yaml(error: Exception, *also: Path) -> bool:
-    """Whether a YAML library itself raised an error, by calling a class with wrong arguments too."""
+    """Whether a YAML library itself raised an error, as by calling a class with wrong names."""
     (*_, last) = traceback.extract_tb(error.__traceback__)
     raised_in = Path(last.filename)
     return raised_in in also or any(place in raised_in.parents for place in YAML_LIBRARIES)

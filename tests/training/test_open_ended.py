@@ -42,7 +42,12 @@ def command(folder, pool, **overrides):
         for name, value in options.items()
     }
     overriding = [f"--{name}={value}" for name, value in dumped.items()]
-    return [RECIPE / "train_listeners.py", RECIPE / "hparams" / "listeners.yaml", *OFTEN, *overriding]
+    return [
+        RECIPE / "train_listeners.py",
+        RECIPE / "hparams" / "listeners.yaml",
+        *OFTEN,
+        *overriding,
+    ]
 
 
 def finish(folder, pool, **overrides):
