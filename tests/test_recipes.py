@@ -1,13 +1,13 @@
 """Each recipe's mini.yaml as it stands, and the backbone of recipes/README.md."""
 
 import json
-import re
 
 import pytest
 import soundfile as sf
 
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from tests.conftest import REPOSITORY, SAMPLES, run_python, tiny_arguments
+from tests.helpers.readme import readme_blocks
 
 RECIPES = REPOSITORY / "recipes"
 
@@ -39,13 +39,8 @@ def test_mini_runs_from_start_to_end(recipe, tmp_path, noisy_file):
     assert len(enhancer.enhance_file(noisy_file, blocks=1)) == sf.info(noisy_file).frames
 
 
-def blocks_of_code(language: str) -> list[str]:
-    text = (RECIPES / "README.md").read_text()
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
-
-
 def test_the_backbone_in_the_readme(tmp_path, noisy_file):
-    (code,), (network,) = blocks_of_code("python"), blocks_of_code("yaml")
+    (code,), (network,) = readme_blocks("python"), readme_blocks("yaml")
     assert len(code.splitlines()) <= 40
     (tmp_path / "gru.py").write_text(code)
     mini = (RECIPES / "ConvTasNet" / "hparams" / "mini.yaml").read_text()

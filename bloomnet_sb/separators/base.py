@@ -119,6 +119,8 @@ class Separator(nn.Module):
     @property
     def num_blocks(self) -> int:
         """The number of blocks, L."""
+        if "blocks" not in self._modules:
+            raise InputError(f"{type(self).__name__} has no parts; its __init__ calls set_parts")
         return len(self.blocks)
 
 
