@@ -13,9 +13,8 @@ from pathlib import Path
 import torch
 
 from bloomnet_sb.training.brain import BlockwiseBrain  # isort: skip (makes SpeechBrain importable)
-from speechbrain import Stage
-
 from bloomnet_sb.training.experiment import main
+from speechbrain import Stage
 
 if __name__ == "__main__":
     folder, *arguments = sys.argv[1:]

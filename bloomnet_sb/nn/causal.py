@@ -95,7 +95,7 @@ class Causal(nn.Module, ABC):
 
         A child that is not causal treats each frame by itself, and is called.
         """
-        child = self.get_submodule(name)
+        child = self._modules[name]
         if not isinstance(child, Causal):
             return child(x)
         prefix = f"{name}."

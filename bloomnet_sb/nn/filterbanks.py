@@ -239,7 +239,8 @@ class STFTFilterbank(Filterbank):
         weights = torch.full((self.window // 2 + 1,), 2.0)
         weights[-1] = 1
         weights[: 1 + int(LOWEST_LEVEL_HZ * self.window / self.sample_rate)] = 0
-        return torch.cat([weights, weights]) / self.window / (self.shape.square().sum().cpu())
+        # The squares of the window's samples add up to half of their number.
+        return torch.cat([weights, weights]) / self.window / (self.window / 2)
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """Features [batch, filters, frames] of `windows` [batch, frames, window]."""

@@ -88,12 +88,11 @@ class _CausalLevel(Causal):
     def step(self, x: torch.Tensor, state: State):  # type: ignore[override]
         """Features [batch, filters, frames] at one level, and the level [batch, 1, frames]."""
         # In single precision also under autocast: the square of a quiet feature is small.
-        with torch.autocast(x.device.type, enabled=False):
-            measured, counts = self.measured(x.float())
-            means, mean, frames = running_mean(
-                measured, state["mean"], state["frames"], self.window, counts
-            )
-            level = self.level_of(means).unsqueeze(1).to(x.dtype)
+        measured, counts = self.measured(x.float())
+        means, mean, frames = running_mean(
+            measured, state["mean"], state["frames"], self.window, counts
+        )
+        level = self.level_of(means).unsqueeze(1).to(x.dtype)
         return (x / level, level), {"mean": mean, "frames": frames}
 
     @abstractmethod

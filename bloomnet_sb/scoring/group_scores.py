@@ -68,8 +68,9 @@ class GroupScores:
         gain = si_sdr - _si_sdr(mix[None], target)
         scores.setdefault(SI_SDR_GAIN, []).append(gain.tolist())
         before = self._pesq_of_mixture(group, utterance_id, mix, target)
-        after = [self._pesq(target, estimate) for estimate in estimates]
-        if before is not None and None not in after:
+        scored = [self._pesq(target, estimate) for estimate in estimates]
+        after = [score for score in scored if score is not None]
+        if before is not None and len(after) == len(scored):
             scores.setdefault(self.pesq_gain, []).append([score - before for score in after])
 
     def means(self) -> dict[str, dict[tuple[str, int], list[float]]]:

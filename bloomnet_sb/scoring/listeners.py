@@ -128,8 +128,8 @@ def measure_set(
     if snr_db is not None:
         scores = DepthScores(depths, part.sample_rate, with_dnsmos, with_unprocessed)
         for trial in _progress(part.mixtures(snr_db), name):
-            signals = [trial.mix] if not depths else _estimates(estimate, trial.mix)
-            estimates = torch.stack(signals)[: len(depths), None, :, None]
+            signals = [trial.mix, *_estimates(estimate, trial.mix)]
+            estimates = torch.stack(signals)[1:, None, :, None]  # none of a system without depths
             mix, target = trial.mix[None], trial.target[None, :, None]
             scores.add(trial.name, mix, target, estimates, trial.noise, trial.kind, trial.category)
         return {"rows": scores.rows, "failures": scores.failures}

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bloomnet_sb.nn.causal import Causal, CausalSequential, Feature, FrameWise, State
+from bloomnet_sb.nn.folding import norm_of_linear
 from bloomnet_sb.nn.norms import ChannelsLastBatchNorm
 from bloomnet_sb.nn.recurrence import MinGRU
 from bloomnet_sb.separators.base import Separator
@@ -261,6 +262,15 @@ class BandEntry(Causal):
         after = {"bands": seen[:, -(FRAMES - 1) :].clone(), "half": wide[:, -1:].clone()}
         return (feature, skip), after
 
+    def fold(self) -> None:
+        """Make the batch norms parts of what is before them."""
+        self.first, self.first_norm = norm_of_linear(self.first, self.first_norm)
+        self.widen, self.widen_norm = norm_of_linear(self.widen, self.widen_norm)
+        scale, shift = self.last_norm.scale_and_shift()
+        self.taps *= scale
+        self.of_band += shift
+        self.last_norm = nn.Identity()
+
 
 def _log_magnitude(features: torch.Tensor) -> torch.Tensor:
     """log10 of magnitudes over that of white noise, [batch, frames, bins] of STFT features."""
@@ -311,6 +321,11 @@ class BandLayer(Causal):
         grouped = F.silu(self.before(x)).unflatten(-1, (len(self.across), -1))
         mixed = torch.einsum("btfgc,ghf->bthgc", grouped, self.across).flatten(-2)
         return x + self.band_norm(self.after(mixed)), after
+
+    def fold(self) -> None:
+        """Make the batch norms parts of what is before them."""
+        self.join, self.time_norm = norm_of_linear(self.join, self.time_norm)
+        self.after, self.band_norm = norm_of_linear(self.after, self.band_norm)
 
 
 class BandTaps(Causal):
@@ -413,6 +428,11 @@ class BandHead(FrameWise):
         of_bands = numbers.flatten(2, 3)[:, :, : self.bands.num_bands]
         of_bins = self.bands.spread(of_bands.transpose(2, 3)).transpose(1, 3)
         return self._masked(of_bins, features).unsqueeze(1)
+
+    def fold(self) -> None:
+        """Make the batch norms parts of what is before them."""
+        self.narrow, self.narrow_norm = norm_of_linear(self.narrow, self.narrow_norm)
+        self.see, self.see_norm = norm_of_linear(self.see, self.see_norm)
 
     def _doubled(self, y: torch.Tensor) -> torch.Tensor:
         """Twice as many bands, less one: those between two are a weighted sum of both."""

@@ -4,9 +4,17 @@ from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from bloomnet_sb.nn.causal import Causal, CausalSequential, FrameWise, State
-from bloomnet_sb.nn.layers import CausalDepthwiseConv, DepthwiseConv, PReLU, norm_then_filter
+from bloomnet_sb.nn.depthwise import (
+    CausalDepthwiseConv,
+    DepthwiseConv,
+    filter_next,
+    norm_then_filter,
+)
+from bloomnet_sb.nn.folding import filter_of_norm, linear_of_norm
+from bloomnet_sb.nn.layers import PReLU, prelu_
 from bloomnet_sb.nn.norms import NORMS_OVER_TIME, make_norm, norm_then_linear
 from bloomnet_sb.separators.base import Separator, mask_activation_named
 from bloomnet_sb.utils.errors import check_positive
@@ -17,8 +25,8 @@ class ConvTasNetSeparator(Separator):
 
     A block is X convolutional layers, each of which adds its residual to the bottleneck feature.
     Without skip paths, as in BLOOM-Net (Kim and Kim, 2022, arXiv 2111.09372), a mask head works on
-    that feature; with them, on the sum of the skip outputs of all layers so far. Inside, features are
-    [batch, frames, channels].
+    that feature; with them, on the sum of the skip outputs of all layers so far. Inside, features
+    are [batch, frames, channels].
 
     Arguments
     ---------
@@ -147,6 +155,10 @@ class Entry(nn.Module):
         """Enter with `features` [batch, filters, frames]."""
         return norm_then_linear(self.norm, self.bottleneck, features.transpose(1, 2))
 
+    def fold(self) -> None:
+        """Make a batch norm a part of the bottleneck."""
+        self.norm, self.bottleneck = linear_of_norm(self.norm, self.bottleneck)
+
 
 class CausalEntry(Entry, Causal):
     """An `Entry` whose norm may be causal."""
@@ -246,16 +258,84 @@ class HiddenLayers(nn.Module):
         hidden = self.activation(self.expand(x))
         return self.last_activation(norm_then_filter(self.norm, self.taps, hidden))
 
+    def fold(self) -> None:
+        """Make a batch norm before the taps a part of them."""
+        self.norm, self.taps = filter_of_norm(self.norm, self.taps)
+
+
+class PlainWeights(NamedTuple):
+    """The weights of a layer, in a form that takes no time to look up.
+
+    Arguments
+    ---------
+    expand, expand_bias : torch.Tensor
+        Of the first 1x1 convolution.
+    slope, last_slope : float or torch.Tensor
+        Of the activations.
+    taps, bias : tuple of torch.Tensor, torch.Tensor
+        Of the depthwise convolution.
+    dilation : int
+        Its frames between two taps.
+    has_norm, has_last_norm : bool
+        Whether there are norms to run.
+    last : tuple of torch.Tensor
+        Weight and bias of the last 1x1 convolution, if the layer has one.
+    """
+
+    expand: torch.Tensor
+    expand_bias: torch.Tensor
+    slope: float | torch.Tensor
+    taps: tuple[torch.Tensor, ...]
+    bias: torch.Tensor
+    dilation: int
+    last_slope: float | torch.Tensor
+    has_norm: bool
+    has_last_norm: bool
+    last: tuple[torch.Tensor, ...] = ()
+
 
 class CausalHiddenLayers(HiddenLayers, Causal):
-    """`HiddenLayers` that run on a signal piece by piece."""
+    """`HiddenLayers` that run on a signal piece by piece: a few frames, in few calls."""
+
+    plain: PlainWeights | None = None
 
     def next_hidden(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
         """What the last norm gives, of the next frames, and what to carry on."""
+        use = self.plain or self.weights()
         after: State = {}
-        hidden = self.run("norm", self.activation(self.expand(x)), state, after)
-        hidden = self.last_activation(self.run("taps", hidden, state, after))
-        return self.run("last_norm", hidden, state, after), after
+        hidden = prelu_(F.linear(x, use.expand, use.expand_bias), use.slope)
+        if use.has_norm:
+            hidden = self.run("norm", hidden, state, after)
+        hidden, after["taps.past"] = filter_next(
+            hidden, state["taps.past"], use.taps, use.bias, use.dilation
+        )
+        hidden = prelu_(hidden, use.last_slope)
+        return self.run("last_norm", hidden, state, after) if use.has_last_norm else hidden, after
+
+    def fold(self) -> None:
+        """Make batch norms a part of other layers, and keep the weights at hand."""
+        super().fold()
+        self.plain = self.weights()
+
+    def _apply(self, fn, recurse=True):
+        """Move or convert the layer, and what is at hand."""
+        super()._apply(fn, recurse)
+        self.plain = self.plain and self.weights()
+        return self
+
+    def weights(self) -> PlainWeights:
+        """The weights as they are now."""
+        return PlainWeights(
+            self.expand.weight,
+            self.expand.bias,
+            self.activation.slope_now,
+            self.taps.weight.unbind(),
+            self.taps.bias,
+            self.taps.dilation,
+            self.last_activation.slope_now,
+            not isinstance(self.norm, nn.Identity),
+            not isinstance(self.last_norm, nn.Identity),
+        )
 
 
 class ConvLayer(HiddenLayers):
@@ -282,14 +362,24 @@ class ConvLayer(HiddenLayers):
         """Add the layer's residual to `x` [batch, frames, channels]."""
         return norm_then_linear(self.last_norm, self.residual, self.hidden(x)).add_(x)
 
+    def fold(self) -> None:
+        """Make batch norms a part of the taps and of the last layer."""
+        self.last_norm, self.residual = linear_of_norm(self.last_norm, self.residual)
+        super().fold()
+
 
 class CausalConvLayer(ConvLayer, CausalHiddenLayers):
     """A `ConvLayer` that carries the frames that its taps look back at, and causal norms."""
 
     def step(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:  # type: ignore[override]
         """Add the layer's residual to `x` [batch, frames, channels]."""
+        use = self.plain or self.weights()
         hidden, after = self.next_hidden(x, state)
-        return self.residual(hidden).add_(x), after
+        return F.linear(hidden, *use.last).add_(x), after
+
+    def weights(self) -> PlainWeights:
+        """The weights as they are now."""
+        return super().weights()._replace(last=(self.residual.weight, self.residual.bias))
 
 
 # With skip paths: the bottleneck feature [batch, frames, channels] without the residual of the last
@@ -370,7 +460,8 @@ class MaskHead(FrameWise):
 
     Example
     -------
-    >>> MaskHead(8, num_filters=16, num_sources=2)(torch.rand(2, 50, 8), torch.rand(2, 16, 50)).shape
+    >>> head = MaskHead(8, num_filters=16, num_sources=2)
+    >>> head(torch.rand(2, 50, 8), torch.rand(2, 16, 50)).shape
     torch.Size([2, 2, 16, 50])
     """
 

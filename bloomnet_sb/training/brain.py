@@ -1,40 +1,52 @@
-"""BlockwiseBrain: runs a blockwise schedule, resumes it, scores every depth."""
+"""BlockwiseBrain: runs the stages of a blockwise schedule, resumes them, scores every depth."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 import speechbrain as sb
 import torch
+from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.checkpoints import Checkpoint, torch_recovery
 from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.logger import get_logger
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
-from bloomnet_sb.nn.losses import best_order, in_order, negative_si_sdr, training_loss
+from bloomnet_sb.nn.losses import best_order, in_order, negative_si_sdr
 from bloomnet_sb.nn.pesq import check_pesq_weight
 from bloomnet_sb.scoring.depth_scores import DepthScores
 from bloomnet_sb.training.resilience import ResilientBrain
-from bloomnet_sb.training.schedule import Stage
+from bloomnet_sb.training.schedule import BlockwiseSchedule, Stage
 from bloomnet_sb.utils.errors import InputError
 
 logger = get_logger(__name__)
-
-TrainSet = TypeVar("TrainSet", bound=Dataset)
 
 # Of torch's optimizers, what has the sign of the gradients.
 SIGNED_MOMENTS = ("exp_avg", "momentum_buffer")
 
 
 class BlockwiseBrain(ResilientBrain):
-    """SpeechBrain's Brain for a `BloomNet` and a `BlockwiseSchedule`.
+    """SpeechBrain's Brain for a `BloomNet` and the stages of a `BlockwiseSchedule`.
+
+    A subclass defines `compute_forward`, the estimates of `depths(stage)`, and
+    `compute_objectives`, the loss of what `paired` gives; that passes estimates in validation and
+    test to `score`.
 
     Takes the arguments of `speechbrain.core.Brain`; `modules` holds the network as "model", and
-    `hparams` the entries schedule, epoch_counter, train_logger, use_tensorboard, output_folder,
-    sample_rate, level_weight, spectral_weight, pesq_weight and with_dnsmos.
+    `hparams` the keys of the schedule (see `BlockwiseSchedule.from_hparams`) and train_logger,
+    use_tensorboard, output_folder, sample_rate, pesq_weight and with_dnsmos.
+
+    Attributes
+    ----------
+    model : BloomNet
+        What is trained.
+    schedule : BlockwiseSchedule
+        The stages.
+    stage : Stage
+        The one at hand.
 
     Raises
     ------
@@ -43,7 +55,7 @@ class BlockwiseBrain(ResilientBrain):
 
     Example
     -------
-    See `bloomnet_sb.training.experiment.main`, and recipes/ConvTasNet.
+    See recipes/ConvTasNet/train.py.
     """
 
     def __init__(self, *args, **kwargs):
@@ -51,8 +63,10 @@ class BlockwiseBrain(ResilientBrain):
         check_pesq_weight(self.hparams.pesq_weight, self.hparams.sample_rate)
         self.model = self.modules["model"]
         self.frozen = []
-        self.schedule = self.hparams.schedule
+        self.schedule = BlockwiseSchedule.from_hparams(vars(self.hparams), self.model.num_blocks)
         self.stage = self.schedule.stages[-1]
+        self.epoch_counter = EpochCounter(0)  # each stage sets its limit
+        self.checkpointer.add_recoverables({"model": self.model, "counter": self.epoch_counter})
         self.loggers = [self.hparams.train_logger]
         if self.hparams.use_tensorboard and if_main_process():
             from speechbrain.utils.train_logger import TensorboardLogger
@@ -64,52 +78,113 @@ class BlockwiseBrain(ResilientBrain):
         """Each checkpoint is marked with its stage."""
         return {"stage": self.stage.name}
 
-    def run(
+    def stages_left(self) -> list[Stage]:
+        """The stages that are still to run, the one of the last checkpoint first.
+
+        Raises
+        ------
+        InputError
+            If the last checkpoint is of a stage that the schedule does not have.
+        """
+        if self.test_only:
+            return []
+        latest = self.checkpointer.find_checkpoint()
+        return self.schedule.stages_from(latest and latest.meta["stage"])
+
+    def fit_stage(
         self,
-        train_set: Callable[[Stage], Dataset | ShardDataset],
-        sampler: Callable[..., Sampler | ShardSampler],
+        stage: Stage,
+        train_set: Dataset | ShardDataset,
+        train_sampler: Sampler | ShardSampler,
         valid_set: Dataset,
         train_loader_kwargs: dict,
         valid_loader_kwargs: dict,
     ) -> None:
-        """Run the schedule, from the last checkpoint on where there is one.
+        """Train what a stage trains, from its last checkpoint on where there is one.
 
-        Each stage starts from the weights with which the one before did best on `valid_set`, and
-        the run ends with the best of the last.
+        It ends with the weights that did best on `valid_set`, from which the next one starts.
 
         Arguments
         ---------
-        train_set : callable
-            Gives the training set of a stage.
-        sampler : callable
-            Gives the sampler of a training set.
-        valid_set : Dataset
-            The validation set of all stages.
+        stage : Stage
+            One of the schedule's.
+        train_set, valid_set : Dataset
+            Mixtures with their clean sources.
+        train_sampler : Sampler
+            In which order those of the training come.
         train_loader_kwargs, valid_loader_kwargs : dict
             Options of the data loaders (batch_size, num_workers..).
 
         Raises
         ------
         InputError
-            If the last checkpoint is of a stage or a network that this run does not have.
+            If the stage's last checkpoint is of another network.
         """
-        if self.test_only:
-            return
-        latest = self.checkpointer.find_checkpoint()
-        for stage in self.schedule.stages_from(latest and latest.meta["stage"]):
-            self._enter_stage(stage)
-            dataset = train_set(stage)
-            self.train_sampler = sampler(dataset)
-            loader = self._train_loader(dataset, train_loader_kwargs)
-            updates_in_epoch = max(len(loader) // self.grad_accumulation_factor, 1)
-            self.updates_in_stage = stage.settings.epochs * updates_in_epoch
-            self.fit(
-                self.hparams.epoch_counter,
-                loader,
-                valid_set,
-                valid_loader_kwargs=valid_loader_kwargs,
-            )
-            self._load_best()
+        self._enter_stage(stage)
+        self.train_sampler = train_sampler
+        loader = self._train_loader(train_set, train_loader_kwargs)
+        updates_in_epoch = max(len(loader) // self.grad_accumulation_factor, 1)
+        self.updates_in_stage = stage.settings.epochs * updates_in_epoch
+        self.fit(
+            self.epoch_counter,
+            loader,
+            valid_set,
+            valid_loader_kwargs=valid_loader_kwargs,
+        )
+        self._load_best()
+
+    def depths(self, stage: sb.Stage) -> list[int]:
+        """The numbers of blocks that `stage` needs the estimates of, in rising order.
+
+        Those that decide on the order of several sources come first, then those that count.
+        """
+        depths = set(self._depths(stage))
+        if self.model.num_sources > 1:
+            depths |= set(self._order_depths(stage))
+        return sorted(depths)
+
+    def paired(
+        self, predictions: torch.Tensor, target: torch.Tensor, stage: sb.Stage
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The estimates that count, and the clean sources in the order of the estimates.
+
+        Arguments
+        ---------
+        predictions : torch.Tensor
+            The estimates of `depths(stage)`, [depths, batch, time, sources].
+        target : torch.Tensor
+            The clean sources [batch, time, sources].
+        stage : speechbrain.Stage
+            Training, validation or test.
+
+        Returns
+        -------
+        (torch.Tensor, torch.Tensor)
+            [depths, batch, time, sources] and [batch, time, sources].
+        """
+        deciding = predictions[: len(self._order_depths(stage))]
+        estimates = predictions[-len(self._depths(stage)) :]
+        return estimates, in_order(target, best_order(target, deciding))
+
+    def score(
+        self, estimates: torch.Tensor, target: torch.Tensor, batch: PaddedBatch, stage: sb.Stage
+    ) -> None:
+        """Gather the scores of a batch of validation or test; training has none.
+
+        Arguments
+        ---------
+        estimates, target : torch.Tensor
+            As `paired` gives them.
+        batch : PaddedBatch
+            With id, mix and noise.
+        stage : speechbrain.Stage
+            Training, validation or test.
+        """
+        if stage == sb.Stage.VALID:
+            self.valid_si_sdr.append(-negative_si_sdr(estimates, target).mean((1, 2)).cpu())
+            self.valid_products.append((estimates * target).sum((1, 2, 3)).cpu())
+        if stage == sb.Stage.TEST:
+            self.scores.add(batch.id[0], batch.mix.data, target, estimates, batch.noise[0] or None)
 
     def _train_loader(self, dataset: Dataset | ShardDataset, options: dict) -> DataLoader:
         if isinstance(dataset, ShardDataset) and isinstance(self.train_sampler, ShardSampler):
@@ -120,7 +195,7 @@ class BlockwiseBrain(ResilientBrain):
         """Freeze all but the stage's parts, their dropout included."""
         logger.info(f"Stage {stage.name}: estimates {stage.first} to {stage.blocks}")
         self.stage = stage
-        self.hparams.epoch_counter.limit = self.schedule.last_epoch(stage)
+        self.epoch_counter.limit = self.schedule.last_epoch(stage)
         parts = [self.model.part(name) for name in stage.parts]
         trained = {parameter for part in parts for parameter in part.parameters()}
         for parameter in self.model.parameters():
@@ -162,38 +237,6 @@ class BlockwiseBrain(ResilientBrain):
         super().on_fit_batch_start(batch, should_step)
         for module in self.frozen:
             module.training = False
-
-    def compute_forward(self, batch, stage: sb.Stage) -> torch.Tensor:
-        """The estimates [blocks, batch, time, sources] that the stage of training is about.
-
-        Where there are several sources, those that decide on their order come first.
-        """
-        batch = batch.to(self.device)
-        depths: Sequence[int] = self._depths(stage)
-        if self.model.num_sources > 1:
-            depths = sorted({*self._order_depths(stage), *depths})
-        scale = self.stage.settings.gradient_scale
-        return self.modules.model(batch.mix.data, depths=depths, gradient_scale=scale)
-
-    def compute_objectives(self, predictions: torch.Tensor, batch, stage: sb.Stage) -> torch.Tensor:
-        """The training loss; scores are gathered on the way in validation and test."""
-        deciding = predictions[: len(self._order_depths(stage))]
-        target = batch.target.data
-        target = in_order(target, best_order(target, deciding))
-        estimates = predictions[-len(self._depths(stage)) :]
-        if stage == sb.Stage.VALID:
-            self.valid_si_sdr.append(-negative_si_sdr(estimates, target).mean((1, 2)).cpu())
-            self.valid_products.append((estimates * target).sum((1, 2, 3)).cpu())
-        if stage == sb.Stage.TEST:
-            self.scores.add(batch.id[0], batch.mix.data, target, estimates, batch.noise[0] or None)
-        return training_loss(
-            estimates,
-            target,
-            self.hparams.level_weight,
-            self.hparams.spectral_weight,
-            self.hparams.pesq_weight,
-            self.hparams.sample_rate,
-        )
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step: bool) -> None:
         """Step the learning rate with the optimizer."""

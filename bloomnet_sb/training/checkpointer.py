@@ -11,7 +11,7 @@ from speechbrain.utils.distributed import ddp_barrier, if_main_process
 from speechbrain.utils.logger import get_logger
 
 from bloomnet_sb.utils.atomic_files import lock_folder
-from bloomnet_sb.utils.errors import Stopped
+from bloomnet_sb.utils.errors import InputError, Stopped
 
 logger = get_logger(__name__)
 
@@ -39,7 +39,7 @@ class AtomicCheckpointer(Checkpointer):
     Raises
     ------
     InputError
-        If another process has a checkpointer in the same folder.
+        If the folder cannot be made, or another process has a checkpointer in it.
 
     Example
     -------
@@ -51,7 +51,10 @@ class AtomicCheckpointer(Checkpointer):
     """
 
     def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+        try:
+            super().__init__(*args, **kwargs)
+        except OSError as error:
+            raise InputError(f"{error.filename}: cannot be written ({error.strerror})") from None
         if if_main_process():
             self._lock = lock_folder(self.checkpoints_dir)
             self._remove_leftovers()

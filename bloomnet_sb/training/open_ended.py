@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import speechbrain as sb
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from speechbrain.utils.epoch_loop import EpochCounter
+from torch.utils.data import DataLoader
 
+from bloomnet_sb.data.pools import PoolDataset
 from bloomnet_sb.scoring.group_scores import GroupScores
 from bloomnet_sb.training.brain import refuse_other_network
 from bloomnet_sb.training.progress import Progress
 from bloomnet_sb.training.resilience import ResilientBrain
 from bloomnet_sb.training.schedule import draw_depths
-from bloomnet_sb.utils.errors import InputError
 
 
 class OpenEndedBrain(ResilientBrain):
@@ -28,7 +29,7 @@ class OpenEndedBrain(ResilientBrain):
 
     Takes the arguments of `speechbrain.core.Brain`; `modules` holds "model" and "loss", and
     `hparams` the entries average, rate, seed, sample_rate, random_depths, depth_weights,
-    compile_parts, epoch_counter and train_logger. A subclass defines `compute_forward` and
+    compile_parts, number_of_epochs and train_logger. A subclass defines `compute_forward` and
     `compute_objectives`, which puts what it validates into `scores`.
 
     Attributes
@@ -42,7 +43,7 @@ class OpenEndedBrain(ResilientBrain):
 
     Example
     -------
-    See recipes/BandRNN/train.py.
+    See recipes/BandRNN/train_listeners.py.
     """
 
     def __init__(self, *args, **kwargs):
@@ -52,7 +53,15 @@ class OpenEndedBrain(ResilientBrain):
         self.progress = Progress()
         self.scores = GroupScores(self.hparams.sample_rate)
         self.commit = _commit()
-        self.checkpointer.add_recoverables({"average": self.average, "progress": self.progress})
+        self.epoch_counter = EpochCounter(self.hparams.number_of_epochs)
+        self.checkpointer.add_recoverables(
+            {
+                "model": self.model,
+                "counter": self.epoch_counter,
+                "average": self.average,
+                "progress": self.progress,
+            }
+        )
 
     @property
     def checkpoint_meta(self) -> dict:
@@ -63,8 +72,8 @@ class OpenEndedBrain(ResilientBrain):
             "audio_hours": self.progress.audio_hours,
         }
 
-    def train_loader(self, dataset: IterableDataset, num_workers: int) -> DataLoader:
-        """A loader of a dataset of batches that has `set_epoch` and `go_on_after`, as a pool has."""
+    def train_loader(self, dataset: PoolDataset, num_workers: int) -> DataLoader:
+        """The loader of the training set, which goes on in an epoch where a checkpoint left it."""
         self.train_set = dataset
         return DataLoader(dataset, batch_size=None, num_workers=num_workers)
 
@@ -109,7 +118,7 @@ class OpenEndedBrain(ResilientBrain):
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Go on in the epoch where a checkpoint left it, or start the scores afresh."""
         if stage == sb.Stage.TRAIN:
-            self.train_set.set_epoch(epoch)
+            self.train_set.set_epoch(epoch or 0)
             self.train_set.go_on_after(self.step)
             self.progress.start_clock()
             self._since = (self.progress.audio_hours, self.progress.cpu_hours)
@@ -134,20 +143,6 @@ class OpenEndedBrain(ResilientBrain):
                 min_keys=["loss"],
                 importance_keys=[],
             )
-
-    def load_best(self) -> None:
-        """Load the average that did best in validation.
-
-        Raises
-        ------
-        InputError
-            If there was none.
-        """
-        best = self.checkpointer.find_checkpoint(min_key="loss")
-        if best is None:
-            raise InputError(f"{self.checkpointer.checkpoints_dir}: no checkpoint of an epoch")
-        with refuse_other_network(best):
-            self.checkpointer.load_checkpoint(best)
 
     def _fit_valid(self, *args, **kwargs) -> None:
         # What is compiled for the shapes of training stays as it is.

@@ -190,8 +190,10 @@ def draw_depths(
     others = np.arange(1, num_blocks)
     shares = np.array([weights[min(index, len(weights) - 1)] for index in range(len(others))])
     count = min(random_depths, len(others))
-    drawn = rng.choice(others, count, replace=False, p=shares / shares.sum()) if count else []
-    return sorted({*(int(depth) for depth in drawn), num_blocks})
+    if not count:
+        return [num_blocks]
+    drawn = rng.choice(others, count, replace=False, p=shares / shares.sum())
+    return [*sorted(drawn.tolist()), num_blocks]
 
 
 class BlockwiseSchedule:
@@ -262,6 +264,42 @@ class BlockwiseSchedule:
         if not self.stages:
             raise InputError(f"the {kind} schedule has no stage of 1 epoch or more")
 
+    @classmethod
+    def from_hparams(cls, hparams: dict, num_blocks: int) -> "BlockwiseSchedule":
+        """The schedule that the keys of a recipe's YAML ask for.
+
+        Arguments
+        ---------
+        hparams : dict
+            "training", the kind; "lr_schedule"; and the other `StageSettings`, each with
+            "block_", "finetune_" or "end_to_end_" before its name, such as "block_lr".
+        num_blocks : int
+            The number of blocks, L.
+
+        Returns
+        -------
+        BlockwiseSchedule
+            The schedule.
+
+        Raises
+        ------
+        InputError
+            For a missing key, or as the class.
+
+        Example
+        -------
+        >>> hparams = {"training": "e2e", "lr_schedule": "constant"}
+        >>> hparams |= {"end_to_end_epochs": 2, "end_to_end_lr": 1e-3}
+        >>> hparams["end_to_end_segment_seconds"] = 1.0
+        >>> [stage.name for stage in BlockwiseSchedule.from_hparams(hparams, 4).stages]
+        ['e2e']
+        """
+        for key in ("training", "lr_schedule"):
+            if key not in hparams:
+                raise InputError(f"{key} is missing among the keys of the schedule")
+        stages = (_from_keys(hparams, name) for name in ("block", "finetune", "end_to_end"))
+        return cls(hparams["training"], num_blocks, *stages)
+
     def last_epoch(self, stage: Stage) -> int:
         """The number of the last epoch of `stage`; epochs count on from stage to stage."""
         stages = self.stages[: self.stages.index(stage) + 1]
@@ -309,6 +347,12 @@ def _whole_stage(name: str, first: int, num_blocks: int, settings: StageSettings
     depths = range(first, num_blocks + 1)
     outputs = [f"{kind}{depth}" for depth in depths for kind in ("head", "decoder")]
     return Stage(name, ("encoder", "entry", *blocks, *outputs), first, num_blocks, depths, settings)
+
+
+def _from_keys(hparams: dict, stage: str) -> dict:
+    keys = {name: f"{stage}_{name}" for name in StageSettings.__dataclass_fields__}
+    keys["lr_schedule"] = "lr_schedule"  # one for all stages
+    return {name: hparams[key] for name, key in keys.items() if key in hparams}
 
 
 def _settings(name: str, settings: dict) -> StageSettings:

@@ -1,16 +1,24 @@
 """The steps that the main of a recipe is made of."""
 
 import re
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
+import hyperpyyaml
+import ruamel.yaml
 import speechbrain as sb
-from hyperpyyaml import load_hyperpyyaml
-from ruamel.yaml import YAMLError
+import yaml
 
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.pretrained.fetching import WEIGHTS_FILE, fetch_from
+from bloomnet_sb.pretrained.loading import load_weights
 from bloomnet_sb.training.resilience import StopSignals, named_failures
 from bloomnet_sb.utils.errors import InputError, exit_with_one_line
+
+YAML_LIBRARIES = [Path(library.__file__).parent for library in (hyperpyyaml, ruamel.yaml, yaml)]
 
 
 class Experiment(NamedTuple):
@@ -18,6 +26,8 @@ class Experiment(NamedTuple):
 
     Arguments
     ---------
+    argv : list of str
+        The command line.
     hparams_file : str
         The YAML file.
     hparams : dict
@@ -28,6 +38,7 @@ class Experiment(NamedTuple):
         YAML that overrides keys of the file.
     """
 
+    argv: list[str]
     hparams_file: str
     hparams: dict
     run_opts: dict
@@ -76,7 +87,7 @@ def parse(argv: Sequence[str]) -> Experiment:
     sb.utils.distributed.ddp_init_group(run_opts)  # first: the checkpointer asks for the rank
     hparams = load_hparams(hparams_file, overrides)
     create_output_folder(hparams_file, hparams, overrides)
-    return Experiment(hparams_file, hparams, run_opts, overrides)
+    return Experiment(list(argv), hparams_file, hparams, run_opts, overrides)
 
 
 def load_hparams(hparams_file: str, overrides: str) -> dict:
@@ -85,22 +96,31 @@ def load_hparams(hparams_file: str, overrides: str) -> dict:
     Raises
     ------
     InputError
-        If it cannot be read, or what it says cannot be.
+        For a fault of the file or of an override: what cannot be parsed or found, a key that is
+        not there, an argument that a class does not take. What is raised within the code of a
+        class that is built passes as it is.
     """
     try:
-        file = open(hparams_file, encoding="utf-8")  # noqa: SIM115 (its own error message)
-    except OSError as error:
-        raise InputError(f"{hparams_file}: {error.strerror}") from None
-    try:
-        with file:
-            return load_hyperpyyaml(file, overrides)
-    except OSError as error:
-        # The checkpointer makes its folder when it is built.
-        raise InputError(f"{error.filename}: cannot be written ({error.strerror})") from None
+        with open(hparams_file, encoding="utf-8") as file:
+            return hyperpyyaml.load_hyperpyyaml(file, overrides)
     except InputError:
         raise
-    except (KeyError, ValueError, TypeError, ImportError, YAMLError) as error:
-        raise InputError(f"{hparams_file}: {' '.join(str(error).split())}") from error
+    except OSError as error:
+        if not _raised_by_yaml(error, Path(__file__)):
+            raise
+        raise InputError(f"{error.filename}: {error.strerror}") from None
+    except Exception as error:
+        if not _raised_by_yaml(error):
+            raise
+        reason = ": ".join(str(argument) for argument in error.args) or str(error)
+        raise InputError(f"{hparams_file}: {' '.join(reason.split())}") from error
+
+
+def _raised_by_yaml(error: Exception, *also: Path) -> bool:
+    """Whether a YAML library itself raised an error, as by calling a class with wrong names."""
+    (*_, last) = traceback.extract_tb(error.__traceback__)
+    raised_in = Path(last.filename)
+    return raised_in in also or any(place in raised_in.parents for place in YAML_LIBRARIES)
 
 
 def create_output_folder(hparams_file: str, hparams: dict, overrides: str) -> None:
@@ -116,3 +136,26 @@ def create_output_folder(hparams_file: str, hparams: dict, overrides: str) -> No
         sb.create_experiment_directory(folder, hparams_file, overrides)
     except OSError as error:
         raise InputError(f"output_folder {folder}: cannot be written ({error})") from None
+
+
+def start_from(source: str | None, model: BloomNet) -> None:
+    """Load the weights that a training is to start from; a checkpoint of its own goes before them.
+
+    Arguments
+    ---------
+    source : str, optional
+        A pretrained folder, or a name of `bloomnet list`. Default: nothing is loaded.
+    model : BloomNet
+        The network.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or it has the weights of another network.
+
+    Example
+    -------
+    >>> start_from(None, model=None)
+    """
+    if source is not None:
+        load_weights(model, fetch_from(source, WEIGHTS_FILE))

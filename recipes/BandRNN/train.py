@@ -1,97 +1,86 @@
 #!/usr/bin/env python3
-"""Recipe: BLOOM-Net with a BandRNN separator, trained for listeners in one run without an end.
+"""Recipe: BLOOM-Net with a BandRNN separator, for the enhancement of speech.
 
-    python train.py hparams/listeners.yaml --data_folder /path/to/corpora
+    python train.py hparams/mini.yaml
 
-It is stopped at will, and goes on with the same command. What ships is decayed from a copy of it:
-
-    python -m bloomnet_sb.training.run_state results/BandRNN/1234 state.zip
-    python train.py hparams/listeners.yaml --data_folder /path/to/corpora --output_folder decayed \
-        --start_state state.zip --decay 0.25 --segment_seconds 4 --pesq_weight 0.1
+It is trained block after block, then as a whole (Kim and Kim, ICASSP 2022), or as `--training`
+says; started again with the same command, it goes on from its last checkpoint.
 """
 
 import sys
 
 import bloomnet_sb  # noqa: F401  # isort: skip (before SpeechBrain, which imports torchaudio)
-import speechbrain as sb
-import torch
-from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.distributed import if_main_process, run_on_main
 
-from bloomnet_sb.data import PoolDataset, fill_pool, validation_dataset
-from bloomnet_sb.training.open_ended import OpenEndedBrain
-from bloomnet_sb.training.run_state import start_from_state
-from bloomnet_sb.training.steps import parse, recipe_run
+from bloomnet_sb.nn.losses import training_loss
+from bloomnet_sb.training.brain import BlockwiseBrain
+from bloomnet_sb.training.evaluation import evaluate
+from bloomnet_sb.training.export import export
+from bloomnet_sb.training.steps import parse, recipe_run, start_from
 
 
-class BandRNNBrain(OpenEndedBrain):
-    """Trains on the estimates of all blocks and of a random depth; validates the average of all."""
+class BandRNNBrain(BlockwiseBrain):
+    """Trains what the stage at hand trains, on the estimates that it is about."""
 
     def compute_forward(self, batch, stage):
-        """Estimates [depths, batch, time, 1], the clean speech [batch, time, 1] and the mixture."""
-        if stage == sb.Stage.TRAIN:
-            draws = (batch[name].to(self.device) for name in ("heard", "target", "noise"))
-            mix, target = self.hparams.mixer(*draws, self.generator())
-            return self.modules.model(mix, depths=self.drawn_depths()), target[..., None], mix
+        """The estimates [depths, batch, time, sources] that the stage needs."""
         batch = batch.to(self.device)
-        return self.average(batch.mix.data), batch.target.data, batch.mix.data
+        return self.modules.model(
+            batch.mix.data,
+            depths=self.depths(stage),
+            gradient_scale=self.stage.settings.gradient_scale,
+        )
 
     def compute_objectives(self, predictions, batch, stage):
-        """The mean loss over depths, mixtures and sources."""
-        estimates, target, mix = predictions
-        if stage != sb.Stage.TRAIN:
-            for n, (group, name) in enumerate(zip(batch.group, batch.id, strict=True)):
-                self.scores.add(group, name, mix[n], target[n, :, 0], estimates[:, n, :, 0])
-        return self.modules.loss(estimates, target, mix)
+        """The loss, in which the estimates that the stage is about weigh alike."""
+        estimates, target = self.paired(predictions, batch.target.data, stage)
+        self.score(estimates, target, batch, stage)
+        return training_loss(
+            estimates,
+            target,
+            self.hparams.level_weight,
+            self.hparams.spectral_weight,
+            self.hparams.pesq_weight,
+            self.hparams.sample_rate,
+        )
 
 
 def dataio_prep(hparams):
-    """Batches of draws from a pool, paired anew each time, and fixed validation mixtures."""
-    train_set = PoolDataset(
-        hparams["pool_folder"],
-        hparams["sample_rate"],
-        hparams["segment_seconds"],
-        hparams["batch_size"],
-        hparams["updates_per_epoch"],
-        hparams["seed"],
-    )
-    valid_set = validation_dataset(
-        hparams["manifest_folder"],
-        hparams["data_folder"],
-        hparams["valid_parts"],
-        hparams["valid_snr_bands_db"],
-        hparams["valid_seconds"],
-        hparams["sample_rate"],
-    )
-    return train_set, valid_set
+    """Training mixtures for each stage, drawn anew each time, and fixed ones for the rest."""
+    data = hparams["data"]
+
+    def train_data(stage):
+        train_set = data["train_set"](segment_seconds=stage.settings.segment_seconds)
+        return train_set, data["train_sampler"](train_set)
+
+    return train_data, data["eval_set"](split="valid"), data["eval_set"](split="test")
 
 
 def main(argv):
     """Run the recipe from its command line."""
     with recipe_run() as stop_signals:
-        hparams_file, hparams, run_opts, overrides = parse(argv)
-        torch.set_num_threads(hparams["threads"])
-        run_on_main(hparams["prepare"])
-        run_on_main(
-            fill_pool,
-            args=[hparams["pool_folder"], hparams["draws"]()],
-            kwargs={"files": hparams["pool_files"], "seed": hparams["pool_seed"]},
-        )
-        train_set, valid_set = dataio_prep(hparams)
-        run_on_main(start_from_state, args=[hparams["start_state"], hparams["checkpointer"]])
+        experiment = parse(argv)
+        hparams = experiment.hparams
+        run_on_main(hparams["data"]["prepare"])
+        train_data, valid_set, test_set = dataio_prep(hparams)
         brain = BandRNNBrain(
-            modules={"model": hparams["model"], "loss": hparams["loss"]},
+            modules={"model": hparams["model"]},
             opt_class=hparams["opt_class"],
             hparams=hparams,
-            run_opts=run_opts,
+            run_opts=experiment.run_opts,
             checkpointer=hparams["checkpointer"],
         )
         brain.stop_signals = stop_signals
-        brain.fit(
-            hparams["epoch_counter"],
-            brain.train_loader(train_set, hparams["num_workers"]),
-            valid_set,
-            valid_loader_kwargs={"batch_size": 1},
-        )
+        start_from(hparams["start_from"], brain.model)
+        train_loader_kwargs = {k: hparams[k] for k in ("batch_size", "num_workers")}
+        eval_loader_kwargs = {**train_loader_kwargs, "batch_size": 1}
+        for stage in brain.stages_left():
+            brain.fit_stage(
+                stage, *train_data(stage), valid_set, train_loader_kwargs, eval_loader_kwargs
+            )
+        if if_main_process():
+            results = evaluate(brain, test_set, eval_loader_kwargs)
+            export(brain.model, experiment, results)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ import sys
 import time
 
 from bloomnet_sb.training.brain import BlockwiseBrain  # isort: skip (makes SpeechBrain importable)
+from bloomnet_sb.training.experiment import main
 from speechbrain import Stage
 from speechbrain.utils import checkpoints
 
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.training.experiment import main
 
 
 def after_call(number: int, function, then):

@@ -257,7 +257,7 @@ def test_a_folder_is_not_half_written(tmp_path, monkeypatch):
         Path(path).write_text("the beginning")
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("bloomnet_sb.scoring.tables.save_file", fail)
+    monkeypatch.setattr("bloomnet_sb.pretrained.saving.save_file", fail)
     for folder in ("new", "earlier"):
         with pytest.raises(InputError, match=f"{folder}: cannot be written .No space left"):
             convert_checkpoints(paths, tmp_path / folder, sample_rate=8000)

@@ -8,11 +8,11 @@ import shutil
 import pytest
 import soundfile as sf
 import torch
+from bloomnet_sb.training.experiment import _shared_command
 from safetensors.torch import load_file
 
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.separator import BloomSeparator
-from bloomnet_sb.training.experiment import _shared_command
 from tests.conftest import RECIPE, SAMPLES, run_python, run_recipe, tiny_arguments
 
 
