@@ -13,9 +13,6 @@ import pytest
 import soundfile as sf
 import torch
 
-from bloomnet_sb.model import BloomNet
-from bloomnet_sb.separators import ConvTasNetSeparator
-
 from speechbrain.utils.importutils import LazyModule  # isort: skip (bloomnet_sb makes both
 from torchaudio.functional import resample  # isort: skip  importable)
 
@@ -106,14 +103,6 @@ def benchmark_helps() -> dict[str, str]:
 def run_recipe(output_folder, recipe: Path = RECIPE, **overrides) -> subprocess.CompletedProcess:
     """Run a recipe at its smallest, as `tiny_arguments` says."""
     return run_python(recipe / "train.py", *tiny_arguments(output_folder, recipe, **overrides))
-
-
-def make_model(**overrides) -> BloomNet:
-    """A small network with random weights in evaluation mode."""
-    torch.manual_seed(overrides.pop("seed", 0))
-    sizes = {"num_filters": 16, "bottleneck_channels": 8, "hidden_channels": 12, "num_blocks": 3}
-    separator = ConvTasNetSeparator(**{**sizes, "layers_per_block": 2, **overrides})
-    return BloomNet(separator, num_filters=separator.num_filters, kernel_size=16).eval()
 
 
 @pytest.fixture(scope="session")

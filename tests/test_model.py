@@ -7,7 +7,7 @@ import torch
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.separators import ConvTasNetSeparator, DPRNNSeparator
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import make_model
+from tests.helpers.networks import conv_tasnet
 
 CONFIGURATIONS = [
     {"norm": "gLN"},
@@ -42,7 +42,7 @@ def speech(seconds=1.0):
 @configurations
 @pytest.mark.parametrize("length", [1, 7, 8, 16, 17, 1000])
 def test_estimates_have_the_input_length(configuration, length):
-    model = make_model(**configuration)
+    model = conv_tasnet(**configuration)
     estimates = model(torch.randn(2, length))
     assert estimates.shape == (3, 2, length, model.num_sources)
     assert torch.isfinite(estimates).all()
@@ -51,8 +51,8 @@ def test_estimates_have_the_input_length(configuration, length):
 @configurations
 @pytest.mark.parametrize("blocks", [1, 2, 3])
 def test_depth_is_a_stand_alone_network(configuration, blocks):
-    model = make_model(**configuration)
-    alone = make_model(num_blocks=blocks, seed=1, **configuration)
+    model = conv_tasnet(**configuration)
+    alone = conv_tasnet(num_blocks=blocks, seed=1, **configuration)
     pairs = zip(alone.parts_in_use(blocks), model.parts_in_use(blocks), strict=True)
     for mine, theirs in pairs:
         mine.load_state_dict(theirs.state_dict())
@@ -63,13 +63,13 @@ def test_depth_is_a_stand_alone_network(configuration, blocks):
 
 
 def test_the_deepest_stand_alone_network_lacks_the_other_heads_only():
-    model = make_model(num_blocks=1)
+    model = conv_tasnet(num_blocks=1)
     assert model.num_parameters(1) == model.num_parameters()
 
 
 @configurations
 def test_estimate_equals_forward_and_touches_nothing_deeper(configuration):
-    model = make_model(**configuration)
+    model = conv_tasnet(**configuration)
     mix = speech()
     everything = model(mix)
     poisoned = copy.deepcopy(model)
@@ -85,7 +85,7 @@ def test_estimate_equals_forward_and_touches_nothing_deeper(configuration):
 @configurations
 @pytest.mark.parametrize("gain", [1e-4, 1e-2, 7.0, 3e4])
 def test_a_gain_on_the_input_is_a_gain_on_the_output(configuration, gain):
-    model = make_model(**configuration)
+    model = conv_tasnet(**configuration)
     mix = speech()
     expected = gain * model(mix)
     error = (model(gain * mix) - expected).abs().max() / expected.abs().max()
@@ -95,13 +95,13 @@ def test_a_gain_on_the_input_is_a_gain_on_the_output(configuration, gain):
 @configurations
 def test_silence_in_is_silence_out(configuration):
     assert torch.equal(
-        make_model(**configuration)(torch.zeros(1, 500)).abs().max(), torch.tensor(0.0)
+        conv_tasnet(**configuration)(torch.zeros(1, 500)).abs().max(), torch.tensor(0.0)
     )
 
 
 @pytest.mark.parametrize("norm", ["cLN", "cgLN", "BN"])
 def test_causal_networks_do_not_look_ahead(norm):
-    model = make_model(norm=norm, causal=True)
+    model = conv_tasnet(norm=norm, causal=True)
     mix = speech()
     changed = mix.clone()
     changed[:, 8000:] = torch.randn(1, 8000)
@@ -113,7 +113,7 @@ def test_causal_networks_do_not_look_ahead(norm):
 
 @configurations
 def test_folding_changes_nothing(configuration):
-    model = make_model(**configuration)
+    model = conv_tasnet(**configuration)
     for norm in model.modules():
         if hasattr(norm, "scale_and_shift"):
             torch.nn.init.normal_(norm.weight)
@@ -126,14 +126,14 @@ def test_folding_changes_nothing(configuration):
 
 
 def test_each_mask_is_of_one_source():
-    model = make_model(num_sources=2)
+    model = conv_tasnet(num_sources=2)
     estimate = model.estimate(speech(), 1)
     assert not torch.allclose(estimate[..., 0], estimate[..., 1])
 
 
 def states_of_each_kind():
     """Networks whose state is a tensor, one of parts that may be None, and one with a number."""
-    models = {"tensor": make_model(), "skip": make_model(skip_channels=6)}
+    models = {"tensor": conv_tasnet(), "skip": conv_tasnet(skip_channels=6)}
     return models | {"chunks": BloomNet(DPRNNSeparator(16, 8, 8, 20, 3), 16, 32)}
 
 
@@ -155,7 +155,7 @@ def test_the_gradient_from_deeper_blocks_may_count_less(kind, scale):
 
 
 def test_part_names_cover_the_network():
-    model = make_model()
+    model = conv_tasnet()
     names = ["encoder", "entry"]
     names += [f"{kind}{depth}" for kind in ("block", "head", "decoder") for depth in (1, 2, 3)]
     parts = [p for name in names for p in model.part(name).parameters()]
@@ -167,13 +167,13 @@ def test_part_names_cover_the_network():
 @pytest.mark.parametrize("blocks", [0, 4, -1, "two", 1.5, True])
 def test_wrong_number_of_blocks(blocks):
     with pytest.raises(InputError, match="1 to 3 blocks"):
-        make_model().estimate(torch.randn(1, 100), blocks)
+        conv_tasnet().estimate(torch.randn(1, 100), blocks)
 
 
 @pytest.mark.parametrize("shape", [(0,), (100,), (1, 0), (1, 1, 100)])
 def test_wrong_shape(shape):
     with pytest.raises(InputError, match="must be .batch, time."):
-        make_model()(torch.randn(*shape))
+        conv_tasnet()(torch.randn(*shape))
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_the_fingerprint_is_of_the_settings_too(options, others):
 
 def test_the_fingerprint_is_of_the_stride_and_the_weights_too():
     torch.manual_seed(0)
-    one = make_model()
+    one = conv_tasnet()
     other = copy.deepcopy(one)
     assert one.fingerprint() == other.eval().fingerprint()
     other.encoder.stride += 1

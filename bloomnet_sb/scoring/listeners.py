@@ -154,8 +154,9 @@ def network_estimate(model: BloomNet, depths: Sequence[int] | None = None) -> Es
 
     Example
     -------
+    >>> from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
-    >>> model = BloomNet(ConvTasNetSeparator(num_filters=16, num_blocks=2), num_filters=16)
+    >>> model = BloomNet(LearnedFilterbank(16), ConvTasNetSeparator(16, num_blocks=2))
     >>> [len(signal) for signal in network_estimate(model)(torch.randn(500))]
     [500, 500]
     """

@@ -363,7 +363,7 @@ class BandTaps(Causal):
         seen, frames = torch.cat([state["past"], x], dim=1), x.shape[1]
         y = x
         for tap, weight in enumerate(self.weight):
-            y = y + seen[:, tap : tap + frames] * weight
+            y = torch.addcmul(y, seen[:, tap : tap + frames], weight)
         return y, {"past": seen[:, frames:].clone()}
 
 

@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from bloomnet_sb.scoring.costs import count_macs, profile_depths
-from tests.conftest import make_model
+from tests.helpers.networks import conv_tasnet
 
 
 def test_macs_by_hand():
-    model = make_model(num_blocks=2, layers_per_block=1, kernel_size=3)
+    model = conv_tasnet(num_blocks=2, layers_per_block=1, kernel_size=3)
     frames = (1600 - 16) // 8 + 1
     filters, kernel, bottleneck, hidden = 16, 16, 8, 12
     layer = 2 * bottleneck * hidden + 3 * hidden
@@ -16,7 +16,7 @@ def test_macs_by_hand():
 
 
 def test_profile_grows_with_depth():
-    model = make_model()
+    model = conv_tasnet()
     profile = profile_depths(model, sample_rate=16000, seconds=0.5)
     assert [depth.blocks for depth in profile] == [1, 2, 3]
     for name in ("parameters", "macs_per_second"):
@@ -26,7 +26,7 @@ def test_profile_grows_with_depth():
 
 
 def test_profiling_leaves_the_network_as_it_was():
-    model = make_model(norm="BN").train()
+    model = conv_tasnet(norm="BN").train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     profile_depths(model, sample_rate=8000, seconds=0.1)
     assert model.training
@@ -35,4 +35,4 @@ def test_profiling_leaves_the_network_as_it_was():
 
 def test_counting_needs_a_depth_of_the_network():
     with pytest.raises(ValueError, match="1 to 3 blocks"):
-        count_macs(make_model(), 1600, 4)
+        count_macs(conv_tasnet(), 1600, 4)

@@ -16,7 +16,7 @@ from bloomnet_sb.training.brain import BlockwiseBrain
 from bloomnet_sb.training.checkpointer import AtomicCheckpointer
 from bloomnet_sb.training.schedule import BlockwiseSchedule
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import make_model
+from tests.helpers.networks import conv_tasnet
 
 SETTINGS = {"epochs": 1, "lr": 1e-2, "segment_seconds": 0.1}
 
@@ -86,7 +86,7 @@ def snapshot(module):
 
 @pytest.mark.parametrize("norm", ["gLN", "BN"])
 def test_a_stage_changes_its_own_parts_only(make_brain, monkeypatch, norm):
-    model = make_model(norm=norm)
+    model = conv_tasnet(norm=norm)
     names = list(model._parts())
     seen = []
     original_fit, original_step = BlockwiseBrain.fit, BlockwiseBrain.on_fit_batch_end
@@ -120,7 +120,7 @@ def test_a_stage_changes_its_own_parts_only(make_brain, monkeypatch, norm):
 
 
 def test_the_frozen_trunk_runs_outside_autograd(make_brain):
-    model = make_model()
+    model = conv_tasnet()
     brain = make_brain(model)
     brain._enter_stage(brain.schedule.stages[1])
     recorded = {}
@@ -135,7 +135,7 @@ def test_the_frozen_trunk_runs_outside_autograd(make_brain):
 
 @pytest.mark.parametrize("kind", ["blockwise", "e2e", "joint"])
 def test_training_lowers_the_loss(make_brain, kind):
-    model = make_model()
+    model = conv_tasnet()
     before = copy.deepcopy(model)
     brain = make_brain(model, kind, epochs=8)
     run(brain)
@@ -152,7 +152,7 @@ def test_training_lowers_the_loss(make_brain, kind):
 
 @pytest.mark.parametrize("kind", ["blockwise", "joint"])
 def test_the_sign_of_an_estimate_is_that_of_its_target(make_brain, tmp_path, kind):
-    model = make_model()
+    model = conv_tasnet()
     turned = copy.deepcopy(model)
     with torch.no_grad():
         for decoder in turned.decoders:
@@ -170,7 +170,7 @@ def test_the_sign_of_an_estimate_is_that_of_its_target(make_brain, tmp_path, kin
 
 
 def test_each_stage_starts_from_the_best_of_the_one_before(make_brain, monkeypatch):
-    model = make_model(num_blocks=1)
+    model = conv_tasnet(num_blocks=1)
     brain = make_brain(model, epochs=3)
     losses = iter([3.0, 1.0, 2.0, 9.0, 8.0, 7.0])
     weights = []
@@ -211,7 +211,7 @@ class Pairs(torch.utils.data.Dataset):
 
 
 def test_a_source_is_the_same_at_every_depth(make_brain):
-    model = make_model(num_sources=2, num_blocks=3)
+    model = conv_tasnet(num_sources=2, num_blocks=3)
     run(make_brain(model, epochs=12), Pairs())
     for pair in (Pairs()[index] for index in range(4)):
         with torch.no_grad():
@@ -224,7 +224,7 @@ def test_a_source_is_the_same_at_every_depth(make_brain):
 
 
 def test_the_first_block_decides_on_the_order_and_then_all_together(make_brain):
-    brain = make_brain(make_model(num_sources=2))
+    brain = make_brain(conv_tasnet(num_sources=2))
     batch = PaddedBatch([Pairs()[0]])
     target = batch.target.data
     noise = 0.1 * torch.randn_like(target)
@@ -246,7 +246,7 @@ def test_the_first_block_decides_on_the_order_and_then_all_together(make_brain):
 
 
 def test_a_gradient_scale_of_0_leaves_a_block_its_own_estimate_only(make_brain):
-    brain = make_brain(make_model(), kind="joint", gradient_scale=0.0)
+    brain = make_brain(conv_tasnet(), kind="joint", gradient_scale=0.0)
     brain.stage = brain.schedule.stages[0]
     estimates = brain.compute_forward(PaddedBatch([Mixtures()[0]]), sb.Stage.TRAIN)
     first_block = list(brain.model.part("block1").parameters())
@@ -256,7 +256,7 @@ def test_a_gradient_scale_of_0_leaves_a_block_its_own_estimate_only(make_brain):
 
 
 def test_without_fine_tuning_every_depth_is_scored(make_brain):
-    model = make_model()
+    model = conv_tasnet()
     brain = make_brain(model)
     brain.schedule.stages.pop()
     run(brain)
@@ -266,7 +266,7 @@ def test_without_fine_tuning_every_depth_is_scored(make_brain):
 
 @pytest.mark.parametrize("norm", ["gLN", "BN"])
 def test_a_batch_without_a_finite_loss_changes_nothing(make_brain, monkeypatch, norm):
-    model = make_model(norm=norm)
+    model = conv_tasnet(norm=norm)
     brain, before = make_brain(model, kind="joint"), snapshot(model)
     compute = BlockwiseBrain.compute_objectives
 
@@ -284,7 +284,7 @@ def test_a_batch_without_a_finite_loss_changes_nothing(make_brain, monkeypatch, 
 
 
 def test_too_many_of_them_are_an_error(make_brain, monkeypatch):
-    brain = make_brain(make_model(), kind="joint", epochs=1)
+    brain = make_brain(conv_tasnet(), kind="joint", epochs=1)
     brain.nonfinite_patience = 1
     monkeypatch.setattr(
         BlockwiseBrain, "compute_objectives", lambda brain, predictions, *_: predictions.sum() / 0
@@ -309,7 +309,7 @@ def test_dropout_works_in_the_parts_that_are_trained(make_brain):
 
 
 def test_a_validation_without_a_finite_loss_is_not_the_best(make_brain):
-    brain = make_brain(make_model(), kind="joint", epochs=3)
+    brain = make_brain(conv_tasnet(), kind="joint", epochs=3)
     evaluated = BlockwiseBrain.compute_objectives
 
     def spoilt(brain, predictions, batch, stage):
@@ -327,7 +327,7 @@ def test_a_validation_without_a_finite_loss_is_not_the_best(make_brain):
 
 
 def test_several_test_mixtures_at_a_time_are_refused(make_brain):
-    brain = make_brain(make_model(), kind="joint", epochs=1)
+    brain = make_brain(conv_tasnet(), kind="joint", epochs=1)
     run(brain)
     with pytest.raises(InputError, match="a batch of 2 test mixtures"):
         brain.evaluate(Mixtures(), test_loader_kwargs={"batch_size": 2, "collate_fn": PaddedBatch})
