@@ -13,6 +13,8 @@ import pytest
 import soundfile as sf
 import torch
 
+import bloomnet_sb  # noqa: F401
+
 from speechbrain.utils.importutils import LazyModule  # isort: skip (bloomnet_sb makes both
 from torchaudio.functional import resample  # isort: skip  importable)
 
