@@ -2,17 +2,28 @@ import pytest
 import torch
 
 from bloomnet_sb.scoring.costs import count_macs, profile_depths
-from tests.helpers.networks import conv_tasnet
+from tests.helpers.networks import band_rnn, conv_tasnet
 
 
 def test_macs_by_hand():
-    model = conv_tasnet(num_blocks=2, layers_per_block=1, kernel_size=3)
+    model = conv_tasnet(num_blocks=2, layers_per_block=1, kernel_size=3, norm="cLN", causal=True)
     frames = (1600 - 16) // 8 + 1
     filters, kernel, bottleneck, hidden = 16, 16, 8, 12
     layer = 2 * bottleneck * hidden + 3 * hidden
     ends = 2 * filters * kernel + 2 * filters * bottleneck
+    before = (2 + 1) * hidden  # of two taps, before the first frame, where nothing is multiplied
     for blocks in (1, 2):
-        assert count_macs(model, 1600, blocks) == frames * (ends + blocks * layer)
+        expected = frames * (ends + blocks * layer) - blocks * before
+        assert count_macs(model, 1600, blocks) == expected
+
+
+def test_transforms_count():
+    network = band_rnn(num_blocks=1)
+    counted = [count_macs(network, samples, blocks=1) for samples in (3200, 6400)]
+    frames = 3200 // network.encoder.hop
+    transforms = 2 * 64 * 6  # there and back, N log2 N each
+    entry = 33 * 21 + 9 * 6 * 11
+    assert counted[1] - counted[0] > frames * (transforms + entry)
 
 
 def test_profile_grows_with_depth():
