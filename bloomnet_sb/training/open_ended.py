@@ -8,8 +8,9 @@ import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.utils.epoch_loop import EpochCounter
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
+from bloomnet_sb.data.pools import PoolDataset
 from bloomnet_sb.scoring.group_scores import GroupScores
 from bloomnet_sb.training.brain import refuse_other_network
 from bloomnet_sb.training.progress import Progress
@@ -72,8 +73,8 @@ class OpenEndedBrain(ResilientBrain):
             "audio_hours": self.progress.audio_hours,
         }
 
-    def train_loader(self, dataset: IterableDataset, num_workers: int) -> DataLoader:
-        """A loader of a dataset of batches that has `set_epoch` and `go_on_after`, as a pool has."""
+    def train_loader(self, dataset: PoolDataset, num_workers: int) -> DataLoader:
+        """A loader of a pool, which the run goes through epoch by epoch."""
         self.train_set = dataset
         return DataLoader(dataset, batch_size=None, num_workers=num_workers)
 

@@ -19,7 +19,7 @@ from speechbrain import Stage
 from speechbrain.utils import checkpoints
 
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.training.experiment import main
+from tests.helpers.recipes import recipe_module
 
 
 def after_call(number: int, function, then):
@@ -84,4 +84,4 @@ def break_at(moment: str, number: int, then) -> None:
 if __name__ == "__main__":
     what, moment, number, *arguments = sys.argv[1:]
     break_at(moment, int(number), breaking(what))
-    main(arguments)
+    recipe_module().main(arguments)

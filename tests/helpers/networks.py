@@ -17,9 +17,9 @@ from bloomnet_sb.separators import (
 )
 
 
-def conv_tasnet(level=None, window=16, hop=None, pad_input=True, **sizes) -> BloomNet:
+def conv_tasnet(level=None, window=16, hop=None, pad_input=True, seed=0, **sizes) -> BloomNet:
     """A small Conv-TasNet of three blocks with random weights, the same for the same arguments."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     few = {"num_filters": 16, "bottleneck_channels": 8, "hidden_channels": 12, "num_blocks": 3}
     separator = ConvTasNetSeparator(**{**few, "layers_per_block": 2, **sizes})
     filterbank = LearnedFilterbank(separator.num_filters, window, hop, pad_input=pad_input)

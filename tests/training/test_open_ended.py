@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from bloomnet_sb.training.run_state import pack_state
-from tests.conftest import REPOSITORY, SAMPLES, run_python
+from tests.helpers.recipes import REPOSITORY, SAMPLES, run_python
 
 RECIPE = REPOSITORY / "recipes" / "BandRNN"
 TINY = {
@@ -41,7 +41,12 @@ def command(folder, pool, **overrides):
         for name, value in options.items()
     }
     overriding = [f"--{name}={value}" for name, value in dumped.items()]
-    return [RECIPE / "train_listeners.py", RECIPE / "hparams" / "listeners.yaml", *OFTEN, *overriding]
+    return [
+        RECIPE / "train_listeners.py",
+        RECIPE / "hparams" / "listeners.yaml",
+        *OFTEN,
+        *overriding,
+    ]
 
 
 def finish(folder, pool, **overrides):
