@@ -1,9 +1,7 @@
 """Fixtures that the tests share."""
 
+import fcntl
 import json
-import os
-import subprocess
-import sys
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -13,72 +11,22 @@ import pytest
 import soundfile as sf
 import torch
 
-import bloomnet_sb  # noqa: F401
+from bloomnet_sb.model import BloomNet
+from tests.helpers.networks import conv_tasnet
+from tests.helpers.recipes import (  # noqa: F401 (for the rooms that take them from here)
+    RECIPE,
+    REPOSITORY,
+    SAMPLES,
+    run_python,
+    run_recipe,
+    tiny_arguments,
+)
 
 from speechbrain.utils.importutils import LazyModule  # isort: skip (bloomnet_sb makes both
 from torchaudio.functional import resample  # isort: skip  importable)
 
 # Hypothesis asks every module for its file, and SpeechBrain's lazy ones would import k2 and others.
 LazyModule.__file__ = None
-
-REPOSITORY = Path(__file__).parent.parent
-SAMPLES = REPOSITORY / "tests" / "samples"
-RECIPE = REPOSITORY / "recipes" / "ConvTasNet"
-
-# The least that goes through every stage: 2 blocks, 2 epochs of 3 updates each.
-TINY = {
-    "num_blocks": 2,
-    "num_filters": 16,
-    "batch_size": 2,
-    "segments_per_epoch": 6,
-    "block_epochs": 2,
-    "finetune_epochs": 2,
-    "end_to_end_epochs": 2,
-    "block_segment_seconds": 0.25,
-    "finetune_segment_seconds": 0.5,
-    "end_to_end_segment_seconds": 0.25,
-    "eval_seconds": 1.0,
-    "num_workers": 1,
-    "with_dnsmos": False,
-}
-TINY_SEPARATORS = {
-    "ConvTasNet": {"layers_per_block": 1, "bottleneck_channels": 8, "hidden_channels": 8},
-    "SepFormer": {
-        "bottleneck_channels": 8,
-        "feedforward_channels": 8,
-        "num_heads": 2,
-        "layers_per_path": 1,
-        "chunk_size": 20,
-    },
-}
-
-
-def tiny_arguments(
-    output_folder, recipe: Path = RECIPE, hparams: str = "mini.yaml", **overrides
-) -> list[str]:
-    """The command line of a recipe at its smallest."""
-    sizes = {**TINY, **TINY_SEPARATORS[recipe.name]}
-    if hparams != "libri2mix.yaml":
-        sizes["test_snr_bands_db"] = "[]"  # the test mixtures alone
-    options = {"data_folder": SAMPLES, "output_folder": output_folder, **sizes, **overrides}
-    arguments = [str(recipe / "hparams" / hparams)]
-    for name, value in options.items():
-        arguments += [f"--{name}"] if value is True else [f"--{name}", str(value)]
-    return arguments
-
-
-def run_python(
-    *arguments, start_new_session: bool = False, **environment
-) -> subprocess.CompletedProcess:
-    """Run Python in a process of its own, as a user would."""
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        start_new_session=start_new_session,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )
 
 
 @cache
@@ -102,17 +50,27 @@ def benchmark_helps() -> dict[str, str]:
     return json.loads(result.stdout)
 
 
-def run_recipe(output_folder, recipe: Path = RECIPE, **overrides) -> subprocess.CompletedProcess:
-    """Run a recipe at its smallest, as `tiny_arguments` says."""
-    return run_python(recipe / "train.py", *tiny_arguments(output_folder, recipe, **overrides))
+def make_model(**sizes) -> BloomNet:
+    """A small network with random weights in evaluation mode."""
+    return conv_tasnet(**sizes)
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory) -> Path:
-    """The output folder of one whole run of the mini recipe at its smallest."""
-    folder = tmp_path_factory.mktemp("run") / "output"
-    result = run_recipe(folder, test_snr_bands_db="[[-5, 10], [10, 25]]")
-    assert result.returncode == 0, result.stderr
+def finished_run(tmp_path_factory, worker_id) -> Path:
+    """The output folder of one whole run of the mini recipe at its smallest; to be left as it is.
+
+    The processes of pytest-xdist share it.
+    """
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
+    folder, done = shared / "finished_run", shared / "finished_run.done"
+    with open(shared / "finished_run.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            result = run_recipe(folder, test_snr_bands_db="[[-5, 10], [10, 25]]")
+            assert result.returncode == 0, result.stderr
+            done.touch()
     return folder
 
 

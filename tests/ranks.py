@@ -12,25 +12,28 @@ from pathlib import Path
 
 import torch
 
-from bloomnet_sb.training.brain import BlockwiseBrain  # isort: skip (makes SpeechBrain importable)
-from bloomnet_sb.training.experiment import main
+import bloomnet_sb  # noqa: F401  # isort: skip (makes SpeechBrain importable)
 from speechbrain import Stage
+
+from tests.helpers.recipes import recipe_module
 
 if __name__ == "__main__":
     folder, *arguments = sys.argv[1:]
     seen = defaultdict(list)
-    forward, run = BlockwiseBrain.compute_forward, BlockwiseBrain.run
+    recipe = recipe_module()
+    Brain = recipe.ConvTasNetBrain
+    forward, fit_stage = Brain.compute_forward, Brain.fit_stage
 
     def watched_forward(brain, batch, stage):
         if stage == Stage.TRAIN:
-            seen[brain.hparams.epoch_counter.current] += batch.id
+            seen[brain.epoch_counter.current] += batch.id
         return forward(brain, batch, stage)
 
-    def watched_run(brain, *args, **kwargs):
-        run(brain, *args, **kwargs)
+    def watched_fit_stage(brain, *args, **kwargs):
+        fit_stage(brain, *args, **kwargs)
         rank = os.environ.get("RANK", "0")
         state = {"seen": dict(seen), "weights": brain.model.state_dict()}
         torch.save(state, Path(folder) / f"rank{rank}.pt")
 
-    BlockwiseBrain.compute_forward, BlockwiseBrain.run = watched_forward, watched_run
-    main(arguments)
+    Brain.compute_forward, Brain.fit_stage = watched_forward, watched_fit_stage
+    recipe.main(arguments)

@@ -1,36 +1,187 @@
-"""Each recipe's mini.yaml as it stands, and the backbone of recipes/README.md."""
+"""The recipes: their keys, each mini.yaml as it stands, other schedules, tasks and options."""
 
 import json
+import math
+import re
+import shutil
 
 import pytest
 import soundfile as sf
+import torch
+import yaml
+from hyperpyyaml import resolve_references
+from ruamel.yaml import YAML
+from safetensors.torch import load_file
+from speechbrain.utils.run_opts import RunOptions
 
 from bloomnet_sb.inference.enhancer import BloomEnhancer
-from tests.conftest import REPOSITORY, SAMPLES, run_python, tiny_arguments
-from tests.helpers.readme import readme_blocks
+from bloomnet_sb.inference.separator import BloomSeparator
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.nn.filterbanks import LearnedFilterbank, STFTFilterbank
+from bloomnet_sb.separators import (
+    BandRNNSeparator,
+    ConvTasNetSeparator,
+    DPRNNSeparator,
+    SepFormerSeparator,
+)
+from bloomnet_sb.training.schedule import StageSettings
+from bloomnet_sb.training.steps import load_hparams
+from tests.helpers.recipes import (
+    RECIPE,
+    RECIPES,
+    REPOSITORY,
+    SAMPLES,
+    error_line,
+    recipe_module,
+    run_here,
+    run_main,
+    run_python,
+    tiny_arguments,
+)
 
-RECIPES = REPOSITORY / "recipes"
+BACKBONES = ("BandRNN", "ConvTasNet", "DPRNN", "SepFormer")
+HPARAMS = sorted(RECIPES.glob("*/hparams/*.yaml"))
+# What the arguments are called that get a key, where it is not its own name.
+ARGUMENTS = {
+    "kernel_size": {"window"},
+    "conv_kernel_size": {"kernel_size"},
+    "window": {"window", "num_filters"},
+    "manifest_folder": {"manifest_folder", "save_folder"},
+    "eval_seconds": {"max_seconds"},
+    "draw_seconds": {"segment_seconds"},
+    "average_decay": {"decay"},
+    "output_folder": {"save_file", "checkpoints_dir"},
+}
+
+
+def short(path):
+    return f"{path.parent.parent.name}/{path.name}"
 
 
 def test_every_recipe_folder_is_complete():
-    folders = {path.name for path in RECIPES.iterdir() if path.is_dir()}
-    assert folders == {"ConvTasNet", "DPRNN", "SepFormer"}
+    folders = {path.name for path in RECIPES.iterdir() if (path / "train.py").is_file()}
+    assert folders == set(BACKBONES)
     for folder in folders:
-        names = {path.name for path in (RECIPES / folder / "hparams").iterdir()}
-        assert {"mini.yaml", "librispeech_musan.yaml"} <= names
+        assert (RECIPES / folder / "hparams" / "mini.yaml").is_file()
         assert (RECIPES / folder / "README.md").is_file()
 
 
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_recipe_shows_its_brain(backbone):
+    path = RECIPES / backbone / "train.py"
+    assert 60 <= len(path.read_text().splitlines()) <= 120
+    recipe = recipe_module(path)
+    brain = getattr(recipe, f"{backbone}Brain")
+    (base,) = brain.__bases__
+    shown = {"compute_forward", "compute_objectives"}
+    assert shown <= vars(brain).keys()
+    assert not shown & vars(base).keys()
+    assert recipe.dataio_prep
+    assert recipe.main
+
+
+def read_by_code() -> set[str]:
+    """The keys that the code reads by name: recipes, Brains, schedule and SpeechBrain's options."""
+    files = [*RECIPES.glob("*/train*.py"), *(REPOSITORY / "bloomnet_sb/training").glob("*.py")]
+    code = "".join(path.read_text() for path in files)
+    found = re.findall(r"""hparams(?:\[["']|\.get\(["']|\.|, ["'])(\w+)""", code)
+    stages = ("block", "finetune", "end_to_end")
+    schedule = {f"{stage}_{name}" for stage in stages for name in StageSettings.__annotations__}
+    return {*found, *schedule, "lr_schedule", *RunOptions().as_dict()}
+
+
+def arguments_in(node) -> list[tuple[str, object]]:
+    """Name and value of each argument of each object that a YAML file defines."""
+    if isinstance(node, list):
+        return [found for value in node for found in arguments_in(value)]
+    if not isinstance(node, dict):
+        return []
+    found = [pair for value in node.values() for pair in arguments_in(value)]
+    plain = [(name, value) for name, value in node.items() if not isinstance(value, dict)]
+    return [*found, *(plain if node.tag.value else [])]
+
+
+def keys_of(path) -> list[str]:
+    """The keys of a YAML file that are a user's: numbers, names, lists."""
+    keys = YAML().load(path.read_text())
+    tags = {
+        key: getattr(getattr(value, "tag", None), "value", None) or ""
+        for key, value in keys.items()
+    }
+    return [
+        key
+        for key, value in keys.items()
+        if not (key.startswith("__") or isinstance(value, dict) or tags[key].startswith("!name"))
+        and key != "model"
+    ]
+
+
+@pytest.mark.parametrize("path", HPARAMS, ids=short)
+def test_every_key_is_an_option_that_arrives_where_it_is_meant_to(path):
+    marks = {key: f"mark-{key}-" for key in keys_of(path)}
+    assert len(marks) > 40
+    with open(path) as file:
+        resolved = YAML().load(resolve_references(file, marks, overrides_must_match=True))
+    arguments = arguments_in(resolved)
+    for key, mark in marks.items():
+        names = {name for name, value in arguments if mark in str(value)}
+        assert names or key in read_by_code(), f"{key} goes nowhere"
+        assert names <= ARGUMENTS.get(key, {key}), key
+
+
+def learned(separator, *sizes) -> BloomNet:
+    return BloomNet(LearnedFilterbank(24, 20, sample_rate=8000), separator(24, *sizes))
+
+
+NETWORKS = {
+    "BandRNN": (
+        {"window": 400, "hop": 100, "num_blocks": 4, "layers_per_block": 2, "channels": 12},
+        lambda: BloomNet(
+            STFTFilterbank(400, 100, 8000),
+            BandRNNSeparator(402, 8000, num_blocks=4, layers_per_block=2, channels=12),
+        ),
+    ),
+    "ConvTasNet": (
+        {"num_filters": 24, "kernel_size": 20, "bottleneck_channels": 10, "hidden_channels": 14}
+        | {"conv_kernel_size": 5, "layers_per_block": 3, "num_blocks": 4, "dilation_cycle": 5}
+        | {"norm": "cLN", "causal": True, "mask_activation": "relu"},
+        lambda: learned(
+            24, 20, ConvTasNetSeparator(24, 10, 14, 5, 3, 4, 1, 5, "cLN", True, "relu")
+        ),
+    ),
+    "DPRNN": (
+        {"num_filters": 24, "kernel_size": 20, "bottleneck_channels": 10, "hidden_channels": 14}
+        | {"chunk_size": 30, "num_blocks": 4, "rnn_type": "GRU", "norm": "cLN"}
+        | {"mask_activation": "sigmoid"},
+        lambda: learned(DPRNNSeparator, 10, 14, 30, 4, 1, "GRU", "cLN", "sigmoid"),
+    ),
+    "SepFormer": (
+        {"num_filters": 24, "kernel_size": 20, "bottleneck_channels": 12}
+        | {"feedforward_channels": 14, "num_heads": 3, "layers_per_path": 2, "chunk_size": 30}
+        | {"num_blocks": 4, "dropout": 0.1, "norm": "cLN", "mask_activation": "sigmoid"},
+        lambda: learned(SepFormerSeparator, 12, 14, 3, 2, 30, 4, 1, "cLN", "sigmoid", 0.1),
+    ),
+}
+
+
+@pytest.mark.parametrize("backbone", NETWORKS)
+def test_the_network_is_what_its_keys_say(backbone, tmp_path, monkeypatch):
+    sizes, expected = NETWORKS[backbone]
+    options = {**sizes, "sample_rate": 8000, "output_folder": str(tmp_path), "seed": 5}
+    monkeypatch.chdir(tmp_path)
+    built = load_hparams(str(RECIPES / backbone / "hparams" / "mini.yaml"), yaml.dump(options))
+    torch.manual_seed(5)
+    assert built["model"].fingerprint() == expected().fingerprint()
+    assert built["checkpointer"].checkpoints_dir == tmp_path / "save"
+
+
 # Conv-TasNet's is what `make demo` runs.
-@pytest.mark.parametrize("recipe", ["DPRNN", "SepFormer"])
-def test_mini_runs_from_start_to_end(recipe, tmp_path, noisy_file):
-    folder = RECIPES / recipe
-    result = run_python(
-        folder / "train.py",
-        folder / "hparams" / "mini.yaml",
-        f"--data_folder={SAMPLES}",
-        f"--output_folder={tmp_path}",
-    )
+@pytest.mark.parametrize("backbone", ["BandRNN", "DPRNN", "SepFormer"])
+def test_mini_runs_from_start_to_end(backbone, tmp_path, noisy_file, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    folder = RECIPES / backbone
+    arguments = [folder / "hparams" / "mini.yaml", f"--output_folder={tmp_path}"]
+    result = run_main(folder / "train.py", arguments)
     assert result.returncode == 0, result.stderr
     rows = json.loads((tmp_path / "results.json").read_text())["depths"]
     assert [row["blocks"] for row in rows] == [0, 1, 2]
@@ -39,34 +190,118 @@ def test_mini_runs_from_start_to_end(recipe, tmp_path, noisy_file):
     assert len(enhancer.enhance_file(noisy_file, blocks=1)) == sf.info(noisy_file).frames
 
 
-def test_the_backbone_in_the_readme(tmp_path, noisy_file):
-    (code,), (network,) = readme_blocks("python"), readme_blocks("yaml")
-    assert len(code.splitlines()) <= 40
-    (tmp_path / "gru.py").write_text(code)
-    mini = (RECIPES / "ConvTasNet" / "hparams" / "mini.yaml").read_text()
-    before, rest = mini.split("# Network", 1)
-    sizes = "num_filters: 16\nkernel_size: 32\nchannels: 8\nnum_blocks: 2\n"
-    network = network.replace("bloomnet_sb.separators.gru", "gru")
-    hparams = before + sizes + network + "\n# Logs" + rest.split("# Logs", 1)[1]
-    (tmp_path / "mini.yaml").write_text(hparams)
-    _, *options = tiny_arguments(tmp_path / "run")
-    unknown = ("layers_per_block", "bottleneck_channels", "hidden_channels")
-    pairs = [options[n : n + 2] for n in range(0, len(options), 2)]
-    options = [item for pair in pairs if pair[0][2:] not in unknown for item in pair]
-    result = run_python(
-        RECIPES / "ConvTasNet" / "train.py",
-        tmp_path / "mini.yaml",
-        *options,
-        PYTHONPATH=str(tmp_path),
+@pytest.mark.parametrize("training", ["e2e", "joint"])
+def test_other_schedules_by_one_key(tmp_path, training):
+    result = run_here(tmp_path, training=training, use_tensorboard=True)
+    assert result.returncode == 0, result.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    depths = [0, 2] if training == "e2e" else [0, 1, 2]
+    assert [row["blocks"] for row in results["depths"]] == depths
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_two_processes_and_batch_norms(tmp_path):
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    arguments = tiny_arguments(
+        tmp_path, distributed_backend="gloo", device="cpu", norm="BN", block_epochs=1
+    )
+    result = run_python(*launcher, RECIPE / "train.py", *arguments)
+    assert result.returncode == 0, result.stderr
+    assert len((tmp_path / "train_log.txt").read_text().splitlines()) == 4
+    assert (tmp_path / "results.json").is_file()
+
+
+def test_starting_from_a_network(pretrained, tmp_path):
+    result = run_here(
+        tmp_path,
+        training="joint",
+        start_from=pretrained,
+        spectral_weight=1.0,
+        pesq_weight=1.0,
+        end_to_end_lr=1e-9,
+        end_to_end_segment_seconds=0.5,
     )
     assert result.returncode == 0, result.stderr
-    code = (
-        "import sys; from bloomnet_sb import BloomEnhancer; "
-        "enhancer = BloomEnhancer.from_hparams(source=sys.argv[1], trust_source=True); "
-        "enhancer.window_seconds = 2.0; "
-        "print(len(enhancer.enhance_file(sys.argv[2], blocks=1)))"
+    before = load_file(pretrained / "model.safetensors")
+    after = load_file(tmp_path / "pretrained" / "model.safetensors")
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
+
+
+SPEECHBRAIN_OPTIONS = {
+    "precision": "bf16",
+    "eval_precision": "bf16",
+    "device": "cpu",
+    "optimizer_step_limit": 3,
+    "remove_vector_weight_decay": True,
+    "max_grad_norm": 1.0,
+    "noprogressbar": True,
+}
+
+
+def test_options_of_speechbrain(tmp_path):
+    result = run_here(tmp_path, **SPEECHBRAIN_OPTIONS)
+    assert result.returncode == 0, result.stderr
+    for checkpoint in (tmp_path / "save").glob("CKPT*"):
+        assert yaml.safe_load((checkpoint / "brain.ckpt").read_text())["optimizer_step"] == 3
+    weights = load_file(tmp_path / "pretrained" / "model.safetensors")
+    assert all(torch.isfinite(value).all() for value in weights.values())
+
+
+def test_debugging_leaves_no_checkpoint(tmp_path):
+    result = run_here(tmp_path, debug=True, debug_batches=1, grad_accumulation_factor=2)
+    assert result.returncode == 0, result.stderr
+    assert not list((tmp_path / "save").glob("CKPT*"))
+
+
+SEPARATIONS = [("ConvTasNet", 2), ("SepFormer", 2), ("ConvTasNet", 3)]
+
+
+@pytest.mark.parametrize(("backbone", "num_sources"), SEPARATIONS)
+def test_separation(librimix_folder, tmp_path, backbone, num_sources):
+    result = run_here(
+        tmp_path,
+        recipe=RECIPES / backbone,
+        hparams="libri2mix.yaml",
+        data_folder=librimix_folder,
+        train_split="train-100",
+        num_sources=num_sources,
     )
-    result = run_python(
-        "-c", code, tmp_path / "run" / "pretrained", noisy_file, PYTHONPATH=str(tmp_path)
-    )
-    assert result.stdout.split()[-1:] == [str(sf.info(noisy_file).frames)], result.stderr
+    assert result.returncode == 0, result.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["test_mixtures"] == 4
+    assert [row["blocks"] for row in results["depths"]] == [0, 1, 2]
+    assert all(math.isfinite(row["si_sdr"]) for row in results["depths"])
+    card = (tmp_path / "pretrained" / "README.md").read_text()
+    assert card.startswith(f"# BLOOM-Net speech separation, {backbone}Separator, 2 blocks")
+    assert f"Libri{num_sources}Mix" in card
+    assert "- mix_train: 4 files, 0.2 minutes" in card
+    assert "Mixtures at 8000 Hz." in card
+    separator = BloomSeparator.from_hparams(source=str(tmp_path / "pretrained"))
+    assert separator.separate_batch(torch.randn(1, 4000)).shape == (1, 4000, num_sources)
+
+
+def test_skip_prep_uses_the_manifests_that_are_there(finished_run, tmp_path):
+    for part in ("manifests", "save"):
+        shutil.copytree(finished_run / part, tmp_path / part)
+    before = {file: file.stat().st_mtime_ns for file in (tmp_path / "manifests").iterdir()}
+    result = run_here(tmp_path, skip_prep=True)
+    assert result.returncode == 0, result.stderr
+    assert before == {file: file.stat().st_mtime_ns for file in (tmp_path / "manifests").iterdir()}
+
+
+@pytest.mark.parametrize("fault", ["corrupt", "nan"])
+def test_a_bad_file_met_while_training_is_named(tmp_path, fault):
+    corpus = shutil.copytree(SAMPLES, tmp_path / "corpus")
+    for path in (corpus / "LibriSpeech" / "train-clean-100").rglob("*.flac"):
+        if fault == "corrupt":
+            content = path.read_bytes()
+            path.write_bytes(content[:2000] + bytes(len(content) - 2000))
+        else:
+            samples = torch.full((32000,), torch.nan).numpy()
+            sf.write(path.with_suffix(".wav"), samples, 16000, subtype="FLOAT")
+            path.unlink()
+    line = error_line(run_here(tmp_path / "run", data_folder=corpus))
+    assert str(corpus) in line
+    assert ("NaN" in line) == (fault == "nan")
+    assert not (tmp_path / "run" / "results.json").exists()

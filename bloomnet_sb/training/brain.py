@@ -11,6 +11,7 @@ from speechbrain.utils.checkpoints import Checkpoint, torch_recovery
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.logger import get_logger
+from speechbrain.utils.optimizers import rm_vector_weight_decay
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -224,6 +225,8 @@ class BlockwiseBrain(ResilientBrain):
         """An optimizer of the trained parameters only, and the stage's learning rates."""
         settings = self.stage.settings
         trained = [p for p in self.model.parameters() if p.requires_grad]
+        if self.remove_vector_weight_decay:
+            trained = rm_vector_weight_decay(self.model)
         self.optimizer = self.opt_class(trained, lr=settings.lr)
         self.optimizers_dict = {"opt_class": self.optimizer}
         self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(

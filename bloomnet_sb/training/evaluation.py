@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import torch
-from torch.utils.data import Dataset
+from speechbrain.dataio.dataset import DynamicItemDataset
 
 from bloomnet_sb.nn.losses import best_order, in_order
 from bloomnet_sb.scoring.corpus import evaluate_part
@@ -13,7 +13,7 @@ from bloomnet_sb.scoring.trials import TestPart
 from bloomnet_sb.training.brain import BlockwiseBrain
 
 
-def evaluate(brain: BlockwiseBrain, test_set: Dataset, test_loader_kwargs: dict) -> dict:
+def evaluate(brain: BlockwiseBrain, test_set: DynamicItemDataset, test_loader_kwargs: dict) -> dict:
     """Score every depth of the best network, and write what a run leaves for readers.
 
     results.json, results.md, scores.csv and spectrograms.png, in the output folder. Where
@@ -24,7 +24,7 @@ def evaluate(brain: BlockwiseBrain, test_set: Dataset, test_loader_kwargs: dict)
     ---------
     brain : BlockwiseBrain
         Which has trained; in the main process.
-    test_set : Dataset
+    test_set : DynamicItemDataset
         Its test mixtures.
     test_loader_kwargs : dict
         Options of the data loader.
@@ -67,7 +67,7 @@ def _score_in_bands(brain: BlockwiseBrain) -> dict:
     return results
 
 
-def _draw_typical(brain: BlockwiseBrain, test_set: Dataset, path: Path) -> None:
+def _draw_typical(brain: BlockwiseBrain, test_set: DynamicItemDataset, path: Path) -> None:
     """Draw the test mixture of the median SI-SDR at up to three depths."""
     mixtures = sorted((r for r in brain.scores.rows if r["blocks"] == 0), key=lambda r: r["si_sdr"])
     typical = mixtures[len(mixtures) // 2]["utterance"]

@@ -64,9 +64,9 @@ def model_card(model: BloomNet, experiment: Experiment, results: dict) -> str:
     limits = "" if limits is None else f"## Limits\n\n{limits}\n\n"
     snr_db = hparams.get("snr_db")
     levels = "" if snr_db is None else f"{snr_db[0]} to {snr_db[1]} dB SNR, "
+    backbone = type(model.separator).__name__
     return (
-        f"# BLOOM-Net speech {task}, {type(model.separator).__name__}, "
-        f"{model.num_blocks} blocks\n\n"
+        f"# BLOOM-Net speech {task}, {backbone}, {model.num_blocks} blocks\n\n"
         f"Trained with bloomnet_sb, `{Path(experiment.hparams_file).name}`, schedule "
         f"`{hparams['training']}`, seed {hparams['seed']}:\n\n"
         f"    {_shared_command(experiment.argv)}\n\n"

@@ -16,6 +16,7 @@ from bloomnet_sb.training.brain import refuse_other_network
 from bloomnet_sb.training.progress import Progress
 from bloomnet_sb.training.resilience import ResilientBrain
 from bloomnet_sb.training.schedule import draw_depths
+from bloomnet_sb.utils.errors import InputError
 
 
 class OpenEndedBrain(ResilientBrain):
@@ -73,7 +74,7 @@ class OpenEndedBrain(ResilientBrain):
         }
 
     def train_loader(self, dataset: PoolDataset, num_workers: int) -> DataLoader:
-        """The loader of the training set, which goes on in an epoch where a checkpoint left it."""
+        """A loader of a pool, which the run goes through epoch by epoch."""
         self.train_set = dataset
         return DataLoader(dataset, batch_size=None, num_workers=num_workers)
 
@@ -118,7 +119,7 @@ class OpenEndedBrain(ResilientBrain):
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Go on in the epoch where a checkpoint left it, or start the scores afresh."""
         if stage == sb.Stage.TRAIN:
-            self.train_set.set_epoch(epoch or 0)
+            self.train_set.set_epoch(epoch)
             self.train_set.go_on_after(self.step)
             self.progress.start_clock()
             self._since = (self.progress.audio_hours, self.progress.cpu_hours)
@@ -143,6 +144,20 @@ class OpenEndedBrain(ResilientBrain):
                 min_keys=["loss"],
                 importance_keys=[],
             )
+
+    def load_best(self) -> None:
+        """Load the average that did best in validation.
+
+        Raises
+        ------
+        InputError
+            If there was none.
+        """
+        best = self.checkpointer.find_checkpoint(min_key="loss")
+        if best is None:
+            raise InputError(f"{self.checkpointer.checkpoints_dir}: no checkpoint of an epoch")
+        with refuse_other_network(best):
+            self.checkpointer.load_checkpoint(best)
 
     def _fit_valid(self, *args, **kwargs) -> None:
         # What is compiled for the shapes of training stays as it is.

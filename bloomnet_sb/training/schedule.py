@@ -1,7 +1,7 @@
 """The blockwise schedule as data: which parts train, on which estimates, how long."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -265,12 +265,12 @@ class BlockwiseSchedule:
             raise InputError(f"the {kind} schedule has no stage of 1 epoch or more")
 
     @classmethod
-    def from_hparams(cls, hparams: dict, num_blocks: int) -> "BlockwiseSchedule":
+    def from_hparams(cls, hparams: Mapping, num_blocks: int) -> "BlockwiseSchedule":
         """The schedule that the keys of a recipe's YAML ask for.
 
         Arguments
         ---------
-        hparams : dict
+        hparams : mapping
             "training", the kind; "lr_schedule"; and the other `StageSettings`, each with
             "block_", "finetune_" or "end_to_end_" before its name, such as "block_lr".
         num_blocks : int
@@ -349,7 +349,7 @@ def _whole_stage(name: str, first: int, num_blocks: int, settings: StageSettings
     return Stage(name, ("encoder", "entry", *blocks, *outputs), first, num_blocks, depths, settings)
 
 
-def _from_keys(hparams: dict, stage: str) -> dict:
+def _from_keys(hparams: Mapping, stage: str) -> dict:
     keys = {name: f"{stage}_{name}" for name in StageSettings.__dataclass_fields__}
     keys["lr_schedule"] = "lr_schedule"  # one for all stages
     return {name: hparams[key] for name, key in keys.items() if key in hparams}

@@ -10,15 +10,20 @@ from typing import NamedTuple
 import hyperpyyaml
 import ruamel.yaml
 import speechbrain as sb
+import torch
 import yaml
 
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.pretrained.fetching import WEIGHTS_FILE, fetch_from
 from bloomnet_sb.pretrained.loading import load_weights
+from bloomnet_sb.training.options import check_options
 from bloomnet_sb.training.resilience import StopSignals, named_failures
-from bloomnet_sb.utils.errors import InputError, exit_with_one_line
+from bloomnet_sb.utils.errors import InputError, check_positive, exit_with_one_line
 
-YAML_LIBRARIES = [Path(library.__file__).parent for library in (hyperpyyaml, ruamel.yaml, yaml)]
+YAML_LIBRARIES = [
+    Path(str(library.__file__)).parent for library in (hyperpyyaml, ruamel.yaml, yaml)
+]
+VALUE_CHECKERS = [Path(str(library.__file__)).parent for library in (sb, torch)]
 
 
 class Experiment(NamedTuple):
@@ -83,10 +88,15 @@ def parse(argv: Sequence[str]) -> Experiment:
         For a file that cannot be read, or a folder that cannot be written.
     """
     hparams_file, run_opts, overrides = sb.parse_arguments(list(argv))
+    run_opts = check_options(run_opts)
     overrides = re.sub(r":$", ": True", overrides, flags=re.MULTILINE)  # such as --skip_prep
-    sb.utils.distributed.ddp_init_group(run_opts)  # first: the checkpointer asks for the rank
+    try:
+        sb.utils.distributed.ddp_init_group(run_opts)  # first: the checkpointer asks for the rank
+    except ValueError as error:
+        raise InputError(f"torchrun: {' '.join(str(error).split())}") from None
     hparams = load_hparams(hparams_file, overrides)
-    create_output_folder(hparams_file, hparams, overrides)
+    check_loading(hparams)
+    create_output_folder(hparams_file, hparams, overrides, run_opts.log_config)
     return Experiment(list(argv), hparams_file, hparams, run_opts, overrides)
 
 
@@ -101,39 +111,73 @@ def load_hparams(hparams_file: str, overrides: str) -> dict:
         class that is built passes as it is.
     """
     try:
-        with open(hparams_file, encoding="utf-8") as file:
+        file = open(hparams_file, encoding="utf-8")  # noqa: SIM115 (its own error message)
+    except OSError as error:
+        raise InputError(f"{hparams_file}: {error.strerror}") from None
+    try:
+        with file:
             return hyperpyyaml.load_hyperpyyaml(file, overrides)
     except InputError:
         raise
-    except OSError as error:
-        if not _raised_by_yaml(error, Path(__file__)):
-            raise
-        raise InputError(f"{error.filename}: {error.strerror}") from None
     except Exception as error:
         if not _raised_by_yaml(error):
             raise
+        if isinstance(error, OSError):  # an included file
+            raise InputError(f"{error.filename}: {error.strerror}") from None
         reason = ": ".join(str(argument) for argument in error.args) or str(error)
         raise InputError(f"{hparams_file}: {' '.join(reason.split())}") from error
 
 
-def _raised_by_yaml(error: Exception, *also: Path) -> bool:
-    """Whether a YAML library itself raised an error, as by calling a class with wrong names."""
-    (*_, last) = traceback.extract_tb(error.__traceback__)
-    raised_in = Path(last.filename)
-    return raised_in in also or any(place in raised_in.parents for place in YAML_LIBRARIES)
+def _raised_by_yaml(error: Exception) -> bool:
+    """Whether an error is of the YAML, and not of code that was written for this training.
+
+    It is where a YAML library raises it, as where a class gets arguments that it does not take,
+    and where a class or function of SpeechBrain or torch, named in the file, refuses a value.
+    """
+    files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    of_yaml = [n for n, file in enumerate(files) if _is_of(file, YAML_LIBRARIES)]
+    called = files[of_yaml[-1] + 1 :] if of_yaml else files
+    return not called or _is_of(called[0], VALUE_CHECKERS)
 
 
-def create_output_folder(hparams_file: str, hparams: dict, overrides: str) -> None:
+def _is_of(file: Path, libraries: Sequence[Path]) -> bool:
+    return any(library in file.parents for library in libraries)
+
+
+def check_loading(hparams: dict) -> None:
+    """Refuse sizes of batches and numbers of workers that no data loader takes.
+
+    Raises
+    ------
+    InputError
+        Naming the key.
+
+    Example
+    -------
+    >>> check_loading({"batch_size": 8, "num_workers": 0})
+    """
+    check_positive(**{key: hparams[key] for key in ("batch_size",) if key in hparams})
+    workers = hparams.get("num_workers", 0)
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
+        raise InputError(f"num_workers is {workers!r}, but must be a whole number of 0 or more")
+
+
+def create_output_folder(
+    hparams_file: str, hparams: dict, overrides: str, log_config: str | None = None
+) -> None:
     """Make the output folder, with a copy of the YAML file and the log.
 
     Raises
     ------
     InputError
-        If it cannot be written.
+        If it cannot be written, or there is no such configuration of logs.
     """
     folder = hparams["output_folder"]
+    if log_config is not None and not Path(log_config).is_file():
+        raise InputError(f"log_config {log_config}: no such file")
+    config = {} if log_config is None else {"log_config": log_config}
     try:
-        sb.create_experiment_directory(folder, hparams_file, overrides)
+        sb.create_experiment_directory(folder, hparams_file, overrides, **config)
     except OSError as error:
         raise InputError(f"output_folder {folder}: cannot be written ({error})") from None
 

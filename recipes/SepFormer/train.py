@@ -73,14 +73,12 @@ def main(argv):
         )
         brain.stop_signals = stop_signals
         start_from(hparams["start_from"], brain.model)
-        train_loader_kwargs = {k: hparams[k] for k in ("batch_size", "num_workers")}
-        eval_loader_kwargs = {**train_loader_kwargs, "batch_size": 1}
+        batches = {"batch_size": hparams["batch_size"], "num_workers": hparams["num_workers"]}
+        one_by_one = {**batches, "batch_size": 1}
         for stage in brain.stages_left():
-            brain.fit_stage(
-                stage, *train_data(stage), valid_set, train_loader_kwargs, eval_loader_kwargs
-            )
+            brain.fit_stage(stage, *train_data(stage), valid_set, batches, one_by_one)
         if if_main_process():
-            results = evaluate(brain, test_set, eval_loader_kwargs)
+            results = evaluate(brain, test_set, one_by_one)
             export(brain.model, experiment, results)
 
 

@@ -15,11 +15,11 @@ import sys
 import time
 
 from bloomnet_sb.training.brain import BlockwiseBrain  # isort: skip (makes SpeechBrain importable)
-from bloomnet_sb.training.experiment import main
 from speechbrain import Stage
 from speechbrain.utils import checkpoints
 
 from bloomnet_sb.model import BloomNet
+from tests.helpers.recipes import recipe_module
 
 
 def after_call(number: int, function, then):
@@ -84,4 +84,4 @@ def break_at(moment: str, number: int, then) -> None:
 if __name__ == "__main__":
     what, moment, number, *arguments = sys.argv[1:]
     break_at(moment, int(number), breaking(what))
-    main(arguments)
+    recipe_module().main(arguments)

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from tests.conftest import run_python, tiny_arguments
+from tests.helpers.recipes import run_python, tiny_arguments
 
 # 2 blocks and the fine-tuning, 2 epochs of 3 updates each: 18 updates, a checkpoint at every
 # second one and at the end of each epoch.

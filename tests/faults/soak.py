@@ -20,8 +20,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.conftest import RECIPE, run_recipe, tiny_arguments
 from tests.faults.runs import OFTEN, assert_same_weights, leftovers
+from tests.helpers.recipes import RECIPE, run_recipe, tiny_arguments
 
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 EXIT_CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}

@@ -9,22 +9,51 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import run_recipe
-from tests.faults.runs import OFTEN, assert_same_weights, run_broken
+from tests.faults.runs import OFTEN, assert_same_weights, leftovers, run_broken
+from tests.helpers.recipes import error_line, run_here
 
-MOMENTS = [("update", 1), ("update", 5), ("update", 9), ("update", 17)]
-MOMENTS += [("saving", 1), ("saving", 2), ("saving", 7), ("between", 1), ("between", 3)]
+# Before there is a checkpoint; while the first is written, and one that has others before it;
+# after a stage, and after the last. One within an epoch is `killed`. `make soak` has the rest.
+MOMENTS = [("update", 1), ("saving", 1), ("saving", 7), ("between", 1), ("between", 3)]
+
+
+def killed_run(folder, moment, number):
+    killed = run_broken(folder, "SIGKILL", moment, number)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (folder / "results.json").exists()
+    return folder
+
+
+def assert_goes_on(folder, finished_run) -> str:
+    """Finish the run in `folder`; what it wrote to its standard error."""
+    resumed = run_here(folder, **OFTEN)
+    assert resumed.returncode == 0, resumed.stderr
+    assert_same_weights(folder, finished_run)
+    assert not leftovers(folder)
+    return resumed.stderr
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A run that was killed in an epoch of the second block, after a checkpoint within it."""
+    return killed_run(tmp_path_factory.mktemp("killed") / "run", "update", 9)
 
 
 @pytest.mark.parametrize(("moment", "number"), MOMENTS)
 def test_killed_and_started_again(finished_run, tmp_path, moment, number):
-    killed = run_broken(tmp_path, "SIGKILL", moment, number)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert not (tmp_path / "results.json").exists()
-    resumed = run_recipe(tmp_path, **OFTEN)
-    assert resumed.returncode == 0, resumed.stderr
-    assert_same_weights(tmp_path, finished_run)
-    assert not list(tmp_path.glob("save/.unfinished"))
+    assert_goes_on(killed_run(tmp_path, moment, number), finished_run)
+
+
+@pytest.mark.parametrize("name", [None, "model.ckpt", "CKPT.yaml"])
+def test_a_newest_checkpoint_that_is_whole_or_damaged(killed, finished_run, tmp_path, name):
+    folder = shutil.copytree(killed, tmp_path / "run")
+    newest = max((folder / "save").glob("CKPT*"), key=lambda path: path.stat().st_mtime)
+    if name is not None:
+        damaged = newest / name
+        damaged.write_bytes(damaged.read_bytes()[:-100])
+    errors = assert_goes_on(folder, finished_run)
+    set_aside = f"{newest} is damaged: set aside as damaged+{newest.name}"
+    assert (set_aside in errors) == (name is not None)
 
 
 def test_a_finished_run_only_evaluates(finished_run, tmp_path):
@@ -32,7 +61,7 @@ def test_a_finished_run_only_evaluates(finished_run, tmp_path):
     log = (folder / "train_log.txt").read_text()
     checkpoints = sorted(path.name for path in (folder / "save").iterdir())
     (folder / "results.json").unlink()
-    again = run_recipe(folder)
+    again = run_here(folder)
     assert again.returncode == 0, again.stderr
     assert (folder / "train_log.txt").read_text() == log
     assert sorted(path.name for path in (folder / "save").iterdir()) == checkpoints
@@ -47,20 +76,16 @@ def test_a_finished_run_only_evaluates(finished_run, tmp_path):
 def test_more_epochs_train_on(finished_run, tmp_path):
     folder = shutil.copytree(finished_run, tmp_path / "run")
     epochs = len((folder / "train_log.txt").read_text().splitlines())
-    longer = run_recipe(folder, finetune_epochs=3)
+    longer = run_here(folder, finetune_epochs=3)
     assert longer.returncode == 0, longer.stderr
     assert len((folder / "train_log.txt").read_text().splitlines()) == epochs + 1
 
 
 def test_a_checkpoint_of_another_network_is_refused(finished_run, tmp_path):
     folder = shutil.copytree(finished_run, tmp_path / "run")
-    other = run_recipe(folder, hidden_channels=12)
-    assert other.returncode == 2
-    (line,) = [line for line in other.stderr.splitlines() if line.startswith("error: ")]
-    assert "a checkpoint of another network" in line
-    other = run_recipe(folder, training="joint")
-    assert other.returncode == 2
-    assert "error: the last checkpoint is of stage 'finetune'" in other.stderr
+    assert "a checkpoint of another network" in error_line(run_here(folder, hidden_channels=12))
+    other = error_line(run_here(folder, training="joint"))
+    assert "the last checkpoint is of stage 'finetune'" in other
 
 
 def test_a_kill_while_it_scores_leaves_no_process(tmp_path):
@@ -71,7 +96,7 @@ def test_a_kill_while_it_scores_leaves_no_process(tmp_path):
     while children := processes_of(tmp_path):
         assert time.monotonic() < deadline, children
         time.sleep(0.5)
-    assert run_recipe(tmp_path).returncode == 0
+    assert run_here(tmp_path).returncode == 0
 
 
 def processes_of(folder) -> list[int]:

@@ -5,20 +5,31 @@ import pytest
 import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
-from speechbrain.utils.epoch_loop import EpochCounter
 from torch import nn
 from torch.utils.data import SequentialSampler
 
 from bloomnet_sb.model import BloomNet
+from bloomnet_sb.nn.filterbanks import LearnedFilterbank
 from bloomnet_sb.nn.losses import best_order, in_order, negative_si_sdr, training_loss
 from bloomnet_sb.separators import SepFormerSeparator
 from bloomnet_sb.training.brain import BlockwiseBrain
 from bloomnet_sb.training.checkpointer import AtomicCheckpointer
-from bloomnet_sb.training.schedule import BlockwiseSchedule
 from bloomnet_sb.utils.errors import InputError
-from tests.helpers.networks import conv_tasnet
+from tests.helpers.networks import band_rnn, conv_tasnet
+from tests.helpers.recipes import recipe_module
+
+Brain = recipe_module().ConvTasNetBrain
 
 SETTINGS = {"epochs": 1, "lr": 1e-2, "segment_seconds": 0.1}
+
+HPARAMS = {
+    "use_tensorboard": False,
+    "sample_rate": 16000,
+    "level_weight": 0.01,
+    "spectral_weight": 0.0,
+    "pesq_weight": 0.0,
+    "with_dnsmos": False,
+}
 
 
 class Logger:
@@ -41,28 +52,20 @@ class Mixtures(torch.utils.data.Dataset):
 
 @pytest.fixture
 def make_brain(tmp_path):
-    def make_brain(model, kind="blockwise", folder=tmp_path, **settings):
+    def make_brain(model, kind="blockwise", folder=tmp_path, other=None, **settings):
         settings = {**SETTINGS, **settings}
-        counter = EpochCounter(0)
+        stages = ("block", "finetune", "end_to_end")
         hparams = {
-            "schedule": BlockwiseSchedule(
-                kind, model.num_blocks, settings, settings, end_to_end=settings
-            ),
-            "epoch_counter": counter,
+            **HPARAMS,
+            "training": kind,
+            "lr_schedule": "constant",
+            **{f"{stage}_{key}": value for stage in stages for key, value in settings.items()},
             "train_logger": Logger(),
-            "use_tensorboard": False,
-            "sample_rate": 16000,
-            "level_weight": 0.01,
-            "spectral_weight": 0.0,
-            "pesq_weight": 0.0,
-            "with_dnsmos": False,
+            **(other or {}),
         }
-        return BlockwiseBrain(
-            {"model": model},
-            torch.optim.Adam,
-            hparams,
-            {"device": "cpu", "noprogressbar": True},
-            AtomicCheckpointer(folder, {"model": model, "counter": counter}),
+        options = {"device": "cpu", "noprogressbar": True}
+        return Brain(
+            {"model": model}, torch.optim.Adam, hparams, options, AtomicCheckpointer(folder)
         )
 
     return make_brain
@@ -71,22 +74,18 @@ def make_brain(tmp_path):
 def run(brain, mixtures=None):
     mixtures = mixtures or Mixtures()
     loader = {"batch_size": 2, "collate_fn": PaddedBatch}
-    brain.run(
-        lambda stage: mixtures,
-        SequentialSampler,
-        mixtures,
-        loader,
-        {**loader, "batch_size": 1},
-    )
+    for stage in brain.stages_left():
+        sampler = SequentialSampler(mixtures)
+        brain.fit_stage(stage, mixtures, sampler, mixtures, loader, {**loader, "batch_size": 1})
 
 
 def snapshot(module):
     return {name: value.clone() for name, value in module.state_dict().items()}
 
 
-@pytest.mark.parametrize("norm", ["gLN", "BN"])
-def test_a_stage_changes_its_own_parts_only(make_brain, monkeypatch, norm):
-    model = conv_tasnet(norm=norm)
+@pytest.mark.parametrize("kind", ["gLN", "BN", "BandRNN"])
+def test_a_stage_changes_its_own_parts_only(make_brain, monkeypatch, kind):
+    model = band_rnn() if kind == "BandRNN" else conv_tasnet(norm=kind)
     names = list(model._parts())
     seen = []
     original_fit, original_step = BlockwiseBrain.fit, BlockwiseBrain.on_fit_batch_end
@@ -110,7 +109,9 @@ def test_a_stage_changes_its_own_parts_only(make_brain, monkeypatch, norm):
                 for key, value in model.part(name).state_dict().items()
             )
         }
-        assert changed == set(brain.stage.parts)
+        # An STFT and its synthesis have nothing to train.
+        learnt = [name for name in brain.stage.parts if [*model.part(name).parameters()]]
+        assert changed == set(learnt)
         seen.append(brain.stage.name)
 
     monkeypatch.setattr(BlockwiseBrain, "fit", watched_fit)
@@ -268,13 +269,13 @@ def test_without_fine_tuning_every_depth_is_scored(make_brain):
 def test_a_batch_without_a_finite_loss_changes_nothing(make_brain, monkeypatch, norm):
     model = conv_tasnet(norm=norm)
     brain, before = make_brain(model, kind="joint"), snapshot(model)
-    compute = BlockwiseBrain.compute_objectives
+    compute = Brain.compute_objectives
 
     def spoilt(brain, predictions, batch, stage):
         loss = compute(brain, predictions, batch, stage)
         return loss * float("nan") if stage == sb.Stage.TRAIN else loss
 
-    monkeypatch.setattr(BlockwiseBrain, "compute_objectives", spoilt)
+    monkeypatch.setattr(Brain, "compute_objectives", spoilt)
     brain.skip_nonfinite_grads = True
     run(brain)
     after = snapshot(model)
@@ -287,7 +288,7 @@ def test_too_many_of_them_are_an_error(make_brain, monkeypatch):
     brain = make_brain(conv_tasnet(), kind="joint", epochs=1)
     brain.nonfinite_patience = 1
     monkeypatch.setattr(
-        BlockwiseBrain, "compute_objectives", lambda brain, predictions, *_: predictions.sum() / 0
+        Brain, "compute_objectives", lambda brain, predictions, *_: predictions.sum() / 0
     )
     with pytest.raises(InputError, match="not finite in 2 updates of an epoch"):
         run(brain)
@@ -295,7 +296,7 @@ def test_too_many_of_them_are_an_error(make_brain, monkeypatch):
 
 def test_dropout_works_in_the_parts_that_are_trained(make_brain):
     separator = SepFormerSeparator(num_filters=16, num_blocks=2, dropout=0.5)
-    model = BloomNet(separator, num_filters=16)
+    model = BloomNet(LearnedFilterbank(16), separator)
     brain = make_brain(model)
     first, *_, last = brain.schedule.stages
     for stage, on in ((first, {"block1"}), (last, {"block1", "block2"})):
@@ -310,17 +311,17 @@ def test_dropout_works_in_the_parts_that_are_trained(make_brain):
 
 def test_a_validation_without_a_finite_loss_is_not_the_best(make_brain):
     brain = make_brain(conv_tasnet(), kind="joint", epochs=3)
-    evaluated = BlockwiseBrain.compute_objectives
+    evaluated = Brain.compute_objectives
 
     def spoilt(brain, predictions, batch, stage):
         loss = evaluated(brain, predictions, batch, stage)
-        if stage == sb.Stage.VALID and brain.hparams.epoch_counter.current == 2:
+        if stage == sb.Stage.VALID and brain.epoch_counter.current == 2:
             brain.valid_products[-1] += torch.nan
             return loss * torch.nan
         return loss
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BlockwiseBrain, "compute_objectives", spoilt)
+        patch.setattr(Brain, "compute_objectives", spoilt)
         run(brain)
     best = brain.checkpointer.find_checkpoint(min_key="loss")
     assert math.isfinite(best.meta["loss"])
@@ -331,3 +332,22 @@ def test_several_test_mixtures_at_a_time_are_refused(make_brain):
     run(brain)
     with pytest.raises(InputError, match="a batch of 2 test mixtures"):
         brain.evaluate(Mixtures(), test_loader_kwargs={"batch_size": 2, "collate_fn": PaddedBatch})
+
+
+def test_pesq_is_trained_on_at_16_khz(make_brain):
+    with pytest.raises(InputError, match="pesq_weight is 1.0 with a sample_rate of 8000, but"):
+        make_brain(conv_tasnet(), other={"sample_rate": 8000, "pesq_weight": 1.0})
+
+
+def test_vectors_without_weight_decay(make_brain):
+    brain = make_brain(conv_tasnet(num_blocks=1))
+    brain.remove_vector_weight_decay = True
+    brain.updates_in_stage = 1
+    brain._enter_stage(brain.schedule.stages[0])
+    brain.init_optimizers()
+    vectors, others = (group["params"] for group in brain.optimizer.param_groups)
+    assert brain.optimizer.param_groups[0]["weight_decay"] == 0
+    assert {parameter.dim() for parameter in vectors} == {1}
+    assert 1 not in {parameter.dim() for parameter in others}
+    trained = [p for p in brain.model.parameters() if p.requires_grad]
+    assert len(vectors) + len(others) == len(trained)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.conftest import run_python, tiny_arguments
+from tests.helpers.recipes import run_python, tiny_arguments
 
 pytestmark = pytest.mark.xdist_group("distributed")
 

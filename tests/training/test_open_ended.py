@@ -10,7 +10,7 @@ import yaml
 from safetensors.torch import load_file
 
 from bloomnet_sb.training.run_state import pack_state
-from tests.conftest import REPOSITORY, SAMPLES, run_python
+from tests.helpers.recipes import REPOSITORY, SAMPLES, run_python
 
 RECIPE = REPOSITORY / "recipes" / "BandRNN"
 TINY = {

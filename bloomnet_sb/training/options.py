@@ -1,0 +1,80 @@
+"""SpeechBrain's options, checked before anything is built."""
+
+from dataclasses import replace
+
+import torch
+from speechbrain.utils.run_opts import RunOptions
+
+from bloomnet_sb.utils.errors import InputError
+
+REFUSED = {
+    "jit": "torch.jit does not take the Python of these networks; --compile compiles them",
+    "jit_module_keys": "torch.jit does not take the Python of these networks; --compile does",
+    "data_parallel_backend": "DataParallel would put the estimates of the parts of a batch one "
+    "after another as if they were depths; start one process a device with torchrun",
+    "profile_training": "SpeechBrain's profiler ends the process within the first epoch; "
+    "python benchmarks/training.py measures a training",
+}
+
+
+def check_options(options: RunOptions) -> RunOptions:
+    """Refuse the options that a training cannot have, and a device that is not there.
+
+    Arguments
+    ---------
+    options : RunOptions
+        From the command line.
+
+    Returns
+    -------
+    RunOptions
+        The same, with the number of optimizer_step_limit, which SpeechBrain leaves a string.
+
+    Raises
+    ------
+    InputError
+        Naming the option and what stands against it.
+
+    Example
+    -------
+    >>> check_options(RunOptions(optimizer_step_limit="3")).optimizer_step_limit
+    3
+    >>> check_options(RunOptions(jit=True))
+    Traceback (most recent call last):
+    ...
+    bloomnet_sb.utils.errors.InputError: --jit: torch.jit does not take the Python of these ...
+    """
+    for name, reason in REFUSED.items():
+        if options.get(name):
+            raise InputError(f"--{name}: {reason}")
+    if options.device is not None:
+        _check_device(options.device)
+    half = "fp16" in (options.precision, options.eval_precision) or options.auto_mix_prec
+    if half and _device_type(options.device) == "cpu":
+        raise InputError("precision fp16 is for GPUs; on a CPU it may be fp32 or bf16")
+    return replace(options, optimizer_step_limit=_updates(options.optimizer_step_limit))
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = " ".join(str(error).split(". ")[0].split())
+        raise InputError(f"device is {device!r}, which torch cannot use here ({reason})") from None
+
+
+def _device_type(device: str | None) -> str:
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device).type
+
+
+def _updates(limit: str | int | None) -> int | None:
+    """A number of optimizer steps."""
+    if limit is None:
+        return None
+    if not str(limit).isdigit() or int(limit) < 1:
+        raise InputError(
+            f"optimizer_step_limit is {limit!r}, but must be a whole number of 1 or more"
+        )
+    return int(limit)
