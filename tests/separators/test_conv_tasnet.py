@@ -74,7 +74,12 @@ DIVISIONS = {
 
 @pytest.mark.parametrize(
     ("division", "num_sources", "mask_activation"),
-    [("stacks", 1, "sigmoid"), ("stacks", 2, "relu"), ("layers", 1, "relu"), ("layers", 2, "sigmoid")],
+    [
+        ("stacks", 1, "sigmoid"),
+        ("stacks", 2, "relu"),
+        ("layers", 1, "relu"),
+        ("layers", 2, "sigmoid"),
+    ],
 )
 @pytest.mark.parametrize("samples", [1, 8, 1003])
 def test_estimates_are_torchaudios(division, num_sources, mask_activation, samples):
