@@ -73,5 +73,5 @@ def _exact(x: torch.Tensor) -> torch.dtype:
 
 def _over_piece(x: torch.Tensor, shares: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
     """m_t = (1 - share_t) m_{t-1} + share_t x_t as one sum, over what is kept of the mean."""
-    kept = torch.rsub(shares, 1).clamp_(min=LEAST_KEPT).cumprod(1)
+    kept = torch.rsub(shares, 1).clamp_(min=LEAST_KEPT).log_().cumsum(1).exp_()
     return kept.mul(shares.mul(x).div_(kept).cumsum(1).add_(mean)).to(x.dtype)

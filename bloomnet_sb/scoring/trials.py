@@ -154,8 +154,12 @@ class TestPart:
             yield Trial(name, noise, silence, noise=name, category=category(entry))
 
     def fingerprint(self) -> str:
-        """A name for the trials of this part, of 32 hexadecimal digits."""
-        parts = (self.speech, self.noise, self._chosen, self.sample_rate, self.max_frames)
+        """A name for the trials of this part, wherever its files are, of 32 hexadecimal digits."""
+        about = [
+            [(name, {**entry, "wav": ""}) for name, entry in sorted(manifest.items())]
+            for manifest in (self.speech, self.noise)
+        ]
+        parts = (about, self._chosen, self.sample_rate, self.max_frames)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 

@@ -107,6 +107,7 @@ class BandRNNSeparator(Separator):
                 f"num_filters is {num_filters}, but must be those of an STFTFilterbank: real and "
                 "imaginary parts of its bins"
             )
+        self.sample_rate = sample_rate
         bands = Bands(num_filters // 2, sample_rate, linear_hz, num_bands)
         few = (num_bands + 3) // 4
         self.set_parts(
@@ -141,7 +142,7 @@ class Bands(FrameWise):
     Raises
     ------
     InputError
-        If there are not as many bands, or their number is not 4 n + 1.
+        If there are not as many bands, their number is not 4 n + 1, or the frequency cannot be.
 
     Example
     -------
@@ -154,6 +155,11 @@ class Bands(FrameWise):
 
     def __init__(self, num_bins: int, sample_rate: int, linear_hz: float, num_bands: int):
         super().__init__()
+        if not 0 <= linear_hz < sample_rate / 2:
+            raise InputError(
+                f"linear_hz is {linear_hz}, but must be from 0 to below half the sample rate, "
+                f"{sample_rate} Hz"
+            )
         bin_hz = sample_rate / 2 / (num_bins - 1)
         self.linear = int(linear_hz / bin_hz) + 1
         above = num_bands - self.linear

@@ -1,7 +1,28 @@
 import pytest
+import soundfile as sf
+import soxr
 import torch
 
-from bloomnet_sb.scoring.metrics import OCTAVES, octave_powers, speech_level_db
+from bloomnet_sb.scoring.metrics import (
+    OCTAVES,
+    octave_powers,
+    perceptual_scores,
+    speech_level_db,
+)
+from tests.conftest import SAMPLES
+
+
+@pytest.mark.parametrize("sample_rate", [24000, 44100, 48000])
+def test_scores_of_higher_rates_are_those_at_16_khz(sample_rate):
+    signals = [
+        sf.read(SAMPLES / "demo" / f"{name}_5dB.flac", dtype="float32")[0][None, :48000]
+        for name in ("clean", "noisy")
+    ]
+    expected, _ = perceptual_scores(*signals, 16000, with_dnsmos=True)
+    resampled = [soxr.resample(signal[0], 16000, sample_rate)[None] for signal in signals]
+    scores, failures = perceptual_scores(*resampled, sample_rate, with_dnsmos=True)
+    assert failures == {}
+    assert scores == pytest.approx(expected, abs=0.02)
 
 
 def test_noise_that_is_left_does_not_count_as_level():
