@@ -280,8 +280,7 @@ def _with_gradient(feature: Feature, scale: float) -> Feature:
         return feature
     if isinstance(feature, torch.Tensor):
         return torch.lerp(feature.detach(), feature, scale)
-    scaled = (_with_gradient(v, scale) if isinstance(v, torch.Tensor) else v for v in feature)
-    return type(feature)._make(scaled) if hasattr(feature, "_make") else tuple(scaled)
+    return tuple(torch.lerp(part.detach(), part, scale) for part in feature)
 
 
 def _settings(module: nn.Module) -> list[tuple[str, object]]:

@@ -1,5 +1,7 @@
 """Dilated depthwise convolutions along time, of a whole signal and piece by piece."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -34,9 +36,9 @@ class _ShiftedDepthwise(torch.autograd.Function):
                 for part in (grad[:, : target.start], grad[:, target.stop :]):
                     grad_beyond[:, tap] += part.sum(1)
         grad_bias = grad.sum(1, keepdim=True)
-        grads = (grad_weight, grad_bias, grad_beyond)
+        grads = [grad_weight, grad_bias, grad_beyond]
         if len(weight) != len(x):
-            grads = tuple(g if g is None else g.sum(0, keepdim=True) for g in grads)
+            grads = [g if g is None else g.sum(0, keepdim=True) for g in grads]
         return grad_x, *grads, None, None
 
 
@@ -135,7 +137,7 @@ class DepthwiseConv(nn.Module):
         return _ShiftedDepthwise.apply(x, weight, bias, beyond, self.dilation, self.left)
 
 
-class CausalDepthwiseConv(DepthwiseConv, Causal):
+class CausalDepthwiseConv(DepthwiseConv, Causal):  # type: ignore[misc]
     """A `DepthwiseConv` whose output sees the frames so far; it carries the last of them.
 
     Example
@@ -291,6 +293,6 @@ def with_next(past: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, int, t
         tape, end = _Tape(past), reach
     tape.end = end + count
     tape.frames.narrow(1, end, count).copy_(x)
-    past = tape.frames.narrow(1, tape.end - reach, reach)
-    past._tape = (tape, tape.end)
-    return tape.frames, end - reach, past
+    after: Any = tape.frames.narrow(1, tape.end - reach, reach)
+    after._tape = (tape, tape.end)
+    return tape.frames, end - reach, after

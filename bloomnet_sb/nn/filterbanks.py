@@ -221,6 +221,8 @@ class STFTFilterbank(Filterbank):
     True
     """
 
+    shape: torch.Tensor
+
     def __init__(self, window: int = 512, hop: int | None = None, sample_rate: int = 16000):
         check_positive(window=window)
         super().__init__(window + 2, window, window // 2 if hop is None else hop, sample_rate)

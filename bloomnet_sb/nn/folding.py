@@ -43,8 +43,9 @@ def fold_batch_norms(module: nn.Module) -> nn.Module:
     folded = copy.deepcopy(module).eval()
     with torch.no_grad():
         for part in reversed(list(folded.modules())):  # a layer after the layers in it
-            if hasattr(part, "fold"):
-                part.fold()
+            fold = getattr(part, "fold", None)
+            if callable(fold):
+                fold()
     return folded
 
 
@@ -96,8 +97,8 @@ def filter_of_norm(norm: nn.Module, layer: DepthwiseConv) -> tuple[nn.Module, De
         return norm, layer
     scale, shift = norm.scale_and_shift()
     scale = torch.where(scale == 0, BLANK, scale)
-    layer.bias += shift * layer.weight.sum(0)
-    layer.weight *= scale
+    layer.bias.add_(shift * layer.weight.sum(0))
+    layer.weight.mul_(scale)
     layer.padding = -shift / scale
     return nn.Identity(), layer
 

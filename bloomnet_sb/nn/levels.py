@@ -170,6 +170,7 @@ class LogLevel(_CausalLevel):
 
     def __init__(self, filterbank: Filterbank, seconds: float = 1.0):
         super().__init__(FIRST_LEVEL_DB, round(seconds * filterbank.sample_rate / filterbank.hop))
+        self.weights: torch.Tensor
         self.register_buffer("weights", filterbank.level_weights, persistent=False)
 
     def measured(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

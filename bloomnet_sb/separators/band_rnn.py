@@ -119,7 +119,7 @@ class BandRNNSeparator(Separator):
                 for _ in range(num_blocks)
             ],
             heads=[
-                BandHead(bands, channels, entry_channels, tuple(head_channels), mask)
+                BandHead(bands, channels, entry_channels, head_channels, mask)
                 for _ in range(num_blocks)
             ],
         )
@@ -189,7 +189,8 @@ class Bands(FrameWise):
 def _erb_triangles(first: int, num_bins: int, bands: int, bin_hz: float) -> np.ndarray:
     """Weights [bins from `first` on, bands] of triangles with centres even on the ERB scale."""
     to_erb = np.array([first * bin_hz, (num_bins - 1) * bin_hz])
-    rates = np.linspace(*(21.4 * np.log10(0.00437 * to_erb + 1)), bands)
+    lowest, highest = 21.4 * np.log10(0.00437 * to_erb + 1)
+    rates = np.linspace(lowest, highest, bands)
     centres = (10 ** (rates / 21.4) - 1) / 0.00437 / bin_hz
     edges = np.concatenate([[centres[0] - 1], centres, [centres[-1] + 1]])
     places = np.arange(first, num_bins)[:, None]
@@ -227,11 +228,11 @@ class BandEntry(Causal):
         super().__init__()
         self.bands = bands
         self.first = nn.Linear(FRAMES * BANDS, skip_channels, bias=False)
-        self.first_norm = ChannelsLastBatchNorm(skip_channels)
+        self.first_norm: nn.Module = ChannelsLastBatchNorm(skip_channels)
         self.widen = nn.Linear(skip_channels, channels, bias=False)
-        self.widen_norm = ChannelsLastBatchNorm(channels)
+        self.widen_norm: nn.Module = ChannelsLastBatchNorm(channels)
         self.taps = nn.Parameter(0.3 * torch.randn(2, BANDS, channels))
-        self.last_norm = ChannelsLastBatchNorm(channels)
+        self.last_norm: nn.Module = ChannelsLastBatchNorm(channels)
         self.of_band = nn.Parameter(0.02 * torch.randn((bands.num_bands + 3) // 4, channels))
 
     def start(self, batch: int, like: torch.Tensor) -> State:
@@ -266,10 +267,11 @@ class BandEntry(Causal):
         """Make the batch norms parts of what is before them."""
         self.first, self.first_norm = norm_of_linear(self.first, self.first_norm)
         self.widen, self.widen_norm = norm_of_linear(self.widen, self.widen_norm)
-        scale, shift = self.last_norm.scale_and_shift()
-        self.taps *= scale
-        self.of_band += shift
-        self.last_norm = nn.Identity()
+        if isinstance(self.last_norm, ChannelsLastBatchNorm):
+            scale, shift = self.last_norm.scale_and_shift()
+            self.taps.mul_(scale)
+            self.of_band.add_(shift)
+            self.last_norm = nn.Identity()
 
 
 def _log_magnitude(features: torch.Tensor) -> torch.Tensor:
@@ -306,11 +308,11 @@ class BandLayer(Causal):
         self.recurrence = MinGRU(channels, channels, places=(num_bands,))
         self.gate = nn.Linear(channels, channels)
         self.join = nn.Linear(channels, channels, bias=False)
-        self.time_norm = ChannelsLastBatchNorm(channels)
+        self.time_norm: nn.Module = ChannelsLastBatchNorm(channels)
         self.before = nn.Linear(channels, channels)
         self.across = nn.Parameter(torch.randn(groups, num_bands, num_bands) / num_bands**0.5)
         self.after = nn.Linear(channels, channels, bias=False)
-        self.band_norm = ChannelsLastBatchNorm(channels)
+        self.band_norm: nn.Module = ChannelsLastBatchNorm(channels)
 
     def step(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:  # type: ignore[override]
         """Run on `x` [batch, frames, bands, channels]."""
@@ -374,7 +376,7 @@ class BandBlock(CausalSequential):
         """Run on a feature [batch, frames, bands, channels] beside what the heads see."""
         feature, skip = x
         feature, after = super().step(feature, state)
-        return (feature, skip), after
+        return (feature, skip), after  # type: ignore[return-value]
 
 
 class BandHead(FrameWise):
@@ -407,10 +409,10 @@ class BandHead(FrameWise):
         narrow, seen = hidden
         self.bands, self.complex = bands, mask == "complex"
         self.narrow = nn.Linear(channels, narrow, bias=False)
-        self.narrow_norm = ChannelsLastBatchNorm(narrow)
+        self.narrow_norm: nn.Module = ChannelsLastBatchNorm(narrow)
         self.between = nn.Parameter(torch.tensor([[0.5], [1.0], [0.5]]).repeat(1, narrow))
         self.see = nn.Linear(narrow + skip_channels, seen, bias=False)
-        self.see_norm = ChannelsLastBatchNorm(seen)
+        self.see_norm: nn.Module = ChannelsLastBatchNorm(seen)
         # Of each of half of the bands two, and of each a real or a complex number.
         self.last = nn.Linear(BANDS * seen, 2 * (2 if self.complex else 1))
         with torch.no_grad():
