@@ -83,7 +83,6 @@ def score_deepfilternet(mixtures, sample_rate: int) -> DepthScores:
 
     from bloomnet_sb.scoring.depth_scores import DepthScores
 
-
     scores = DepthScores([1], sample_rate)
     for item in mixtures:
         mix, target = item["mix"], item["target"]

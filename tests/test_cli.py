@@ -15,8 +15,8 @@ from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.separator import BloomSeparator
 from bloomnet_sb.pretrained.fetching import installed_names
 from bloomnet_sb.pretrained.saving import export_pretrained, write_pretrained
-from tests.conftest import SAMPLES, run_python
 from tests.helpers.networks import conv_tasnet
+from tests.helpers.recipes import SAMPLES, run_python
 
 COMMAND = Path(sys.executable).with_name("bloomnet")
 NOISY = [SAMPLES / "demo" / f"noisy_{snr}dB.flac" for snr in (0, 5)]

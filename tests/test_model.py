@@ -11,8 +11,8 @@ from bloomnet_sb.nn.filterbanks import LearnedFilterbank
 from bloomnet_sb.nn.levels import LogLevel, NoLevel, RmsLevel, SignalLevel
 from bloomnet_sb.separators import ConvTasNetSeparator
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import SAMPLES
 from tests.helpers.networks import CAUSAL, NETWORKS, band_rnn, conv_tasnet, network
+from tests.helpers.recipes import SAMPLES
 
 SKIPS = {"gLN with skips": lambda: conv_tasnet(skip_channels=6)}
 KINDS = pytest.mark.parametrize("name", NETWORKS)

@@ -25,7 +25,7 @@ from bloomnet_sb.scoring.tables import results_table
 from bloomnet_sb.scoring.trials import TestPart
 from bloomnet_sb.separators import BandRNNSeparator
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import SAMPLES
+from tests.helpers.recipes import SAMPLES
 from tests.helpers.streams import in_chunks
 
 CORPUS_RATE = 48000

@@ -5,7 +5,7 @@ from bloomnet_sb.data import Augmentation
 from bloomnet_sb.data.mixing import draw_mixture, power
 from bloomnet_sb.data.reading import File
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import SAMPLES
+from tests.helpers.recipes import SAMPLES
 
 RATE = 16000
 SPEECH = File(str(SAMPLES / "demo" / "clean_0dB.flac"), 99587)

@@ -8,7 +8,7 @@ import soundfile as sf
 from bloomnet_sb.data import prepare_librispeech_musan
 from bloomnet_sb.data.manifests import load_manifest
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import SAMPLES
+from tests.helpers.recipes import SAMPLES
 
 NOISE = "musan/noise/free-sound"
 SPEECH = "LibriSpeech/train-clean-100"

@@ -22,8 +22,8 @@ from bloomnet_sb.data.manifests import load_manifest
 from bloomnet_sb.data.shards import read_shard, shard_manifest
 from bloomnet_sb.utils.audio_files import read_audio
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import RECIPE, SAMPLES, run_python, run_recipe, tiny_arguments
 from tests.faults.runs import OFTEN, assert_same_weights, run_broken
+from tests.helpers.recipes import RECIPE, SAMPLES, run_python, run_recipe, tiny_arguments
 
 UTTERANCES = 82
 OPTIONS = {"data_folder": str(SAMPLES), "snr_db": (-5, 10), "sample_rate": 16000}

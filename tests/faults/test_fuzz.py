@@ -9,10 +9,10 @@ import soundfile as sf
 
 from bloomnet_sb import BloomEnhancer
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import run_python
 from tests.faults import fuzz_audio, fuzz_pretrained
 from tests.faults.fuzzing import fuzz
 from tests.helpers.networks import conv_tasnet
+from tests.helpers.recipes import run_python
 
 
 @pytest.mark.parametrize(("fuzzer", "cases"), [(fuzz_audio, 200), (fuzz_pretrained, 200)])

@@ -5,7 +5,7 @@ from pesq import pesq
 from torchaudio.functional import resample
 
 from bloomnet_sb.nn.pesq import SAMPLE_RATE, pesq_mos
-from tests.conftest import SAMPLES
+from tests.helpers.recipes import SAMPLES
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import soundfile as sf
 import torch
 
 from bloomnet_sb.scoring.depth_scores import DepthScores, noise_name, snr_band
-from tests.conftest import SAMPLES
+from tests.helpers.recipes import SAMPLES
 
 
 def demo(name):

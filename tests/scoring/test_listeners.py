@@ -7,7 +7,7 @@ from bloomnet_sb.scoring.conditions import CONDITIONS
 from bloomnet_sb.scoring.corpus import corpus_part
 from bloomnet_sb.scoring.listener_tables import depth_labels, listener_tables
 from bloomnet_sb.scoring.listeners import listener_figures, measure_listeners, measure_set
-from tests.conftest import SAMPLES
+from tests.helpers.recipes import SAMPLES
 
 BANDS = [(-5, 10), (10, 25)]
 

@@ -9,7 +9,7 @@ from bloomnet_sb.scoring.metrics import (
     perceptual_scores,
     speech_level_db,
 )
-from tests.conftest import SAMPLES
+from tests.helpers.recipes import SAMPLES
 
 
 @pytest.mark.parametrize("sample_rate", [24000, 44100, 48000])

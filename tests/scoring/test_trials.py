@@ -5,7 +5,7 @@ from bloomnet_sb.data import eval_dataset, prepare_librispeech_musan
 from bloomnet_sb.data.manifests import load_manifest, write_manifest
 from bloomnet_sb.scoring.conditions import CONDITIONS, condition_pairs
 from bloomnet_sb.scoring.trials import TestPart
-from tests.conftest import SAMPLES
+from tests.helpers.recipes import SAMPLES
 
 
 def level_db(signal):

@@ -6,8 +6,8 @@ import torch
 
 from bloomnet_sb.nn.levels import RmsLevel
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import SAMPLES
 from tests.helpers.networks import band_rnn, conv_tasnet, interface, network
+from tests.helpers.recipes import SAMPLES
 from tests.helpers.streams import in_chunks, streamed
 
 pytestmark = [

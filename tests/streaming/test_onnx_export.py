@@ -11,8 +11,8 @@ import torch
 from bloomnet_sb.nn.levels import NoLevel, RmsLevel
 from bloomnet_sb.streaming.onnx_stream import OnnxStream
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import run_python
 from tests.helpers.networks import band_rnn, conv_tasnet, interface, network
+from tests.helpers.recipes import run_python
 
 pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 from bloomnet_sb.streaming.onnx_export import export_onnx  # noqa: E402
