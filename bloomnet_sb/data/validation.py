@@ -29,7 +29,7 @@ Range = Sequence[int | None]
 def validation_dataset(
     manifest_folder: str,
     data_folder: str,
-    parts: Mapping[str, Mapping],
+    parts: Sequence[Mapping],
     snr_bands_db: Sequence[tuple[float, float]],
     seconds: float,
     sample_rate: int,
@@ -47,10 +47,10 @@ def validation_dataset(
         Where speech_valid.json and noise_valid.json are.
     data_folder : str
         What {data_root} stands for.
-    parts : mapping of str to mapping
-        Name to "mixtures" (how many there are in a band), "clean" (how many without noise) and, if
-        the part is not all of the corpus, "speakers" and "noises": the first and the last of their
-        numbers, null for an open end.
+    parts : sequence of mapping
+        Of each "name", "mixtures" (how many there are in a band), "clean" (how many without noise)
+        and, if the part is not all of the corpus, "speakers" and "noises": the first and the last
+        of their numbers, null for an open end.
     snr_bands_db : sequence of (float, float)
         Lowest and highest SNR of each band.
     seconds : float
@@ -73,7 +73,7 @@ def validation_dataset(
     >>> from bloomnet_sb.data import prepare_librispeech_musan
     >>> folder = str(getfixture("tmpdir"))
     >>> prepare_librispeech_musan("tests/samples", folder)
-    >>> parts = {"all": {"mixtures": 2, "clean": 1}}
+    >>> parts = [{"name": "all", "mixtures": 2, "clean": 1}]
     >>> dataset = validation_dataset(folder, "tests/samples", parts, [(-5, 10)], 4.0, 16000)
     >>> [item["group"] for item in dataset]
     ['all, -5 to 10 dB', 'all, -5 to 10 dB', 'all, clean']
@@ -81,15 +81,19 @@ def validation_dataset(
     speech = load_manifest(manifest_folder, data_folder, "speech_valid")
     noises = load_manifest(manifest_folder, data_folder, "noise_valid")
     frames = round(seconds * sample_rate)
-    drawers = {name: _Part(name, part, speech, noises, frames) for name, part in parts.items()}
+    drawers = {part["name"]: _Part(part, speech, noises, frames) for part in parts}
     data: dict[str, dict] = {}
-    for name, part in parts.items():
+    for part in parts:
         bands = [(f"{low:g} to {high:g} dB", (low, high)) for low, high in snr_bands_db]
         for band, snr_db in [*bands, ("clean", None)]:
-            group = f"{name}, {band}"
+            group = f"{part['name']}, {band}"
             for number in range(part["clean" if snr_db is None else "mixtures"]):
-                entry = {"part": name, "group": group, "number": number, "snr_db": snr_db}
-                data[f"{group}, {number}"] = entry
+                data[f"{group}, {number}"] = {
+                    "part": part["name"],
+                    "group": group,
+                    "number": number,
+                    "snr_db": snr_db,
+                }
 
     def make(utterance_id: str, part: str, number: int, snr_db: tuple[float, float] | None):
         rng = np.random.default_rng(list(utterance_id.encode()))
@@ -104,7 +108,6 @@ class _Part:
 
     def __init__(
         self,
-        name: str,
         part: Mapping,
         speech: Mapping[str, dict],
         noises: Mapping[str, dict],
@@ -119,7 +122,7 @@ class _Part:
         ]
         for what, found in (("speech", spoken), ("noise", self.noises)):
             if not found:
-                raise InputError(f"the validation part {name} has no {what}; it is {dict(part)}")
+                raise InputError(f"the validation part {dict(part)} has no {what}")
         kinds = sorted({e.get("kind", "") for e in spoken})
         self.kinds = [
             GroupedFiles(("", e["spk_id"], e) for e in spoken if e.get("kind", "") == kind)

@@ -12,6 +12,7 @@ It is stopped at will, and goes on with the same command. What ships is decayed 
 
 import sys
 
+import bloomnet_sb  # noqa: F401  # isort: skip (before SpeechBrain, which imports torchaudio)
 import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import run_on_main
