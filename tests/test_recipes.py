@@ -145,9 +145,7 @@ NETWORKS = {
         {"num_filters": 24, "kernel_size": 20, "bottleneck_channels": 10, "hidden_channels": 14}
         | {"conv_kernel_size": 5, "layers_per_block": 3, "num_blocks": 4, "dilation_cycle": 5}
         | {"norm": "cLN", "causal": True, "mask_activation": "relu"},
-        lambda: learned(
-            24, 20, ConvTasNetSeparator(24, 10, 14, 5, 3, 4, 1, 5, "cLN", True, "relu")
-        ),
+        lambda: learned(ConvTasNetSeparator, 10, 14, 5, 3, 4, 1, 5, "cLN", True, "relu"),
     ),
     "DPRNN": (
         {"num_filters": 24, "kernel_size": 20, "bottleneck_channels": 10, "hidden_channels": 14}
