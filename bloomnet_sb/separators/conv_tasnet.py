@@ -1,5 +1,7 @@
 """The temporal convolutional network of Conv-TasNet, cut into blocks."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
@@ -94,13 +96,17 @@ class ConvTasNetSeparator(Separator):
             skip_channels=1 if skip_channels is None else skip_channels,
         )
         num_layers = num_blocks * layers_per_block
-        dilations = [2 ** (index % dilation_cycle) for index in range(num_layers)]
+
+        def dilations() -> Iterator[int]:
+            # One by one: a network may be refused for its size after some thousand layers.
+            return (2 ** (index % dilation_cycle) for index in range(num_layers))
+
         sizes = LayerSizes(
             bottleneck_channels, hidden_channels, kernel_size, norm, norm_eps, causal, skip_channels
         )
         layers = [
             make_layer(sizes, dilation, first=index == 0)
-            for index, dilation in enumerate(dilations)
+            for index, dilation in enumerate(dilations())
         ]
         make_block = CausalBlock if causal else nn.Sequential
         make_head = MaskHead if skip_channels is None else SkipMaskHead
@@ -120,7 +126,7 @@ class ConvTasNetSeparator(Separator):
             ],
         )
         if norm not in NORMS_OVER_TIME:
-            self.reach = sum((kernel_size - 1) * dilation for dilation in dilations)
+            self.reach = sum((kernel_size - 1) * dilation for dilation in dilations())
 
 
 class Entry(nn.Module):
