@@ -45,6 +45,7 @@ setup(
         "safetensors>=0.4",
         "scipy>=1.11",
         "soundfile>=0.12.1",
+        "soxr>=0.3.6",
         "speechbrain>=1.1,<1.2",
         "speechmos>=0.0.1.1",
         "torch>=2.7.1",  # as SpeechBrain 1.1 asks for

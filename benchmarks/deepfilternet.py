@@ -17,6 +17,8 @@ import numpy as np
 from options import parser_of
 
 if TYPE_CHECKING:
+    import torch
+
     from bloomnet_sb.scoring.depth_scores import DepthScores
 
 RATE = 48000
@@ -66,6 +68,10 @@ class DeepFilterNet:
 
 def enhance_at(mix: torch.Tensor, sample_rate: int) -> torch.Tensor:
     """Enhance a whole signal [time] of another rate, at any level."""
+    import torch
+
+    from torchaudio.functional import resample  # isort: skip
+
     # It knows signals below full scale; the mixtures of a corpus have unit power.
     gain = 0.5 / mix.abs().max().clamp(min=1e-6)
     enhanced = DeepFilterNet().enhance(resample(gain * mix, sample_rate, RATE).numpy())
@@ -74,11 +80,8 @@ def enhance_at(mix: torch.Tensor, sample_rate: int) -> torch.Tensor:
 
 def score_deepfilternet(mixtures, sample_rate: int) -> DepthScores:
     """Its scores, under the number of blocks 1."""
-    import torch
 
     from bloomnet_sb.scoring.depth_scores import DepthScores
-
-    from torchaudio.functional import resample  # isort: skip (bloomnet_sb makes it importable)
 
     scores = DepthScores([1], sample_rate)
     for item in mixtures:

@@ -270,7 +270,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 system.label(depth["blocks"]): depth
                 for system in systems
                 for depth in figures[system.name]["depths"]
-            }
+            },
+            SAMPLE_RATE,
         )
     )
     for name, found in figures.items():

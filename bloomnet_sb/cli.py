@@ -201,6 +201,14 @@ def evaluate(
     limit: Annotated[
         int, typer.Option(min=0, help="How many mixtures, for a quick look. Default: all.")
     ] = 0,
+    allow_upsampling: Annotated[
+        bool,
+        typer.Option(
+            "--allow_upsampling",
+            "--allow-upsampling",
+            help="Whether to take files of lower rates than the network's.",
+        ),
+    ] = False,
 ) -> None:
     """Score every number of blocks on a corpus's test part, and print the tables."""
     from bloomnet_sb.inference.enhancer import BloomEnhancer
@@ -216,6 +224,7 @@ def evaluate(
         max_seconds=max_seconds,
         with_dnsmos=dnsmos,
         limit=limit or None,
+        allow_upsampling=allow_upsampling,
     )
     typer.echo(results_table(results))
 
@@ -228,7 +237,7 @@ def shard(
         int, typer.Option("--shard_mb", "--shard-mb", help="How large a shard is, in 10^6 bytes.")
     ] = 500,
     sample_rate: Annotated[
-        int, typer.Option("--sample_rate", "--sample-rate", help="What the files have, in Hz.")
+        int, typer.Option("--sample_rate", "--sample-rate", help="The lowest that is taken, in Hz.")
     ] = 16000,
 ) -> None:
     """Pack a corpus's training speech into WebDataset shards, for the `shards` of a recipe."""

@@ -34,8 +34,8 @@ class BloomNet(nn.Module):
     Raises
     ------
     InputError
-        If the separator takes another number of features than the filterbank gives, or one of
-        separator and level is causal and the other is not.
+        If the separator takes another number of features than the filterbank gives, or those of
+        another sample rate, or one of separator and level is causal and the other is not.
 
     Example
     -------
@@ -58,6 +58,11 @@ class BloomNet(nn.Module):
             raise InputError(
                 f"the filterbank gives {filterbank.num_filters} features, but the separator takes "
                 f"{separator.num_filters}"
+            )
+        if separator.sample_rate not in (None, filterbank.sample_rate):
+            raise InputError(
+                f"the filterbank is for {filterbank.sample_rate} Hz, but the separator for "
+                f"{separator.sample_rate} Hz"
             )
         if level is None:
             level = _default_level(filterbank, separator.causal)
@@ -275,8 +280,7 @@ def _with_gradient(feature: Feature, scale: float) -> Feature:
         return feature
     if isinstance(feature, torch.Tensor):
         return torch.lerp(feature.detach(), feature, scale)
-    scaled = (_with_gradient(v, scale) if isinstance(v, torch.Tensor) else v for v in feature)
-    return type(feature)._make(scaled) if hasattr(feature, "_make") else tuple(scaled)
+    return tuple(torch.lerp(part.detach(), part, scale) for part in feature)
 
 
 def _settings(module: nn.Module) -> list[tuple[str, object]]:

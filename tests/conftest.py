@@ -1,8 +1,6 @@
 """Fixtures that the tests share."""
 
 import fcntl
-import json
-from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -11,48 +9,14 @@ import pytest
 import soundfile as sf
 import torch
 
-from bloomnet_sb.model import BloomNet
-from tests.helpers.networks import conv_tasnet
-from tests.helpers.recipes import (  # noqa: F401 (for the rooms that take them from here)
-    RECIPE,
-    REPOSITORY,
-    SAMPLES,
-    run_python,
-    run_recipe,
-    tiny_arguments,
-)
+import bloomnet_sb  # noqa: F401
+from tests.helpers.recipes import SAMPLES, run_recipe
 
 from speechbrain.utils.importutils import LazyModule  # isort: skip (bloomnet_sb makes both
 from torchaudio.functional import resample  # isort: skip  importable)
 
 # Hypothesis asks every module for its file, and SpeechBrain's lazy ones would import k2 and others.
 LazyModule.__file__ = None
-
-
-@cache
-def benchmark_helps() -> dict[str, str]:
-    """What `--help` of each benchmark says, by its name; none of them may import torch for it."""
-    code = (
-        "import contextlib, io, json, pathlib, runpy, sys\n"
-        "sys.modules['torch'] = None\n"
-        "sys.path.insert(0, sys.argv[1])\n"
-        "helps = {}\n"
-        "for path in sorted(pathlib.Path(sys.argv[1]).glob('*.py')):\n"
-        "    sys.argv[1:] = ['--help']\n"
-        "    with contextlib.redirect_stdout(io.StringIO()) as said:\n"
-        "        with contextlib.suppress(SystemExit):\n"
-        "            runpy.run_path(str(path), run_name='__main__')\n"
-        "    helps[path.stem] = said.getvalue()\n"
-        "print(json.dumps(helps))\n"
-    )
-    result = run_python("-c", code, REPOSITORY / "benchmarks", COLUMNS="200")
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
-
-
-def make_model(**sizes) -> BloomNet:
-    """A small network with random weights in evaluation mode."""
-    return conv_tasnet(**sizes)
 
 
 @pytest.fixture(scope="session")

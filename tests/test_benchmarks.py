@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from bloomnet_sb import BlockwiseSchedule
-from tests.conftest import REPOSITORY, benchmark_helps
+from tests.helpers.benchmarks import benchmark_helps
+from tests.helpers.recipes import REPOSITORY
 
 BENCHMARKS = REPOSITORY / "benchmarks"
 NAMES = sorted(path.stem for path in BENCHMARKS.glob("*.py"))

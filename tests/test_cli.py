@@ -15,7 +15,8 @@ from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.separator import BloomSeparator
 from bloomnet_sb.pretrained.fetching import installed_names
 from bloomnet_sb.pretrained.saving import export_pretrained, write_pretrained
-from tests.conftest import SAMPLES, make_model, run_python
+from tests.helpers.networks import conv_tasnet
+from tests.helpers.recipes import SAMPLES, run_python
 
 COMMAND = Path(sys.executable).with_name("bloomnet")
 NOISY = [SAMPLES / "demo" / f"noisy_{snr}dB.flac" for snr in (0, 5)]
@@ -129,7 +130,7 @@ def test_enhance_with_as_many_blocks_as_needed(pretrained, tmp_path):
 
 
 def test_live_and_export(tmp_path):
-    model = make_model(norm="BN", causal=True)
+    model = conv_tasnet(norm="BN", causal=True)
     sizes = {"num_filters": 16, "bottleneck_channels": 8, "hidden_channels": 12, "num_blocks": 3}
     separator = "".join(f"\n    {name}: {value}" for name, value in sizes.items())
     hparams = (

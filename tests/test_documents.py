@@ -15,7 +15,8 @@ import torch
 from typer.testing import CliRunner
 
 from bloomnet_sb.cli import app
-from tests.conftest import REPOSITORY, SAMPLES, benchmark_helps
+from tests.helpers.benchmarks import benchmark_helps
+from tests.helpers.recipes import REPOSITORY, SAMPLES
 
 DOCUMENTS = sorted(
     path

@@ -5,7 +5,7 @@ import re
 import pytest
 
 import bloomnet_sb
-from tests.conftest import REPOSITORY, run_python
+from tests.helpers.recipes import REPOSITORY, run_python
 
 
 def test_the_import_takes_neither_torch_nor_torchaudio_which_can_be_imported_then():

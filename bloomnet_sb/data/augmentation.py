@@ -78,7 +78,7 @@ class Augmentation:
         most_noises: int = 2,
         eq_db: float = 6.0,
         noise_eq_db: float = 6.0,
-        band_limits_hz: Sequence[float] = (4000.0, 6000.0, 8000.0, 8000.0),
+        band_limits_hz: Sequence[float] = (4000.0, 6000.0, np.inf, np.inf),
         synthetic: float = 0.0,
         babble: float = 0.0,
         babble_voices: tuple[int, int] = (3, 8),

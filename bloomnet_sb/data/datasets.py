@@ -14,7 +14,8 @@ from speechbrain.utils.data_pipeline import provides, takes
 
 from bloomnet_sb.data.augmentation import Augmentation
 from bloomnet_sb.data.manifests import load_manifest
-from bloomnet_sb.data.mixing import File, Mixture, draw_mixture, fixed_mixture
+from bloomnet_sb.data.mixing import Mixture, draw_mixture, fixed_mixture
+from bloomnet_sb.data.reading import File, file_of
 from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
 from bloomnet_sb.utils.errors import InputError, check_positive
 
@@ -47,7 +48,7 @@ def train_dataset(
     snr_db : (float, float)
         Lowest and highest SNR, in dB.
     sample_rate : int
-        In Hz.
+        In Hz; files of other rates are resampled.
     seed : int
         Another seed, other draws.
     augment : Augmentation, optional
@@ -64,7 +65,7 @@ def train_dataset(
     InputError
         If a manifest is missing, empty, or names a missing file.
     """
-    noises = _noises(manifest_folder, data_folder, "train")
+    noises = _noises(manifest_folder, data_folder, "train", sample_rate)
     manifest = load_manifest(manifest_folder, data_folder, "speech_train")
     frames = round(segment_seconds * sample_rate)
 
@@ -74,13 +75,14 @@ def train_dataset(
 
     if any("shard" in entry for entry in manifest.values()):
         babbles = augment is not None and augment.babble > 0
-        return ShardDataset(manifest, draw, most_voices=BABBLERS if babbles else 0)
-    voices = _files(manifest)
+        return ShardDataset(manifest, draw, sample_rate, BABBLERS if babbles else 0)
+    voices = _files(manifest, sample_rate)
 
-    def draw_file(wav: str, length: int, key: tuple[int, int]) -> Mixture:
-        return draw((wav, length), key, voices)
+    def draw_file(speech: File, key: tuple[int, int]) -> Mixture:
+        return draw(speech, key, voices)
 
-    return DrawDataset(manifest, [mixture_item(draw_file, "wav", "frames", "key")], OUTPUT_KEYS)
+    item = mixture_item(draw_file, "file", "key")
+    return DrawDataset(with_files(manifest, sample_rate), [item], OUTPUT_KEYS)
 
 
 def eval_dataset(
@@ -112,14 +114,15 @@ def eval_dataset(
     InputError
         As `train_dataset`.
     """
-    noises = _noises(manifest_folder, data_folder, split)
+    noises = _noises(manifest_folder, data_folder, split, sample_rate)
     max_frames = round(max_seconds * sample_rate)
 
-    def fixed(utterance_id: str, wav: str, length: int) -> Mixture:
-        return fixed_mixture(utterance_id, (wav, length), noises, max_frames, snr_db)
+    def fixed(utterance_id: str, speech: File) -> Mixture:
+        return fixed_mixture(utterance_id, speech, noises, max_frames, snr_db)
 
-    speech = load_manifest(manifest_folder, data_folder, f"speech_{split}")
-    return DynamicItemDataset(speech, [mixture_item(fixed, "id", "wav", "frames")], OUTPUT_KEYS)
+    manifest = load_manifest(manifest_folder, data_folder, f"speech_{split}")
+    item = mixture_item(fixed, "id", "file")
+    return DynamicItemDataset(with_files(manifest, sample_rate), [item], OUTPUT_KEYS)
 
 
 def train_sampler(
@@ -252,9 +255,22 @@ def mixture_item(make: Callable[..., Mixture], *inputs: str) -> Callable:
     return mixture
 
 
-def _noises(manifest_folder: str, data_folder: str, split: str) -> list[File]:
-    return _files(load_manifest(manifest_folder, data_folder, f"noise_{split}"))
+def with_files(manifest: dict[str, dict], sample_rate: int) -> dict[str, dict]:
+    """A manifest whose entries have their file at a rate as "file".
+
+    Example
+    -------
+    >>> with_files({"an-id": {"wav": "a.wav", "frames": 9, "sample_rate": 8000}}, 8000)["an-id"]
+    {'wav': 'a.wav', 'frames': 9, 'sample_rate': 8000, 'file': File(...)}
+    """
+    return {
+        name: {**entry, "file": file_of(entry, sample_rate)} for name, entry in manifest.items()
+    }
 
 
-def _files(manifest: dict) -> list[File]:
-    return [(entry["wav"], entry["frames"]) for _, entry in sorted(manifest.items())]
+def _noises(manifest_folder: str, data_folder: str, split: str, sample_rate: int) -> list[File]:
+    return _files(load_manifest(manifest_folder, data_folder, f"noise_{split}"), sample_rate)
+
+
+def _files(manifest: dict[str, dict], sample_rate: int) -> list[File]:
+    return [file_of(entry, sample_rate) for _, entry in sorted(manifest.items())]

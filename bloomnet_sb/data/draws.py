@@ -8,7 +8,8 @@ import numpy as np
 from bloomnet_sb.data.augmentation import Augmentation, check_shares, in_room
 from bloomnet_sb.data.envelopes import level_step, pauses_silenced
 from bloomnet_sb.data.manifests import load_manifest
-from bloomnet_sb.data.mixing import draw_sounding, power, random_start, read_looped, read_segment
+from bloomnet_sb.data.mixing import draw_sounding, power, random_start
+from bloomnet_sb.data.reading import file_of, read_looped, read_segment
 from bloomnet_sb.data.synthetic import unit_power
 from bloomnet_sb.utils.errors import InputError
 
@@ -259,9 +260,9 @@ class TrainingDraws:
         def draw(length: int) -> np.ndarray:
             def once() -> tuple[str, np.ndarray]:
                 entry = self.speech.entry(speaker, rng)
-                start = random_start(entry["frames"], length, rng)
-                read = read_segment(entry["wav"], start, min(length, entry["frames"]))
-                return entry["wav"], read[None]
+                file = file_of(entry, self.sample_rate)
+                start = random_start(file.frames, length, rng)
+                return entry["wav"], read_segment(file, start, min(length, file.frames))[None]
 
             nonlocal snr_db
             wav, (segment,) = draw_sounding(once)
@@ -291,11 +292,10 @@ class TrainingDraws:
         noise[:seam] = noise[:seam] * np.sin(angle) + noise[self.frames :] * np.cos(angle)
         return noise[: self.frames]
 
-    @staticmethod
-    def _sounding(files: GroupedFiles, length: int, rng: np.random.Generator) -> np.ndarray:
+    def _sounding(self, files: GroupedFiles, length: int, rng: np.random.Generator) -> np.ndarray:
         def once() -> tuple[str, np.ndarray]:
             entry = files.entry(files.member(rng), rng)
-            start = int(rng.integers(entry["frames"]))
-            return entry["wav"], read_looped(entry["wav"], entry["frames"], start, length)[None]
+            file = file_of(entry, self.sample_rate)
+            return entry["wav"], read_looped(file, int(rng.integers(file.frames)), length)[None]
 
         return draw_sounding(once)[1][0]

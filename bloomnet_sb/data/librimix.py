@@ -1,13 +1,16 @@
 """LibriMix's mixtures of two or three speakers to manifests and datasets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import soundfile as sf
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from bloomnet_sb.data.datasets import OUTPUT_KEYS, DrawDataset, mixture_item
+from bloomnet_sb.data.datasets import OUTPUT_KEYS, DrawDataset, mixture_item, with_files
 from bloomnet_sb.data.manifests import (
+    check_manifests,
     corpus_root,
     find_audio,
     load_manifest,
@@ -20,13 +23,13 @@ from bloomnet_sb.data.mixing import (
     at_unit_power,
     draw_sounding,
     random_start,
-    read_segment,
 )
-from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.data.reading import File, read_segment
+from bloomnet_sb.utils.audio_files import Clip
+from bloomnet_sb.utils.errors import InputError, check_positive
 
 RATE_FOLDERS = {8000: "wav8k", 16000: "wav16k"}
 CHOICES = {
-    "sample_rate": tuple(RATE_FOLDERS),
     "mode": ("min", "max"),
     "mixture": ("mix_clean", "mix_both"),
     "num_sources": (2, 3),
@@ -44,11 +47,13 @@ def prepare_librimix(
     num_sources: int = 2,
     train_split: str = "train-100",
     skip_prep: bool = False,
+    allow_upsampling: bool = False,
 ) -> None:
     """Write the manifests mix_{train,valid,test}.json of LibriMix (arXiv 2005.11262).
 
-    An entry has the mixture as "wav", its clean sources as "sources" and their common length as
-    "frames". Paths in a manifest are relative to {data_root}, which stands for `data_folder`.
+    An entry has the mixture as "wav", its clean sources as "sources", and their common length and
+    rate as "frames" and "sample_rate". Paths in a manifest are relative to {data_root}, which
+    stands for `data_folder`.
 
     Arguments
     ---------
@@ -58,7 +63,8 @@ def prepare_librimix(
     save_folder : str
         Where the manifests go.
     sample_rate : int
-        8000 or 16000 Hz: the mixtures in wav8k/ or in wav16k/.
+        The network's, in Hz. Of wav8k/ and wav16k/, the one of this rate is used, else the next
+        higher, which is resampled when it is read, else the next lower.
     mode : str
         "min": mixtures end with their shortest source. "max": with their longest.
     mixture : str
@@ -68,14 +74,16 @@ def prepare_librimix(
     train_split : str
         "train-100" or "train-360".
     skip_prep : bool
-        Use the manifests that are there.
+        Use the manifests that are there; only the rates in them are looked at.
+    allow_upsampling : bool
+        Whether mixtures of a lower rate than the network's are taken.
 
     Raises
     ------
     InputError
         Naming an option that cannot be, a folder that is missing or empty, a source that is
-        missing or shorter or longer than its mixture, or a file that is no audio or has another
-        rate or more channels.
+        missing or shorter or longer than its mixture, or a file that is no audio, has several
+        channels or too low a rate.
 
     Example
     -------
@@ -91,22 +99,20 @@ def prepare_librimix(
     800
     """
     if skip_prep:
+        check_manifests(save_folder, sample_rate, allow_upsampling)
         return
-    _check_choices(
-        sample_rate=sample_rate,
-        mode=mode,
-        mixture=mixture,
-        num_sources=num_sources,
-        train_split=train_split,
-    )
+    check_positive(sample_rate=sample_rate)
+    _check_choices(mode=mode, mixture=mixture, num_sources=num_sources, train_split=train_split)
     root = corpus_root(data_folder)
     name = f"Libri{num_sources}Mix"
     place = "" if root.absolute().name == name else f"{name}/"
+    place += _rate_folder(root / place, sample_rate)
     for split, part in {"train": train_split, "valid": "dev", "test": "test"}.items():
-        folder = f"{place}{RATE_FOLDERS[sample_rate]}/{mode}/{part}"
+        folder = f"{place}/{mode}/{part}"
         mixtures = find_audio(root, f"{folder}/{mixture}", ORIGIN)
         sources = [root / folder / f"s{number}" for number in range(1, num_sources + 1)]
-        manifest = {mix.stem: _entry(root, mix, sources, sample_rate) for mix in mixtures}
+        info_of = partial(mono_info, sample_rate=sample_rate, allow_upsampling=allow_upsampling)
+        manifest = {mix.stem: _entry(root, mix, sources, info_of) for mix in mixtures}
         write_manifest(save_folder, f"mix_{split}", manifest)
 
 
@@ -130,7 +136,7 @@ def librimix_train_dataset(
     segment_seconds : float
         Length of a segment.
     sample_rate : int
-        In Hz.
+        In Hz; mixtures of other rates are resampled.
     seed : int
         Another seed, other draws.
 
@@ -157,17 +163,18 @@ def librimix_train_dataset(
     """
     frames = round(segment_seconds * sample_rate)
 
-    def draw(mix: str, sources: list[str], length: int, key: tuple[int, int]) -> Mixture:
+    def draw(mix: File, sources: list[str], key: tuple[int, int]) -> Mixture:
         rng = np.random.default_rng([seed, *key])
 
-        def draw_segment() -> tuple[str, np.ndarray]:
-            return mix, _read((mix, *sources), random_start(length, frames, rng), frames)
+        def draw_segment() -> tuple[str | Clip, np.ndarray]:
+            start = random_start(mix.frames, frames, rng)
+            return mix.path, _read(mix, sources, start, frames)
 
         return _scaled(*draw_sounding(draw_segment))
 
     manifest = load_manifest(manifest_folder, data_folder, "mix_train")
-    item = mixture_item(draw, "wav", "sources", "frames", "key")
-    return DrawDataset(manifest, [item], OUTPUT_KEYS)
+    item = mixture_item(draw, "file", "sources", "key")
+    return DrawDataset(with_files(manifest, sample_rate), [item], OUTPUT_KEYS)
 
 
 def librimix_eval_dataset(
@@ -206,13 +213,12 @@ def librimix_eval_dataset(
     """
     max_frames = round(max_seconds * sample_rate)
 
-    def whole(mix: str, sources: list[str], length: int) -> Mixture:
-        return _scaled(mix, _read((mix, *sources), 0, min(length, max_frames)))
+    def whole(mix: File, sources: list[str]) -> Mixture:
+        return _scaled(mix.path, _read(mix, sources, 0, min(mix.frames, max_frames)))
 
     manifest = load_manifest(manifest_folder, data_folder, f"mix_{split}")
-    return DynamicItemDataset(
-        manifest, [mixture_item(whole, "wav", "sources", "frames")], OUTPUT_KEYS
-    )
+    item = mixture_item(whole, "file", "sources")
+    return DynamicItemDataset(with_files(manifest, sample_rate), [item], OUTPUT_KEYS)
 
 
 def _check_choices(**options: str | int) -> None:
@@ -222,25 +228,46 @@ def _check_choices(**options: str | int) -> None:
             raise InputError(f"{name} is {value!r}, but must be one of {accepted}")
 
 
-def _entry(root: Path, mix: Path, source_folders: Sequence[Path], sample_rate: int) -> dict:
-    frames = mono_info(mix, sample_rate).frames
+def _rate_folder(mixtures: Path, sample_rate: int) -> str:
+    """Of the folders that are there, that of the next rate from the network's on, or the highest.
+
+    Where none is there, the one that should be.
+    """
+    wanted = sorted(RATE_FOLDERS, key=lambda rate: (rate < sample_rate, abs(rate - sample_rate)))
+    there = [rate for rate in wanted if (mixtures / RATE_FOLDERS[rate]).is_dir()]
+    return RATE_FOLDERS[(there or wanted)[0]]
+
+
+def _entry(
+    root: Path,
+    mix: Path,
+    source_folders: Sequence[Path],
+    info_of: Callable[[Path], sf._SoundFileInfo],
+) -> dict:
+    info = info_of(mix)
     sources = [folder / mix.name for folder in source_folders]
     for source in sources:
         if not source.is_file():
             raise InputError(f"{source}: no such file, but it is needed as a source of {mix}")
-        found = mono_info(source, sample_rate).frames
-        if found != frames:
-            raise InputError(f"{source}: {found} samples, but its mixture {mix} has {frames}")
+        found = info_of(source)
+        for what, one, other in (
+            ("samples", found.frames, info.frames),
+            ("Hz", found.samplerate, info.samplerate),
+        ):
+            if one != other:
+                raise InputError(f"{source}: {one} {what}, but its mixture {mix} has {other}")
     return {
         "wav": path_in_manifest(root, mix),
         "sources": [path_in_manifest(root, source) for source in sources],
-        "frames": frames,
+        "frames": info.frames,
+        "sample_rate": info.samplerate,
     }
 
 
-def _read(paths: Sequence[str], start: int, frames: int) -> np.ndarray:
-    """The same segment of several files, [files, time]."""
-    return np.stack([read_segment(path, start, frames) for path in paths])
+def _read(mix: File, sources: Sequence[str], start: int, frames: int) -> np.ndarray:
+    """The same segment of a mixture and of its sources, [files, time]."""
+    files = [mix, *(mix._replace(path=source) for source in sources)]
+    return np.stack([read_segment(file, start, frames) for file in files])
 
 
 def _scaled(path: object, signals: np.ndarray) -> Mixture:

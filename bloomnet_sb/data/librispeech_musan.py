@@ -2,11 +2,14 @@
 
 import csv
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bloomnet_sb.data.envelopes import speech_snr_db
 from bloomnet_sb.data.manifests import (
     by_stem,
+    check_manifests,
     corpus_root,
     find_audio,
     mono_info,
@@ -38,6 +41,7 @@ def prepare_librispeech_musan(
     skip_prep: bool = False,
     shards: str | None = None,
     estimate_snr: bool = False,
+    allow_upsampling: bool = False,
 ) -> None:
     """Write the manifests speech_{train,valid,test}.json and noise_{train,valid,test}.json.
 
@@ -57,12 +61,12 @@ def prepare_librispeech_musan(
     save_folder : str
         Where the manifests go.
     sample_rate : int
-        The rate that every file must have, in Hz.
+        The network's, in Hz. Files of higher rates are resampled when they are read.
     noise_split : str, optional
         A CSV file with the columns file (relative to `data_folder`) and split (train, valid or
         test). Default: noise_split.csv in `data_folder` where there is one.
     skip_prep : bool
-        Use the manifests that are there.
+        Use the manifests that are there; only the rates in them are looked at.
     shards : str, optional
         Where the shards are that `bloomnet shard` made of train-clean-100: a folder, or a URL or
         command as in `bloomnet_sb.data.shards.shard_manifest`. speech_train.json names them, and
@@ -70,12 +74,15 @@ def prepare_librispeech_musan(
     estimate_snr : bool
         Listen to the training utterances, too, and give them "snr_db", see
         `bloomnet_sb.data.envelopes.speech_snr_db`; not those of shards.
+    allow_upsampling : bool
+        Whether files of lower rates than the network's are taken; a network learns from them that
+        there is nothing above half of their rate.
 
     Raises
     ------
     InputError
-        Naming a folder that is missing or empty, a file that is no audio or has another rate, or
-        a fault in one of the lists, or shards that are not there.
+        Naming a folder that is missing or empty, a file that is no audio, has several channels or
+        too low a rate, or a fault in one of the lists, or shards that are not there.
 
     Example
     -------
@@ -85,51 +92,56 @@ def prepare_librispeech_musan(
     ['noise_test.json', 'noise_train.json', 'noise_valid.json']
     """
     if skip_prep:
+        check_manifests(save_folder, sample_rate, allow_upsampling)
         return
+    entry = partial(_entry, sample_rate=sample_rate, allow_upsampling=allow_upsampling)
     root = corpus_root(data_folder)
     noise = _split_noise(root, _find_audio(root, NOISE_FOLDER), noise_split)
     kinds = _read_table(root / SPEAKER_KINDS, "speaker", "kind")
     categories = _read_table(root / NOISE_KINDS, "file", "category", files_of=root)
     for split, part in SPEECH_SPLITS.items():
         if split == "train" and shards is not None:
-            spoken = shard_manifest(shards, sample_rate)
+            spoken = shard_manifest(shards, sample_rate, allow_upsampling)
         else:
-            spoken = _spoken(root, part, sample_rate, kinds)
+            spoken = _spoken(root, part, entry, kinds)
             if split == "train" and estimate_snr:
-                _add_snr(spoken, root, sample_rate)
+                _add_snr(spoken, root)
         write_manifest(save_folder, f"speech_{split}", spoken)
         files = by_stem(noise[split])
         noises = {
-            name: _entry(root, file, sample_rate)
+            name: entry(root, file)
             | {"category": categories.get(file.relative_to(root).as_posix(), CATEGORY)}
             for name, file in files.items()
         }
         write_manifest(save_folder, f"noise_{split}", noises)
 
 
-def _spoken(root: Path, part: str, sample_rate: int, kinds: dict[str, str]) -> dict[str, dict]:
+def _spoken(
+    root: Path, part: str, entry: Callable[[Path, Path], dict], kinds: dict[str, str]
+) -> dict[str, dict]:
     spoken = {}
     for name, file in by_stem(_find_audio(root, f"LibriSpeech/{part}")).items():
         # LibriSpeech's names are speaker-chapter-utterance.
         speaker = name.split("-")[0]
         about = {"spk_id": speaker, "kind": kinds.get(speaker, KIND)}
-        spoken[name] = _entry(root, file, sample_rate) | about
+        spoken[name] = entry(root, file) | about
     return spoken
 
 
-def _add_snr(spoken: dict[str, dict], root: Path, sample_rate: int) -> None:
+def _add_snr(spoken: dict[str, dict], root: Path) -> None:
     for entry in spoken.values():
         speech = read_audio(entry["wav"].format(data_root=root))[:, 0]
-        entry["snr_db"] = round(speech_snr_db(speech, sample_rate), 1)
+        entry["snr_db"] = round(speech_snr_db(speech, entry["sample_rate"]), 1)
 
 
 def _find_audio(root: Path, folder: str) -> list[Path]:
     return find_audio(root, folder, SOURCES[folder.split("/")[0]])
 
 
-def _entry(root: Path, file: Path, sample_rate: int) -> dict:
-    frames = mono_info(file, sample_rate).frames
-    return {"wav": path_in_manifest(root, file), "frames": frames}
+def _entry(root: Path, file: Path, sample_rate: int, allow_upsampling: bool) -> dict:
+    info = mono_info(file, sample_rate, allow_upsampling)
+    place = path_in_manifest(root, file)
+    return {"wav": place, "frames": info.frames, "sample_rate": info.samplerate}
 
 
 def _split_noise(root: Path, files: list[Path], noise_split: str | None) -> dict[str, list[Path]]:

@@ -12,6 +12,7 @@ from speechbrain.dataio.dataio import load_data_json
 from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES, audio_files, audio_info
 from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.utils.resampling import check_rate
 
 
 def corpus_root(data_folder: str | Path) -> Path:
@@ -79,15 +80,17 @@ def find_audio(root: Path, folder: str, origin: str) -> list[Path]:
     return files
 
 
-def mono_info(path: Path, sample_rate: int) -> sf._SoundFileInfo:
-    """The header of an audio file that must have one channel and a given rate.
+def mono_info(path: Path, sample_rate: int, allow_upsampling: bool = False) -> sf._SoundFileInfo:
+    """The header of an audio file that must have one channel, and no lower rate than a network.
 
     Arguments
     ---------
     path : Path
         The file.
     sample_rate : int
-        In Hz.
+        The network's, in Hz.
+    allow_upsampling : bool
+        Whether the file may have a lower one.
 
     Returns
     -------
@@ -97,7 +100,7 @@ def mono_info(path: Path, sample_rate: int) -> sf._SoundFileInfo:
     Raises
     ------
     InputError
-        If it cannot be read, or has another rate or more channels.
+        If it cannot be read, has more channels, or a rate that is no audio's or too low.
 
     Example
     -------
@@ -105,12 +108,71 @@ def mono_info(path: Path, sample_rate: int) -> sf._SoundFileInfo:
     1
     """
     info = audio_info(path)
-    if (info.samplerate, info.channels) != (sample_rate, 1):
-        raise InputError(
-            f"{path}: {info.samplerate} Hz with {info.channels} channels, but {sample_rate} Hz "
-            "with 1 channel is needed"
-        )
+    if info.channels != 1:
+        raise InputError(f"{path}: {info.channels} channels, but 1 is needed")
+    check_rate(path, info.samplerate, sample_rate)
+    check_upsampling(path, info.samplerate, sample_rate, allow_upsampling)
     return info
+
+
+def check_upsampling(
+    name: str | Path, rate: int, sample_rate: int, allow_upsampling: bool = False
+) -> None:
+    """Refuse what has a lower rate than the network, which lacks its upper frequencies.
+
+    Arguments
+    ---------
+    name : str or Path
+        Of the file, for the message.
+    rate, sample_rate : int
+        The file's and the network's, in Hz.
+    allow_upsampling : bool
+        Whether it may have a lower one.
+
+    Raises
+    ------
+    InputError
+        If it has, and may not.
+
+    Example
+    -------
+    >>> check_upsampling("a.wav", 8000, 16000, allow_upsampling=True)
+    """
+    if rate < sample_rate and not allow_upsampling:
+        raise InputError(
+            f"{name}: {rate} Hz, which is below the network's {sample_rate} Hz; to have it "
+            "upsampled, set allow_upsampling to True"
+        )
+
+
+def check_manifests(manifest_folder: str | Path, sample_rate: int, allow_upsampling: bool) -> None:
+    """Refuse manifests with files of a lower rate than the network; see `check_upsampling`.
+
+    Arguments
+    ---------
+    manifest_folder : str or Path
+        Where they are; there may be none.
+    sample_rate : int
+        The network's, in Hz.
+    allow_upsampling : bool
+        Whether files may have a lower one.
+
+    Raises
+    ------
+    InputError
+        Naming the first file that may not.
+
+    Example
+    -------
+    >>> folder = getfixture("tmpdir")
+    >>> entry = {"wav": "{data_root}/a.wav", "frames": 9, "sample_rate": 16000}
+    >>> write_manifest(folder, "speech_test", {"an-id": entry})
+    >>> check_manifests(folder, 8000, allow_upsampling=False)
+    """
+    for path in sorted(Path(manifest_folder).glob("*_*.json")):
+        for name, entry in _loaded(path, "").items():
+            rate = entry.get("sample_rate", sample_rate)
+            check_upsampling(f"{path}, {name}", rate, sample_rate, allow_upsampling)
 
 
 def by_stem(files: Iterable[Path]) -> dict[str, Path]:
@@ -155,12 +217,13 @@ def write_manifest(save_folder: str | Path, name: str, manifest: dict[str, dict]
     name : str
         Its name, without .json.
     manifest : dict
-        Id to entry: "wav" (a path with {data_root}), "frames", where it is known "spk_id", the
-        speaker, "kind" of speech, "category" of noise, and "snr_db", the level of a recording of
-        speech over that of its pauses; and, where a file has clean sources beside it, "sources"
-        (a list of such paths).
+        Id to entry: "wav" (a path with {data_root}), "frames" and "sample_rate", both the file's
+        own (without a rate, it is the network's); where it is known "spk_id", the speaker, "kind"
+        of speech, "category" of noise, and "snr_db", the level of a recording of speech over that
+        of its pauses; and, where a file has clean sources beside it, "sources" (a list of such
+        paths).
         Or, in speech_train, name to "shard" (such a path, or a URL), "utterances" (how many it
-        holds) and "frames" (of all of them).
+        holds), "frames" (of all of them) and "sample_rate".
 
     Example
     -------
@@ -208,10 +271,7 @@ def load_manifest(manifest_folder: str | Path, data_folder: str, name: str) -> d
     path = Path(manifest_folder) / f"{name}.json"
     if not path.is_file():
         raise InputError(f"{path}: no such manifest; run without --skip_prep to make it")
-    try:
-        manifest = load_data_json(str(path), {"data_root": data_folder})
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: no JSON ({error})") from None
+    manifest = _loaded(path, data_folder)
     if not manifest:
         raise InputError(f"{path}: an empty manifest")
     for entry in manifest.values():
@@ -221,6 +281,13 @@ def load_manifest(manifest_folder: str | Path, data_folder: str, name: str) -> d
             if not os.path.isfile(file):
                 raise InputError(f"{path} names {file}, but there is no such file")
     return manifest
+
+
+def _loaded(path: Path, data_folder: str) -> dict[str, dict]:
+    try:
+        return load_data_json(str(path), {"data_root": data_folder})
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: no JSON ({error})") from None
 
 
 def _files(entry: dict) -> list[str]:
@@ -239,7 +306,7 @@ def manifests_summary(manifest_folder: str, sample_rate: int) -> str:
     manifest_folder : str
         Where the manifests are.
     sample_rate : int
-        In Hz.
+        In Hz, of files whose rate the manifests do not name.
 
     Returns
     -------
@@ -257,8 +324,8 @@ def manifests_summary(manifest_folder: str, sample_rate: int) -> str:
     """
     lines = []
     for path in sorted(Path(manifest_folder).glob("*_*.json")):
-        entries = load_data_json(str(path), {"data_root": ""}).values()
+        entries = _loaded(path, "").values()
         files = sum(entry.get("utterances", 1) for entry in entries)
-        minutes = sum(entry["frames"] for entry in entries) / sample_rate / 60
-        lines.append(f"- {path.stem}: {files} files, {minutes:.1f} minutes\n")
+        seconds = sum(entry["frames"] / entry.get("sample_rate", sample_rate) for entry in entries)
+        lines.append(f"- {path.stem}: {files} files, {seconds / 60:.1f} minutes\n")
     return "".join(lines)

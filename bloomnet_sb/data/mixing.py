@@ -8,13 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from bloomnet_sb.data.augmentation import Augmentation
-from bloomnet_sb.utils.audio_files import Clip, read_audio
+from bloomnet_sb.data.reading import File, read_looped, read_segment
+from bloomnet_sb.utils.audio_files import Clip
 from bloomnet_sb.utils.errors import InputError
 
 SILENCE_DB = -60.0
 MAX_REDRAWS = 20
-
-File = tuple[str | Clip, int]
 
 
 class Mixture(NamedTuple):
@@ -114,10 +113,10 @@ def draw_mixture(
 
     Arguments
     ---------
-    speech : (str or Clip, int)
-        Path, or what is there, and length, in frames, of the utterance.
-    noises : sequence of (str, int)
-        Paths and lengths of the noises to choose from.
+    speech : File
+        The utterance.
+    noises : sequence of File
+        The noises to choose from.
     frames : int
         Length of the mixture.
     snr_db : (float, float)
@@ -126,7 +125,7 @@ def draw_mixture(
         Where every draw comes from.
     augment : Augmentation, optional
         Random changes of speech, noise and recording. Default: none.
-    voices : sequence of (str or Clip, int)
+    voices : sequence of File
         Utterances to make a babble of, for an augmentation that does. Default: this one.
 
     Returns
@@ -143,8 +142,8 @@ def draw_mixture(
     Example
     -------
     >>> rng = np.random.default_rng(0)
-    >>> speech, noise = ("tests/samples/demo/clean_0dB.flac", 96000), None
-    >>> noise = ("tests/samples/musan/noise/free-sound/noise-free-sound-0000.flac", 64000)
+    >>> speech = File("tests/samples/demo/clean_0dB.flac", 96000)
+    >>> noise = File("tests/samples/musan/noise/free-sound/noise-free-sound-0000.flac", 64000)
     >>> draw_mixture(speech, [noise], 16000, (-5, 10), rng)[0].shape
     (16000,)
     """
@@ -197,15 +196,15 @@ def fixed_mixture(
 
     Example
     -------
-    >>> speech = ("tests/samples/demo/clean_0dB.flac", 96000)
-    >>> noise = ("tests/samples/musan/noise/free-sound/noise-free-sound-0000.flac", 64000)
+    >>> speech = File("tests/samples/demo/clean_0dB.flac", 96000)
+    >>> noise = File("tests/samples/musan/noise/free-sound/noise-free-sound-0000.flac", 64000)
     >>> one, two = (fixed_mixture("an-id", speech, [noise], 16000, (-5, 10)) for _ in range(2))
     >>> np.array_equal(one.mix, two.mix), one.noise
     (True, 'noise-free-sound-0000')
     """
     seed = int.from_bytes(hashlib.sha256(utterance_id.encode()).digest()[:8], "big")
     rng = np.random.default_rng(seed)
-    return draw_mixture(speech, noises, min(speech[1], max_frames), snr_db, rng)
+    return draw_mixture(speech, noises, min(speech.frames, max_frames), snr_db, rng)
 
 
 def draw_sounding(
@@ -255,68 +254,6 @@ def random_start(length: int, frames: int, rng: np.random.Generator) -> int:
     return int(rng.integers(max(length - frames, 0) + 1))
 
 
-def read_segment(path: str | Clip, start: int, frames: int) -> np.ndarray:
-    """Read a segment of a file, without its mean, padded with zeros where the file ends.
-
-    Arguments
-    ---------
-    path : str or Clip
-        The file; of several channels, the first is read.
-    start, frames : int
-        Where the segment begins and its length.
-
-    Returns
-    -------
-    numpy.ndarray
-        The segment [frames].
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read.
-
-    Example
-    -------
-    >>> read_segment("tests/samples/demo/clean_0dB.flac", start=90000, frames=16000).shape
-    (16000,)
-    """
-    segment = _without_offset(_read_mono(path, start, frames))
-    return np.pad(segment, (0, frames - len(segment)))
-
-
-def read_looped(path: str | Clip, length: int, start: int, frames: int) -> np.ndarray:
-    """Read a stretch of a file that is played in a loop, without its mean.
-
-    Arguments
-    ---------
-    path, start, frames
-        As `read_segment`.
-    length : int
-        The length of the file, in frames.
-
-    Returns
-    -------
-    numpy.ndarray
-        The stretch [frames].
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read.
-
-    Example
-    -------
-    >>> read_looped("tests/samples/demo/clean_0dB.flac", 99587, start=90000, frames=200000).shape
-    (200000,)
-    """
-    pieces = [_read_mono(path, start, frames)]
-    missing = frames - len(pieces[0])
-    if missing > 0:
-        # From the file's beginning on, as often as it takes.
-        pieces.append(np.resize(_read_mono(path, 0, min(length, missing)), missing))
-    return _without_offset(np.concatenate(pieces))
-
-
 def draw_file(
     files: Sequence[File], frames: int, rng: np.random.Generator, loop: bool
 ) -> tuple[str | Clip, np.ndarray]:
@@ -324,8 +261,8 @@ def draw_file(
 
     Arguments
     ---------
-    files : sequence of (str or Clip, int)
-        Paths and lengths to choose from.
+    files : sequence of File
+        The files to choose from.
     frames : int
         Length of the segment.
     rng : numpy.random.Generator
@@ -345,28 +282,19 @@ def draw_file(
 
     Example
     -------
-    >>> file = ("tests/samples/demo/clean_0dB.flac", 96000)
+    >>> file = File("tests/samples/demo/clean_0dB.flac", 96000)
     >>> draw_file([file], 200000, np.random.default_rng(0), loop=True)[1].shape
     (200000,)
     """
 
     def draw() -> tuple[str | Clip, np.ndarray]:
-        path, length = files[int(rng.integers(len(files)))]
+        file = files[int(rng.integers(len(files)))]
         if loop:
-            return path, read_looped(path, length, int(rng.integers(length)), frames)[None]
-        return path, read_segment(path, random_start(length, frames, rng), frames)[None]
+            return file.path, read_looped(file, int(rng.integers(file.frames)), frames)[None]
+        start = random_start(file.frames, frames, rng)
+        return file.path, read_segment(file, start, frames)[None]
 
     path, (segment,) = draw_sounding(draw)
     if not segment.any():
         raise InputError(f"{path}: silent wherever it was listened to, {MAX_REDRAWS} times")
     return path, segment
-
-
-def _without_offset(signal: np.ndarray) -> np.ndarray:
-    # A constant offset is no sound, but would count as power: a recorder's offset then makes a
-    # noise inaudible at any SNR, and SI-SDR, which ignores offsets, high.
-    return signal - signal.mean()
-
-
-def _read_mono(path: str | Clip, start: int, frames: int) -> np.ndarray:
-    return read_audio(path, start, frames)[:, 0]

@@ -11,7 +11,8 @@ from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataloader import make_dataloader
 from torch.utils.data import DataLoader
 
-from bloomnet_sb.data.mixing import File, Mixture
+from bloomnet_sb.data.mixing import Mixture
+from bloomnet_sb.data.reading import File
 from bloomnet_sb.data.shards import Utterance, import_webdataset, read_shard
 from bloomnet_sb.utils.errors import InputError, check_positive
 
@@ -151,6 +152,8 @@ class ShardDataset:
         Name to entry, see `bloomnet_sb.data.shards.shard_manifest`.
     draw : callable
         Gives the mixture of an utterance, an epoch and place, and other voices.
+    sample_rate : int
+        What files are read at, in Hz.
     most_voices : int
         How many other voices it gets: those that lie before the utterance in its shard.
 
@@ -162,18 +165,21 @@ class ShardDataset:
     Example
     -------
     >>> manifest = {"a.tar": {"shard": "https://host/a.tar", "utterances": 9, "frames": 900}}
-    >>> dataset = ShardDataset(manifest, draw=lambda speech, key, voices: ...)
+    >>> dataset = ShardDataset(manifest, lambda speech, key, voices: ..., sample_rate=16000)
     >>> len(dataset.loader(ShardSampler([9], seed=1), batch_size=2))
     5
     """
 
-    def __init__(self, manifest: dict[str, dict], draw: Draw, most_voices: int = 0):
+    def __init__(
+        self, manifest: dict[str, dict], draw: Draw, sample_rate: int, most_voices: int = 0
+    ):
         for name, entry in manifest.items():
             if "shard" not in entry:
                 raise InputError(f"speech_train.json names shards, but a file for {name}")
             check_positive(utterances=entry.get("utterances", 0))
         self.shards = [(entry["shard"], entry["utterances"]) for entry in manifest.values()]
         self.draw = draw
+        self.sample_rate = sample_rate
         self.most_voices = most_voices
 
     def loader(self, sampler: ShardSampler, batch_size: int, **options) -> DataLoader:
@@ -203,7 +209,7 @@ class ShardDataset:
     def _items(self, sampler: ShardSampler, batch_size: int) -> Iterator[dict]:
         epoch = sampler.epoch
         for place, utterance, voices in self._read(sampler.share(batch_size)):
-            speech = (utterance.clip, utterance.frames)
+            speech = utterance.file(self.sample_rate)
             mix, target, noise = self.draw(speech, (epoch, place.place), voices)
             yield {
                 "id": utterance.id,
@@ -232,4 +238,4 @@ class ShardDataset:
                     yield wanted.pop(position), utterance, list(voices)
                 if not wanted:
                     break
-                voices.append((utterance.clip, utterance.frames))
+                voices.append(utterance.file(self.sample_rate))

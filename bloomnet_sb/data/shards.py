@@ -13,13 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bloomnet_sb.data.manifests import load_manifest
+from bloomnet_sb.data.manifests import check_upsampling, load_manifest
+from bloomnet_sb.data.reading import File, file_of, frames_at
 from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.audio_files import Clip, audio_info
 from bloomnet_sb.utils.errors import DISK_FULL, InputError, check_positive
 
 INDEX = "shards.json"
 SHARD_NAME = re.compile(r"[\w-][\w.-]*")  # nothing that a shell or a path would take for more
+META = ("id", "frames", "spk_id")  # of an utterance, where its manifest has it
 UNREADABLE = (OSError, tarfile.TarError, EOFError, ValueError, KeyError)
 
 
@@ -32,13 +34,19 @@ class Utterance(NamedTuple):
         Its id in the manifest.
     clip : Clip
         Its audio file.
-    frames : int
-        Its length.
+    frames, sample_rate : int
+        The file's length, and its rate in Hz.
     """
 
     id: str
     clip: Clip
     frames: int
+    sample_rate: int
+
+    def file(self, sample_rate: int) -> File:
+        """The file, to be read at a rate in Hz."""
+        entry = {"wav": self.clip, "frames": self.frames, "sample_rate": self.sample_rate}
+        return file_of(entry, sample_rate)
 
 
 def import_webdataset() -> ModuleType:
@@ -66,9 +74,9 @@ def write_shards(
 ) -> dict[str, dict]:
     """Pack the training speech of a manifest into tar files, and list them in shards.json.
 
-    The audio files go in byte by byte, each with a JSON of its id, frames, speaker and checksum
-    beside it, in an order that is random, but always the same: neighbours in a shard are no
-    neighbours of the corpus. Each shard appears when it is complete, the list last.
+    The audio files go in byte by byte, each with a JSON of its id, frames, rate, speaker and
+    checksum beside it, in an order that is random, but always the same: neighbours in a shard are
+    no neighbours of the corpus. Each shard appears when it is complete, the list last.
 
     Arguments
     ---------
@@ -84,7 +92,8 @@ def write_shards(
     Returns
     -------
     dict
-        Shard to its numbers of utterances and frames, and its sample rate.
+        Shard to its numbers of utterances and frames, and its sample rate: the lowest of a file's,
+        at which the frames are counted.
 
     Raises
     ------
@@ -126,7 +135,7 @@ def write_shards(
 
 
 def _write_shard(path: Path, utterances: Sequence[dict], first: int) -> dict:
-    wds = import_webdataset()
+    wds, rates = import_webdataset(), []
     with (
         written_whole(path) as partial,
         open(partial, "wb") as file,
@@ -135,19 +144,24 @@ def _write_shard(path: Path, utterances: Sequence[dict], first: int) -> dict:
         for number, utterance in enumerate(utterances, first):
             audio = Path(utterance["wav"])
             data = audio.read_bytes()
-            meta = {key: utterance[key] for key in ("id", "frames", "spk_id") if key in utterance}
+            meta = {key: utterance[key] for key in META if key in utterance}
+            meta["sample_rate"] = audio_info(audio).samplerate
+            rates.append(meta["sample_rate"])
             meta["crc32"] = zlib.crc32(data)  # a tar file has sums of its headers only
             # A number, as WebDataset ends a key at its first dot and an id may hold some.
             sample = {"__key__": f"{number:09d}", "json": meta}
             writer.write({**sample, audio.suffix[1:].lower(): data})
+    lengths = zip(utterances, rates, strict=True)
     return {
         "utterances": len(utterances),
-        "frames": sum(utterance["frames"] for utterance in utterances),
-        "sample_rate": audio_info(utterances[0]["wav"]).samplerate,
+        "frames": sum(frames_at(held["frames"], rate, min(rates)) for held, rate in lengths),
+        "sample_rate": min(rates),
     }
 
 
-def shard_manifest(shards: str, sample_rate: int) -> dict[str, dict]:
+def shard_manifest(
+    shards: str, sample_rate: int, allow_upsampling: bool = False
+) -> dict[str, dict]:
     """A manifest that names shards in place of files, from the list that lies beside them.
 
     Arguments
@@ -156,17 +170,19 @@ def shard_manifest(shards: str, sample_rate: int) -> dict[str, dict]:
         Where they are: a folder, an http(s) URL of one, or a command that writes one of them,
         "pipe:ssh host cat /shards/{}", with {} for the name. Without {}, the name comes last.
     sample_rate : int
-        The rate that they must have, in Hz.
+        The network's, in Hz.
+    allow_upsampling : bool
+        Whether their files may have a lower one.
 
     Returns
     -------
     dict
-        Name to entry: "shard", its path or URL, "utterances" and "frames".
+        Name to entry: "shard", its path or URL, "utterances", "frames" and "sample_rate".
 
     Raises
     ------
     InputError
-        If the list cannot be read, or the rate is another.
+        If the list cannot be read, or the rate is too low.
 
     Example
     -------
@@ -176,7 +192,7 @@ def shard_manifest(shards: str, sample_rate: int) -> dict[str, dict]:
     >>> write_manifest(folder, "speech_train", {"an-id": entry})
     >>> _ = write_shards(folder, "tests/samples/demo", folder / "shards")
     >>> shard_manifest(f"pipe:cat {folder}/shards/{{}}", 16000)
-    {'speech_train-000000.tar': {'shard': 'pipe:cat ...tar', 'utterances': 1, 'frames': 99587}}
+    {'speech_train-000000.tar': {'shard': 'pipe:cat ...tar', 'utterances': 1, ...}}
     """
     source = located(shards, INDEX)
     stream = None
@@ -185,7 +201,8 @@ def shard_manifest(shards: str, sample_rate: int) -> dict[str, dict]:
         index = json.loads(stream.read())
         stream.close()
         manifest = {
-            name: _checked(source, name, entry, sample_rate) for name, entry in index.items()
+            name: _checked(source, name, entry, sample_rate, allow_upsampling)
+            for name, entry in index.items()
         }
     except InputError:
         raise
@@ -216,14 +233,12 @@ def located(shards: str, name: str) -> str:
     return shards.replace("{}", name) if "{}" in shards else f"{str(shards).rstrip('/')}/{name}"
 
 
-def _checked(source: str, name: str, entry: dict, sample_rate: int) -> dict:
+def _checked(source: str, name: str, entry: dict, sample_rate: int, allow_upsampling: bool) -> dict:
     if not SHARD_NAME.fullmatch(name):
         raise InputError(f"{source}: {name!r} is no name of a shard")
-    if entry["sample_rate"] != sample_rate:
-        raise InputError(
-            f"{source}: {name} holds {entry['sample_rate']} Hz, but {sample_rate} Hz is needed"
-        )
-    return {"utterances": entry["utterances"], "frames": entry["frames"]}
+    checked = {key: entry[key] for key in ("utterances", "frames", "sample_rate")}
+    check_upsampling(f"{source}, {name}", checked["sample_rate"], sample_rate, allow_upsampling)
+    return checked
 
 
 def read_shard(url: str, utterances: int) -> Iterator[Utterance]:
@@ -279,7 +294,8 @@ def _utterance(url: str, sample: dict) -> Utterance:
     (suffix,) = (key for key in sample if key != "json" and not key.startswith("__"))
     if zlib.crc32(sample[suffix]) != meta["crc32"]:
         raise ValueError(f"{meta['id']} is damaged")
-    return Utterance(meta["id"], Clip(f"{url}, {meta['id']}", sample[suffix]), meta["frames"])
+    clip = Clip(f"{url}, {meta['id']}", sample[suffix])
+    return Utterance(meta["id"], clip, meta["frames"], meta["sample_rate"])
 
 
 def _close(stream) -> None:

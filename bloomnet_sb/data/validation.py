@@ -15,9 +15,9 @@ from bloomnet_sb.data.mixing import (
     draw_sounding,
     mix_at_snr,
     random_start,
-    read_looped,
-    read_segment,
 )
+from bloomnet_sb.data.reading import file_of, read_looped, read_segment
+from bloomnet_sb.utils.audio_files import Clip
 from bloomnet_sb.utils.errors import InputError
 
 LEVEL = 10 ** (-26 / 20)
@@ -80,8 +80,7 @@ def validation_dataset(
     """
     speech = load_manifest(manifest_folder, data_folder, "speech_valid")
     noises = load_manifest(manifest_folder, data_folder, "noise_valid")
-    frames = round(seconds * sample_rate)
-    drawers = {part["name"]: _Part(part, speech, noises, frames) for part in parts}
+    drawers = {part["name"]: _Part(part, speech, noises, seconds, sample_rate) for part in parts}
     data: dict[str, dict] = {}
     for part in parts:
         bands = [(f"{low:g} to {high:g} dB", (low, high)) for low, high in snr_bands_db]
@@ -111,9 +110,10 @@ class _Part:
         part: Mapping,
         speech: Mapping[str, dict],
         noises: Mapping[str, dict],
-        frames: int,
+        seconds: float,
+        sample_rate: int,
     ):
-        self.frames = frames
+        self.frames, self.sample_rate = round(seconds * sample_rate), sample_rate
         spoken = [e for e in speech.values() if _within(part.get("speakers"), e["spk_id"])]
         self.noises = [
             ("", e.get("category", ""), e)
@@ -144,19 +144,17 @@ class _Part:
     def _speech(self, speakers: GroupedFiles, rng: np.random.Generator) -> np.ndarray:
         speaker, pieces, missing = speakers.member(rng), [], self.frames
         while missing > 0:
-            entry = speakers.entry(speaker, rng)
-            start = random_start(entry["frames"], missing, rng)
-            pieces.append(read_segment(entry["wav"], start, min(missing, entry["frames"])))
+            file = file_of(speakers.entry(speaker, rng), self.sample_rate)
+            start = random_start(file.frames, missing, rng)
+            pieces.append(read_segment(file, start, min(missing, file.frames)))
             missing -= len(pieces[-1])
         return np.concatenate(pieces)
 
     def _noise(self, rng: np.random.Generator) -> np.ndarray:
-        def draw() -> tuple[str, np.ndarray]:
-            entry = self.noise.entry(self.noise.member(rng), rng)
-            start = int(rng.integers(entry["frames"]))
-            return entry["wav"], read_looped(entry["wav"], entry["frames"], start, self.frames)[
-                None
-            ]
+        def draw() -> tuple[str | Clip, np.ndarray]:
+            file = file_of(self.noise.entry(self.noise.member(rng), rng), self.sample_rate)
+            start = int(rng.integers(file.frames))
+            return file.path, read_looped(file, start, self.frames)[None]
 
         return draw_sounding(draw)[1][0]
 

@@ -6,8 +6,7 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from bloomnet_sb.nn import pesq
-from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.nn.pesq import check_pesq_weight, pesq_mos
 
 # The power beneath which a signal is silence: that of 16 bits' rounding is 9 dB above it.
 SILENCE = 1e-11
@@ -36,7 +35,7 @@ class EnhancementLoss(torch.nn.Module):
     snr_weight : float
         Weight of the negative `thresholded_snr_db`, in 1/dB.
     pesq_weight : float
-        Weight of the negative `pesq.pesq_mos`, for 16 kHz. Mixtures without the source are left
+        Weight of the negative `pesq.pesq_mos`, from 16 kHz on. Mixtures without the source are left
         out of it.
     max_snr_db : float
         Threshold of the SNR: beyond it, estimates gain little.
@@ -50,7 +49,7 @@ class EnhancementLoss(torch.nn.Module):
     Raises
     ------
     InputError
-        If PESQ is to be trained on at another rate than its own.
+        If PESQ is to be trained on at a lower rate than its own.
 
     Example
     -------
@@ -76,17 +75,14 @@ class EnhancementLoss(torch.nn.Module):
         window_seconds: float = 0.032,
     ):
         super().__init__()
-        if pesq_weight and sample_rate != pesq.SAMPLE_RATE:
-            raise InputError(
-                f"pesq_weight is {pesq_weight} with a sample_rate of {sample_rate}, but PESQ is "
-                f"trained on at {pesq.SAMPLE_RATE} Hz"
-            )
+        check_pesq_weight(pesq_weight, sample_rate)
+        self.sample_rate = sample_rate
         self.spectral_weight = spectral_weight
         self.snr_weight = snr_weight
         self.pesq_weight = pesq_weight
         self.max_snr_db = max_snr_db
         self.magnitude_share = magnitude_share
-        self.segment_samples = round(segment_seconds * sample_rate)
+        self.segment_seconds = segment_seconds
         window_samples = 2 * round(window_seconds * sample_rate / 2)
         self.register_buffer("window", torch.hann_window(window_samples), persistent=False)
 
@@ -115,11 +111,14 @@ class EnhancementLoss(torch.nn.Module):
             spectral = compressed_spectrum_error(
                 estimates, target, mix, self.window, self.magnitude_share
             )
-            snr = thresholded_snr_db(estimates, target, mix, self.segment_samples, self.max_snr_db)
+            snr = thresholded_snr_db(
+                estimates, target, mix, self.sample_rate, self.segment_seconds, self.max_snr_db
+            )
             loss = self.spectral_weight * spectral - self.snr_weight * snr
             if self.pesq_weight:
                 speaks = target.square().mean(1) > SILENCE
-                loss = loss - self.pesq_weight * speaks * pesq.pesq_mos(estimates, target)
+                mos = pesq_mos(estimates, target, self.sample_rate)
+                loss = loss - self.pesq_weight * speaks * mos
             return loss.mean()
 
 
@@ -127,7 +126,8 @@ def thresholded_snr_db(
     estimates: torch.Tensor,
     target: torch.Tensor,
     mix: torch.Tensor,
-    segment_samples: int,
+    sample_rate: int,
+    segment_seconds: float = 1.0,
     max_snr_db: float = 30.0,
 ) -> torch.Tensor:
     """Signal-to-noise ratio that levels off at a threshold, segment by segment.
@@ -146,7 +146,9 @@ def thresholded_snr_db(
         The clean sources [batch, time, sources].
     mix : torch.Tensor
         The mixtures [batch, time].
-    segment_samples : int
+    sample_rate : int
+        Of the signals, in Hz.
+    segment_seconds : float
         Length of a segment. What remains at the end is one too if it is half as long or longer,
         and else a part of the one before.
     max_snr_db : float
@@ -161,10 +163,10 @@ def thresholded_snr_db(
     -------
     >>> target = torch.randn(2, 8000, 1)
     >>> estimates = torch.stack([target, 0.5 * target, 0 * target])
-    >>> thresholded_snr_db(estimates, target, target.squeeze(-1), 4000).mean((1, 2)).round()
+    >>> thresholded_snr_db(estimates, target, target.squeeze(-1), 16000, 0.25).mean((1, 2)).round()
     tensor([30.,  6., -0.])
     """
-    sizes = _segment_sizes(mix.shape[-1], segment_samples)
+    sizes = _segment_sizes(mix.shape[-1], round(segment_seconds * sample_rate))
     error = _segment_powers(estimates - target, sizes)
     clean = _segment_powers(target, sizes)
     # An offset is no noise.

@@ -221,6 +221,8 @@ class STFTFilterbank(Filterbank):
     True
     """
 
+    shape: torch.Tensor
+
     def __init__(self, window: int = 512, hop: int | None = None, sample_rate: int = 16000):
         check_positive(window=window)
         super().__init__(window + 2, window, window // 2 if hop is None else hop, sample_rate)
@@ -239,7 +241,8 @@ class STFTFilterbank(Filterbank):
         weights = torch.full((self.window // 2 + 1,), 2.0)
         weights[-1] = 1
         weights[: 1 + int(LOWEST_LEVEL_HZ * self.window / self.sample_rate)] = 0
-        return torch.cat([weights, weights]) / self.window / (self.shape.square().sum().cpu())
+        # The squares of the window's samples add up to half of their number.
+        return torch.cat([weights, weights]) / self.window / (self.window / 2)
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """Features [batch, filters, frames] of `windows` [batch, frames, window]."""

@@ -92,7 +92,7 @@ class _CausalLevel(Causal):
         means, mean, frames = running_mean(
             measured, state["mean"], state["frames"], self.window, counts
         )
-        level = self.level_of(means).unsqueeze(1).to(x.dtype)
+        level = _not_zero(self.level_of(means).unsqueeze(1).to(x.dtype))
         return (x / level, level), {"mean": mean, "frames": frames}
 
     @abstractmethod
@@ -134,7 +134,7 @@ class RmsLevel(_CausalLevel):
 
     def level_of(self, means: torch.Tensor) -> torch.Tensor:
         """Its root."""
-        return _not_zero(means.sqrt())
+        return means.sqrt()
 
 
 class LogLevel(_CausalLevel):
@@ -170,6 +170,7 @@ class LogLevel(_CausalLevel):
 
     def __init__(self, filterbank: Filterbank, seconds: float = 1.0):
         super().__init__(FIRST_LEVEL_DB, round(seconds * filterbank.sample_rate / filterbank.hop))
+        self.weights: torch.Tensor
         self.register_buffer("weights", filterbank.level_weights, persistent=False)
 
     def measured(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -197,7 +197,7 @@ def training_loss(
     spectral_weight : float
         Weight of the `spectral_error_db`.
     pesq_weight : float
-        Weight of the negative `pesq.pesq_mos`, in dB for a point of PESQ; for 16 kHz.
+        Weight of the negative `pesq.pesq_mos`, in dB for a point of PESQ; from 16 kHz on.
     sample_rate : int
         Of the signals, in Hz.
 
@@ -218,5 +218,5 @@ def training_loss(
     if spectral_weight:
         loss = loss + spectral_weight * spectral_error_db(estimates, target, sample_rate)
     if pesq_weight:
-        loss = loss - pesq_weight * pesq_mos(estimates, target)
+        loss = loss - pesq_weight * pesq_mos(estimates, target, sample_rate)
     return loss.mean()

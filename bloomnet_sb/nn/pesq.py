@@ -4,6 +4,9 @@ from functools import lru_cache
 from itertools import accumulate
 
 import torch
+from torchaudio.functional import resample
+
+from bloomnet_sb.utils.errors import InputError
 
 SAMPLE_RATE = 16000
 WINDOW_SAMPLES = 512
@@ -51,18 +54,49 @@ LEVEL_BAND_HZ = (325, 3250)
 PRE_EMPHASIS = ((2.740826, -5.4816519, 2.740826), (1.0, -1.9444777, 0.94597794))
 
 
-def pesq_mos(estimates: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Wide-band PESQ (ITU-T P.862 and P.862.2) of estimates at 16 kHz, with a gradient.
+def check_pesq_weight(pesq_weight: float, sample_rate: int) -> None:
+    """Refuse training on PESQ at a rate that is too low for it.
+
+    Arguments
+    ---------
+    pesq_weight : float
+        The weight; 0: no such training.
+    sample_rate : int
+        Of the signals, in Hz.
+
+    Raises
+    ------
+    InputError
+        If the rate is below 16 kHz.
+
+    Example
+    -------
+    >>> check_pesq_weight(0.1, 48000)
+    """
+    if pesq_weight and sample_rate < SAMPLE_RATE:
+        raise InputError(
+            f"pesq_weight is {pesq_weight} with a sample_rate of {sample_rate}, but PESQ is "
+            f"trained on at {SAMPLE_RATE} Hz or more"
+        )
+
+
+def pesq_mos(
+    estimates: torch.Tensor, target: torch.Tensor, sample_rate: int = SAMPLE_RATE
+) -> torch.Tensor:
+    """Wide-band PESQ (ITU-T P.862 and P.862.2) of estimates, with a gradient.
 
     The package pesq's score to some hundredths where nothing is out of time: signals are not
     aligned, and filters act on spectra. It knows nothing of the level, which PESQ normalises.
+    Signals of higher rates are resampled to 16 kHz first.
 
     Arguments
     ---------
     estimates : torch.Tensor
-        Estimates [blocks, batch, time, sources] at 16 kHz. Shorter ones than 0.34 s are padded.
+        Estimates [blocks, batch, time, sources]. Shorter ones than 0.34 s are padded.
     target : torch.Tensor
         The clean sources [batch, time, sources].
+    sample_rate : int
+        Of both, in Hz; 16000 or more, see `check_pesq_weight`.
 
     Returns
     -------
@@ -77,15 +111,15 @@ def pesq_mos(estimates: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """
     # Powers need more than the 8 bits of bfloat16.
     with torch.autocast(estimates.device.type, enabled=False):
-        estimated, clean = _bark_powers(estimates.float()), _bark_powers(target.float())
+        estimated, clean = (_bark_powers(s.float(), sample_rate) for s in (estimates, target))
         symmetric, asymmetric = _disturbances(*_compensated(estimated, clean))
         score = 4.5 - 0.1 * _over_time(symmetric) - 0.0309 * _over_time(asymmetric)
         return 0.999 + 4 / (1 + torch.exp(3.8224 - 1.3669 * score))
 
 
-def _bark_powers(signals: torch.Tensor) -> torch.Tensor:
+def _bark_powers(signals: torch.Tensor, sample_rate: int) -> torch.Tensor:
     """Of [.., time, sources] at one level, what is heard of: [.., sources, frames, bands]."""
-    signals = _filtered(signals.transpose(-1, -2))
+    signals = _filtered(resample(signals.transpose(-1, -2), sample_rate, SAMPLE_RATE))
     window = torch.hann_window(WINDOW_SAMPLES, device=signals.device)
     spectrum = torch.stft(
         signals.flatten(0, -2),

@@ -128,10 +128,11 @@ class MinGRU(Causal):
 
     def step(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:  # type: ignore[override]
         """Run on `x` [batch, frames, .., channels]."""
-        gate, candidate = self.linear(x).split(self.hidden_size, -1)
-        gate, before = gate.sigmoid(), state["hidden"]
+        # The state's precision under autocast, too: rounding errors would add up over the frames.
+        before = state["hidden"]
+        gate, candidate = self.linear(x).to(before.dtype).split(self.hidden_size, -1)
         if x.shape[1] == 1:  # as a compiled or exported program runs it: in plain operations
-            hidden = torch.lerp(before[:, None], candidate, gate)
+            hidden = torch.lerp(before[:, None], candidate, gate.sigmoid())
         else:
-            hidden = gated_scan(gate, candidate.contiguous(), before)
+            hidden = gated_scan(gate.sigmoid(), candidate.contiguous(), before)
         return hidden, {"hidden": hidden[:, -1].clone()}

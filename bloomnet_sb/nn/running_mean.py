@@ -4,8 +4,8 @@ import torch
 
 # Windows at once: what is left of a mean after so many, e to the -32nd, can be divided by.
 MOST_AT_ONCE = 32
-# In place of a share of 1, after which nothing would be kept to divide by
-LARGEST_SHARE = 1 - 1e-6
+# In place of 0, what a frame that takes all of it keeps of the mean before: too little to be seen
+LEAST_KEPT = 1e-12
 
 
 def running_mean(
@@ -48,26 +48,30 @@ def running_mean(
     [[1.0, 2.0, 4.0, 5.0]]
     """
     if counts is None:
-        numbers = frames + torch.arange(1, x.shape[1] + 1, device=x.device)
-        shares = 1 / (numbers if window is None else numbers.clamp(max=window))
+        numbers = counted = frames + torch.arange(1, x.shape[1] + 1, device=x.device)
+        if window is not None:
+            counted = numbers.clamp(max=window)
+        shares = counted.to(_exact(x)).reciprocal()
     else:
         numbers = frames + counts.long().cumsum(1)
-        shares = counts / numbers.clamp(min=1, max=window)
-    last = numbers[:, -1:].clone()
+        shares = counts / numbers.clamp(min=1, max=window).to(_exact(x))
     if window is None or x.shape[1] <= MOST_AT_ONCE * window:
         means = _over_piece(x, shares, mean)
-        return means, means[:, -1:].clone(), last
-    most, pieces = MOST_AT_ONCE * window, []
-    for piece, share in zip(x.split(most, 1), shares.split(most, 1), strict=True):
-        pieces.append(_over_piece(piece, share, mean))
-        mean = pieces[-1][:, -1:].clone()
-    return torch.cat(pieces, dim=1), mean, last
+    else:
+        most, pieces = MOST_AT_ONCE * window, []
+        for piece, share in zip(x.split(most, 1), shares.split(most, 1), strict=True):
+            pieces.append(_over_piece(piece, share, mean))
+            mean = pieces[-1][:, -1:]
+        means = torch.cat(pieces, dim=1)
+    return means, means[:, -1:], numbers[:, -1:]
+
+
+def _exact(x: torch.Tensor) -> torch.dtype:
+    """Double: sums of many frames cancel in single precision. MPS has no other."""
+    return torch.float32 if x.device.type == "mps" else torch.float64
 
 
 def _over_piece(x: torch.Tensor, shares: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:
     """m_t = (1 - share_t) m_{t-1} + share_t x_t as one sum, over what is kept of the mean."""
-    # Sums of many frames cancel in single precision; MPS has no other.
-    exact = torch.float32 if x.device.type == "mps" else torch.float64
-    shares = shares.to(exact)
-    kept = torch.log1p(-shares.clamp(max=LARGEST_SHARE)).cumsum(1).exp()
-    return (kept * ((shares * x / kept).cumsum(1) + mean)).to(x.dtype)
+    kept = torch.rsub(shares, 1).clamp_(min=LEAST_KEPT).log_().cumsum(1).exp_()
+    return kept.mul(shares.mul(x).div_(kept).cumsum(1).add_(mean)).to(x.dtype)

@@ -20,11 +20,17 @@ Sizes = dict[str, int]
 # decoder: from 1 on in a fine-tuned model, none in a sequential one, which has one of each.
 NAMES = [
     (r"^encoder\.weight", r"encoder.filterbank._filters"),
-    (r"^separator\.norm", r"masker.bottleneck.0"),
-    (r"^separator\.bottleneck", r"masker.bottleneck.1"),
-    (r"^separator\.blocks\.(\d+)\.0\.residual\.6", r"masker.TCN.\1.res_conv"),
-    (r"^separator\.blocks\.(\d+)\.0\.residual", r"masker.TCN.\1.shared_block"),
-    (r"^separator\.heads\.(\d+)\.mask", r"masker.mask_net<\1>"),
+    (r"^separator\.entry\.norm", r"masker.bottleneck.0"),
+    (r"^separator\.entry\.bottleneck", r"masker.bottleneck.1"),
+    (r"^separator\.blocks\.(\d+)\.0\.residual", r"masker.TCN.\1.res_conv"),
+    (r"^separator\.blocks\.(\d+)\.0\.expand", r"masker.TCN.\1.shared_block.0"),
+    (r"^separator\.blocks\.(\d+)\.0\.activation", r"masker.TCN.\1.shared_block.1"),
+    (r"^separator\.blocks\.(\d+)\.0\.norm", r"masker.TCN.\1.shared_block.2"),
+    (r"^separator\.blocks\.(\d+)\.0\.taps", r"masker.TCN.\1.shared_block.3"),
+    (r"^separator\.blocks\.(\d+)\.0\.last_activation", r"masker.TCN.\1.shared_block.4"),
+    (r"^separator\.blocks\.(\d+)\.0\.last_norm", r"masker.TCN.\1.shared_block.5"),
+    (r"^separator\.heads\.(\d+)\.activation", r"masker.mask_net<\1>.0"),
+    (r"^separator\.heads\.(\d+)\.mask", r"masker.mask_net<\1>.1"),
     (r"^decoders\.(\d+)\.weight", r"decoder<\1>.filterbank._filters"),
     (r"(bottleneck\.0|shared_block\.[25])\.weight$", r"\1.gamma"),
     (r"(bottleneck\.0|shared_block\.[25])\.bias$", r"\1.beta"),
@@ -34,11 +40,13 @@ OF_ONE_DEPTH = re.compile(r"(?:separator\.heads|decoders)\.(\d+)\.")
 HPARAMS = """
 sample_rate: {sample_rate}
 model: !new:bloomnet_sb.model.BloomNet
-  num_filters: {num_filters}
-  kernel_size: {kernel_size}
-  encoder_activation: linear
-  level_norm: False
-  pad_input: False
+  filterbank: !new:bloomnet_sb.nn.filterbanks.LearnedFilterbank
+    num_filters: {num_filters}
+    window: {window}
+    activation: linear
+    pad_input: False
+    sample_rate: {sample_rate}
+  level: !new:bloomnet_sb.nn.levels.NoLevel
   separator: !new:bloomnet_sb.separators.ConvTasNetSeparator
     num_filters: {num_filters}
     bottleneck_channels: {bottleneck_channels}
@@ -138,7 +146,7 @@ class Checkpoint:
         blocks = {n.split(".")[2] for n in self.weights if n.startswith("masker.TCN.")}
         return {
             "num_filters": filters[0],
-            "kernel_size": filters[2],
+            "window": filters[2],
             "bottleneck_channels": self._shape("masker.bottleneck.1.weight")[0],
             "hidden_channels": self._shape("masker.TCN.0.shared_block.0.weight")[0],
             "conv_kernel_size": self._shape("masker.TCN.0.shared_block.3.weight")[2],
@@ -174,15 +182,22 @@ class Checkpoint:
 
     def _like(self, ours: torch.Tensor, name: str) -> torch.Tensor:
         """A weight, in the shape that it has here."""
-        expected = list(ours.shape)
+        # [filters, samples] of the one channel of audio; [taps, channels] here, the other way round
+        # there; and a kernel size of 1.
+        expected, taps = list(ours.shape), name.endswith("shared_block.3.weight")
         if name.endswith("_filters"):
-            expected.insert(1, 1)  # the one channel of audio
+            expected.insert(1, 1)
+        elif taps:
+            expected = [expected[1], 1, expected[0]]
+        elif ours.dim() == 2:
+            expected.append(1)
         found = list(self.weights[name].shape)
         if found != expected:
             raise self.refused(f"{name} is {found}, but must be {expected}")
         if not torch.isfinite(self.weights[name]).all():
             raise self.refused(f"{name} holds NaN or infinite values")
-        return self.weights[name].reshape(ours.shape)
+        weight = self.weights[name]
+        return weight[:, 0].t().contiguous() if taps else weight.reshape(ours.shape)
 
 
 def paper_name(name: str, numbered: bool) -> str:
@@ -202,11 +217,11 @@ def paper_name(name: str, numbered: bool) -> str:
 
     Example
     -------
-    >>> paper_name("separator.blocks.2.0.residual.5.weight", numbered=True)
+    >>> paper_name("separator.blocks.2.0.last_norm.weight", numbered=True)
     'masker.TCN.2.shared_block.5.gamma'
-    >>> paper_name("separator.heads.2.mask.1.bias", numbered=True)
+    >>> paper_name("separator.heads.2.mask.bias", numbered=True)
     'masker.mask_net3.1.bias'
-    >>> paper_name("separator.heads.2.mask.1.bias", numbered=False)
+    >>> paper_name("separator.heads.2.mask.bias", numbered=False)
     'masker.mask_net.1.bias'
     """
     for pattern, replacement in NAMES:

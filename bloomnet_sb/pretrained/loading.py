@@ -22,10 +22,23 @@ from torch.nn.modules.module import (
 )
 
 from bloomnet_sb.model import BloomNet
+from bloomnet_sb.nn import filterbanks, levels
+from bloomnet_sb.nn.causal import causal_children
+from bloomnet_sb.nn.depthwise import DepthwiseConv
 from bloomnet_sb.separators import Separator
 from bloomnet_sb.utils.errors import InputError
 
-NETWORKS = ("bloomnet_sb.BloomNet", "bloomnet_sb.model.BloomNet")
+# What a pretrained folder may name, beside the separators
+NAMED = {
+    "bloomnet_sb.BloomNet": BloomNet,
+    "bloomnet_sb.model.BloomNet": BloomNet,
+    "bloomnet_sb.nn.filterbanks.LearnedFilterbank": filterbanks.LearnedFilterbank,
+    "bloomnet_sb.nn.filterbanks.STFTFilterbank": filterbanks.STFTFilterbank,
+    "bloomnet_sb.nn.levels.NoLevel": levels.NoLevel,
+    "bloomnet_sb.nn.levels.SignalLevel": levels.SignalLevel,
+    "bloomnet_sb.nn.levels.RmsLevel": levels.RmsLevel,
+    "bloomnet_sb.nn.levels.LogLevel": levels.LogLevel,
+}
 SEPARATORS = re.compile(r"bloomnet_sb\.separators(\.[a-z]\w*)?", re.ASCII)
 PLAIN_KINDS = ("null", "bool", "int", "float", "str", "seq", "map")
 PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in PLAIN_KINDS}
@@ -34,7 +47,13 @@ MOST_YAML_BYTES = 100_000
 MOST_TENSORS = 20_000
 MOST_PARAMETERS = 2**28  # a gigabyte in single precision
 MOST_SIZE = 10**6  # of any number of channels, samples, frames..
+# Of what is built at once, and not only as far as it has weights
+MOST = {
+    "STFTFilterbank": {"window": 2**16},
+    "BandRNNSeparator": {"num_filters": 2**14 + 2, "num_bands": 2**11},
+}
 MOST_REACH = 10**6  # frames that a network looks back
+MOST_STATE = 2**24  # numbers that a network carries from one piece of a signal to the next
 DTYPES = {torch.float32: "F32", torch.float64: "F64", torch.int64: "I64"}
 
 
@@ -49,8 +68,8 @@ _Loader.add_implicit_resolver(
 
 def _class_named(name: str) -> type | None:
     """The class of that name, if a pretrained folder may name it."""
-    if name in NETWORKS:
-        return BloomNet
+    if name in NAMED:
+        return NAMED[name]
     module, _, name = name.rpartition(".")
     if not SEPARATORS.fullmatch(module):
         return None
@@ -62,12 +81,13 @@ def _class_named(name: str) -> type | None:
 
 
 def _new(loader: _Loader, name: str, node: yaml.Node) -> nn.Module:
-    arguments = loader.construct_mapping(node, deep=True) if node.value else {}
-    for argument, value in arguments.items():
-        if isinstance(value, int) and abs(value) > MOST_SIZE:
-            raise InputError(f"{argument} is {value:.1e}, but must be at most {MOST_SIZE}")
     found = _class_named(name)
     assert found is not None  # the tags were checked before
+    arguments = loader.construct_mapping(node, deep=True) if node.value else {}
+    for argument, value in arguments.items():
+        most = MOST.get(found.__name__, {}).get(argument, MOST_SIZE)
+        if isinstance(value, int) and abs(value) > most:
+            raise InputError(f"{argument} is {value:.1e}, but must be at most {most}")
     return found(**arguments)
 
 
@@ -105,9 +125,13 @@ def load_pretrained(hparams_path: Path, weights_path: Path) -> dict:
     with _limited_size():
         planned = _built(hparams_path)["modules"]["model"]
     # Also that of a norm over all time; its separator has no `reach`.
-    layers = [layer for layer in planned.separator.modules() if isinstance(layer, nn.Conv1d)]
-    if sum((layer.kernel_size[0] - 1) * layer.dilation[0] for layer in layers) > MOST_REACH:
+    layers = [layer for layer in planned.separator.modules() if isinstance(layer, DepthwiseConv)]
+    if sum(layer.reach for layer in layers) > MOST_REACH:
         raise InputError(f"{hparams_path}: a network that looks back more than {MOST_REACH} frames")
+    like = torch.zeros(1, device="meta")
+    states = [layer.start(1, like) for _, layer in causal_children(planned)]
+    if sum(value.numel() for state in states for value in state.values()) > MOST_STATE:
+        raise InputError(f"{hparams_path}: a network that carries more than {MOST_STATE} numbers")
     _check_weights(planned, weights_path)
     hparams = _built(hparams_path)
     load_weights(hparams["modules"]["model"], weights_path)
@@ -169,8 +193,8 @@ def _check_tags(root: yaml.Node | None) -> None:
         if not new and node.tag not in PLAIN_TAGS:
             raise InputError(
                 f"{line}: {node.tag} is not allowed in a pretrained folder, only !new: of BloomNet "
-                "and of the classes in bloomnet_sb.separators; if you trust whoever made it with "
-                "all that your account can do, load it with trust_source=True"
+                "and of bloomnet_sb's separators, filterbanks and levels; if you trust whoever "
+                "made it with all that your account can do, load it with trust_source=True"
             )
         if id(node) in seen:
             if not new and not isinstance(node, yaml.ScalarNode):

@@ -43,11 +43,12 @@ def export_pretrained(
 
     Example
     -------
+    >>> from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
     >>> folder = Path(getfixture("tmpdir"))
     >>> trained_with = "size: 16\\nmodel: !new:bloomnet_sb.BloomNet {num_filters: !ref <size>}\\n"
     >>> _ = (folder / "train.yaml").write_text(f"sample_rate: 16000\\n{trained_with}")
-    >>> model = BloomNet(ConvTasNetSeparator(num_filters=16, num_blocks=1), num_filters=16)
+    >>> model = BloomNet(LearnedFilterbank(16), ConvTasNetSeparator(16, num_blocks=1))
     >>> export_pretrained(model, folder / "train.yaml", "", folder / "pretrained", "A card.")
     >>> sorted(path.name for path in (folder / "pretrained").iterdir())
     ['README.md', 'hyperparams.yaml', 'model.safetensors']
@@ -79,9 +80,10 @@ def write_pretrained(
 
     Example
     -------
+    >>> from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
     >>> folder = Path(getfixture("tmpdir"))
-    >>> model = BloomNet(ConvTasNetSeparator(num_filters=16, num_blocks=1), num_filters=16)
+    >>> model = BloomNet(LearnedFilterbank(16), ConvTasNetSeparator(16, num_blocks=1))
     >>> hparams = "sample_rate: 16000\\nmodel: !new:bloomnet_sb.BloomNet\\n  num_filters: 16\\n"
     >>> write_pretrained(model, hparams, folder, "A card.")
     >>> (folder / "README.md").read_text()

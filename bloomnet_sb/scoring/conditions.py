@@ -7,7 +7,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 
-from bloomnet_sb.data.mixing import MAX_REDRAWS, SILENCE_DB, File, draw_file, power, read_segment
+from bloomnet_sb.data.mixing import MAX_REDRAWS, SILENCE_DB, draw_file, power
+from bloomnet_sb.data.reading import File, file_of, read_segment
 from bloomnet_sb.scoring.trials import LEVEL_DB, TestPart, category, seeded, voice_kind
 
 SNR_DB = 10.0
@@ -99,7 +100,7 @@ def condition_pairs(part: TestPart, pairs: int = PAIRS) -> Iterator[ConditionPai
         voice = _draw_voice(speakers[speaker], frames, part.sample_rate, rng)
         talker = _draw_voice(speakers[other], frames, part.sample_rate, rng)
         name, entry = noises[int(rng.integers(len(noises)))]
-        noise = _draw_noise((entry["wav"], entry["frames"]), frames, rng)
+        noise = _draw_noise(file_of(entry, part.sample_rate), frames, rng)
         for condition in CONDITIONS:
             signals = _signals(condition, voice, talker, noise, part.sample_rate)
             calm, disturbed, target = (torch.from_numpy(s.astype(np.float32)) for s in signals)
@@ -132,7 +133,7 @@ def _speakers(part: TestPart) -> dict[tuple[str, str], list[File]]:
     speakers = defaultdict(list)
     for name, entry in sorted(part.speech.items()):
         speaker = entry.get("spk_id", name)
-        speakers[voice_kind(entry), speaker].append((entry["wav"], entry["frames"]))
+        speakers[voice_kind(entry), speaker].append(file_of(entry, part.sample_rate))
     return dict(speakers)
 
 
@@ -145,11 +146,11 @@ def _draw_voice(
     def draw() -> np.ndarray:
         order = rng.permutation(len(utterances))
         first = utterances[order[0]]
-        start = int(rng.integers(max(first[1] - frames, first[1] // 2) + 1))
-        pieces = [read_segment(first[0], start, min(first[1] - start, frames))]
+        start = int(rng.integers(max(first.frames - frames, first.frames // 2) + 1))
+        pieces = [read_segment(first, start, min(first.frames - start, frames))]
         while sum(map(len, pieces)) < frames:
-            path, length = utterances[order[len(pieces) % len(order)]]
-            pieces.append(read_segment(path, 0, length))
+            file = utterances[order[len(pieces) % len(order)]]
+            pieces.append(read_segment(file, 0, file.frames))
         return np.concatenate(pieces)[:frames]
 
     def onset_db(voice: np.ndarray) -> float:

@@ -33,6 +33,7 @@ def evaluate_on_librispeech_musan(
     max_seconds: float = 10.0,
     with_dnsmos: bool = True,
     limit: int | None = None,
+    allow_upsampling: bool = False,
 ) -> dict:
     """Score every depth on the test part of a corpus.
 
@@ -54,6 +55,8 @@ def evaluate_on_librispeech_musan(
         Whether DNSMOS is computed.
     limit : int, optional
         See `bloomnet_sb.scoring.trials.TestPart`.
+    allow_upsampling : bool
+        See `bloomnet_sb.data.prepare_librispeech_musan`.
 
     Returns
     -------
@@ -76,7 +79,9 @@ def evaluate_on_librispeech_musan(
     >>> results["test_mixtures"]
     2
     """
-    part = corpus_part(data_folder, "test", sample_rate, noise_split, max_seconds, limit)
+    part = corpus_part(
+        data_folder, "test", sample_rate, noise_split, max_seconds, limit, allow_upsampling
+    )
     depths = range(1, model.num_blocks + 1)
     return evaluate_part(model, depths, part, snr_bands_db, with_dnsmos)[0]
 
@@ -125,12 +130,13 @@ def corpus_part(
     noise_split: str | None = None,
     max_seconds: float = 10.0,
     limit: int | None = None,
+    allow_upsampling: bool = False,
 ) -> TestPart:
     """A part of a corpus, without manifests that stay.
 
     Arguments
     ---------
-    data_folder, noise_split, max_seconds, limit
+    data_folder, noise_split, max_seconds, limit, allow_upsampling
         As `evaluate_on_librispeech_musan`.
     split : str
         "valid" or "test".
@@ -153,7 +159,9 @@ def corpus_part(
     14
     """
     with tempfile.TemporaryDirectory() as folder:
-        prepare_librispeech_musan(data_folder, folder, sample_rate, noise_split)
+        prepare_librispeech_musan(
+            data_folder, folder, sample_rate, noise_split, allow_upsampling=allow_upsampling
+        )
         return TestPart(folder, data_folder, split, sample_rate, max_seconds, limit)
 
 
@@ -163,12 +171,13 @@ def corpus_test_set(
     noise_split: str | None = None,
     snr_db: tuple[float, float] = (-5, 10),
     max_seconds: float = 10.0,
+    allow_upsampling: bool = False,
 ) -> Dataset:
     """The test mixtures of a corpus, without manifests that stay.
 
     Arguments
     ---------
-    data_folder, noise_split, max_seconds
+    data_folder, noise_split, max_seconds, allow_upsampling
         As `evaluate_on_librispeech_musan`.
     sample_rate : int
         In Hz.
@@ -191,7 +200,9 @@ def corpus_test_set(
     14
     """
     with tempfile.TemporaryDirectory() as folder:
-        prepare_librispeech_musan(data_folder, folder, sample_rate, noise_split)
+        prepare_librispeech_musan(
+            data_folder, folder, sample_rate, noise_split, allow_upsampling=allow_upsampling
+        )
         return eval_dataset(folder, data_folder, "test", max_seconds, snr_db, sample_rate)
 
 

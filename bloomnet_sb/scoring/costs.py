@@ -1,6 +1,7 @@
 """What each depth of a network costs: parameters, multiply-accumulates, time."""
 
 import copy
+import math
 import time
 from dataclasses import dataclass
 
@@ -52,8 +53,9 @@ def profile_depths(model: BloomNet, sample_rate: int, seconds: float = 4.0) -> l
 
     Example
     -------
+    >>> from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
-    >>> model = BloomNet(ConvTasNetSeparator(num_filters=16, num_blocks=2), num_filters=16)
+    >>> model = BloomNet(LearnedFilterbank(16), ConvTasNetSeparator(16, num_blocks=2))
     >>> [depth.blocks for depth in profile_depths(model, sample_rate=16000, seconds=0.1)]
     [1, 2]
     """
@@ -69,7 +71,9 @@ def profile_depths(model: BloomNet, sample_rate: int, seconds: float = 4.0) -> l
 
 
 def count_macs(model: BloomNet, num_samples: int, blocks: int) -> int:
-    """Multiply-accumulates of `estimate` for one mixture, of matrix products and convolutions.
+    """Multiply-accumulates of `estimate` for one mixture: matrix products, filters and transforms.
+
+    A Fourier transform of N samples counts as N log2 N.
 
     Arguments
     ---------
@@ -87,16 +91,37 @@ def count_macs(model: BloomNet, num_samples: int, blocks: int) -> int:
 
     Example
     -------
+    >>> from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
-    >>> model = BloomNet(ConvTasNetSeparator(dilation_cycle=6))
+    >>> model = BloomNet(LearnedFilterbank(512, 16), ConvTasNetSeparator(dilation_cycle=6))
     >>> round(count_macs(model, 16000, blocks=6) / 1e6)
-    1885
+    1886
     """
-    # On the meta device nothing is computed, and the depthwise layers are torch's convolutions.
+    # On the meta device nothing is computed.
     model = copy.deepcopy(model).to("meta")
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    counter = FlopCounterMode(display=False, custom_mapping=ALSO_COUNTED)
+    with counter, torch.no_grad():
         model.estimate(torch.empty(1, num_samples, device="meta"), blocks)
     return counter.get_total_flops() // 2
+
+
+def _transforms(shape: torch.Size, *_, out_shape: torch.Size, **__) -> int:
+    samples = max(shape[-1], out_shape[-1])
+    return round(2 * shape[:-1].numel() * samples * math.log2(samples))
+
+
+def _multiply_adds(*_, out_shape: torch.Size, **__) -> int:
+    return 2 * out_shape.numel()
+
+
+# The floating point operations, two a multiply-accumulate, of what torch's counter leaves out:
+# transforms, and the taps of filters that are written as multiply-adds
+ALSO_COUNTED = {
+    torch.ops.aten._fft_r2c: _transforms,
+    torch.ops.aten._fft_c2r: _transforms,
+    torch.ops.aten.addcmul: _multiply_adds,
+    torch.ops.aten.addcmul_: _multiply_adds,
+}
 
 
 def _time_estimate(model: BloomNet, num_samples: int, blocks: int) -> float:

@@ -4,12 +4,12 @@ import numpy as np
 import torch
 
 from bloomnet_sb.nn.losses import negative_si_sdr
-from bloomnet_sb.scoring.metrics import PESQ_MODES, MetricError, pesq_score
+from bloomnet_sb.scoring.metrics import MetricError, pesq_name, pesq_score
 
 MOST_CLEAN_DB = 40.0  # beyond it, nobody hears what is wrong
 
 # Name and digits to print.
-SI_SDR_GAIN, PESQ_GAIN, SI_SDR = ("SI-SDR gain, dB", 2), ("PESQ gain", 3), ("SI-SDR, dB", 1)
+SI_SDR_GAIN, SI_SDR = ("SI-SDR gain, dB", 2), ("SI-SDR, dB", 1)
 
 
 class GroupScores:
@@ -21,7 +21,7 @@ class GroupScores:
     Arguments
     ---------
     sample_rate : int
-        In Hz. PESQ is left out where it has no mode for it.
+        In Hz, see `bloomnet_sb.scoring.metrics.pesq_rate`.
 
     Example
     -------
@@ -33,6 +33,7 @@ class GroupScores:
 
     def __init__(self, sample_rate: int):
         self.sample_rate = sample_rate
+        self.pesq_gain = f"{pesq_name(sample_rate)} gain", 3
         self._unprocessed: dict[tuple[str, str], float | None] = {}
         self.restart()
 
@@ -66,12 +67,11 @@ class GroupScores:
             return
         gain = si_sdr - _si_sdr(mix[None], target)
         scores.setdefault(SI_SDR_GAIN, []).append(gain.tolist())
-        if self.sample_rate not in PESQ_MODES:
-            return
         before = self._pesq_of_mixture(group, utterance_id, mix, target)
-        after = [self._pesq(target, estimate) for estimate in estimates]
-        if before is not None and None not in after:
-            scores.setdefault(PESQ_GAIN, []).append([score - before for score in after])
+        scored = [self._pesq(target, estimate) for estimate in estimates]
+        after = [score for score in scored if score is not None]
+        if before is not None and len(after) == len(scored):
+            scores.setdefault(self.pesq_gain, []).append([score - before for score in after])
 
     def means(self) -> dict[str, dict[tuple[str, int], list[float]]]:
         """For each group and score, its name and digits to print: the mean at each depth."""

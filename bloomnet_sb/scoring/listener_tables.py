@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from bloomnet_sb.scoring.conditions import CONDITIONS
 from bloomnet_sb.scoring.depth_scores import METRICS
 from bloomnet_sb.scoring.listeners import CLEAN, CONDITION, NOISE
-from bloomnet_sb.scoring.metrics import OCTAVES
+from bloomnet_sb.scoring.metrics import OCTAVES, pesq_name
 
 # The input, where the figures of a system are beside it.
 UNPROCESSED = "unprocessed"
@@ -19,7 +19,7 @@ BAND_FORMATS = {
 }
 LEGEND = (
     "SI-SDR, its improvement and levels in dB. Clean speech: the SI-SDR of what comes out, each "
-    "utterance's at most 40 dB; 125 Hz to 8 kHz: output over input by octave. Noise alone: what "
+    "utterance's at most 40 dB; 125 Hz and up: output over input by octave. Noise alone: what "
     "is left of it. Level: median of the gain of the clean speech. Conditions: the change of the "
     "SI-SDR of 4 s of speech at 10 dB SNR, and of their first 0.5 s, where 4 s of a talker 20 dB "
     "louder or softer in the noise, or 10 s of digital silence, are before it in place of the "
@@ -59,13 +59,17 @@ def depth_label(blocks: int) -> str:
     return UNPROCESSED if blocks == 0 else "1 block" if blocks == 1 else f"{blocks} blocks"
 
 
-def listener_tables(systems: Mapping[str, dict], first_is_above: bool = False) -> str:
+def listener_tables(
+    systems: Mapping[str, dict], sample_rate: int, first_is_above: bool = False
+) -> str:
     """Every table: bands, clean speech, noise alone, conditions, kinds and categories.
 
     Arguments
     ---------
     systems : mapping
         Label to the figures of a depth, see `depth_labels`.
+    sample_rate : int
+        Of the signals, in Hz: it decides which PESQ they have.
     first_is_above : bool
         Whether a table above has the scores of the first band.
 
@@ -82,17 +86,17 @@ def listener_tables(systems: Mapping[str, dict], first_is_above: bool = False) -
     tables = [LEGEND]
     for band in bands[first_is_above:]:
         tables.append(f"At {band} SNR, {_first(systems, band)['mixtures']} mixtures:\n")
-        tables.append(band_table(systems, band))
+        tables.append(band_table(systems, band, sample_rate))
     tables += ["Clean speech:\n", clean_table(systems)]
     tables += ["Noise alone and conditions:\n", noise_and_conditions_table(systems)]
     for band in bands:
-        tables += _group_tables(systems, band, "by_kind", "voice")
-        tables += _group_tables(systems, band, "by_category", "noise")
+        tables += _group_tables(systems, band, "by_kind", "voice", pesq_name(sample_rate))
+        tables += _group_tables(systems, band, "by_category", "noise", pesq_name(sample_rate))
     tables += _clean_by_kind(systems)
     return "\n".join(tables)
 
 
-def band_table(systems: Mapping[str, dict], band: str) -> str:
+def band_table(systems: Mapping[str, dict], band: str, sample_rate: int) -> str:
     """The scores of a band of SNR.
 
     Arguments
@@ -101,6 +105,8 @@ def band_table(systems: Mapping[str, dict], band: str) -> str:
         As `listener_tables`.
     band : str
         See `bloomnet_sb.scoring.listeners.band_name`.
+    sample_rate : int
+        As `listener_tables`.
 
     Returns
     -------
@@ -110,12 +116,12 @@ def band_table(systems: Mapping[str, dict], band: str) -> str:
     Example
     -------
     >>> scores = dict.fromkeys(METRICS, 1.0)
-    >>> print(band_table({"1 block": {"-5 to 10 dB": scores}}, "-5 to 10 dB"))
-    |  | SI-SDR | SI-SDRi | PESQ | STOI | DNSMOS | level |
+    >>> print(band_table({"1 block": {"-5 to 10 dB": scores}}, "-5 to 10 dB", 16000))
+    |  | SI-SDR | SI-SDRi | PESQ-WB | STOI | DNSMOS | level |
     | --- | --- | --- | --- | --- | --- | --- |
     | 1 block | 1.00 | +1.00 | 1.00 | 1.000 | 1.00 | +1.0 |
     """
-    heads = ["SI-SDR", "SI-SDRi", "PESQ", "STOI", "DNSMOS", "level"]
+    heads = ["SI-SDR", "SI-SDRi", pesq_name(sample_rate), "STOI", "DNSMOS", "level"]
     rows = {
         label: [_cell(figures[band][metric], BAND_FORMATS[metric]) for metric in METRICS]
         for label, figures in systems.items()
@@ -137,17 +143,15 @@ def clean_table(systems: Mapping[str, dict]) -> str:
     str
         Markdown.
     """
-    octaves = [str(octave) for octave in OCTAVES]
+    found = {label: figures[CLEAN] for label, figures in systems.items() if CLEAN in figures}
+    octaves = [o for o in OCTAVES if any(str(o) in clean["octaves_db"] for clean in found.values())]
     heads = ["mean", "median", "10 %", "level"]
-    heads += [f"{o} Hz" if o < 1000 else f"{o // 1000} kHz" for o in OCTAVES]
+    heads += [f"{o} Hz" if o < 1000 else f"{o // 1000} kHz" for o in octaves]
     rows = {}
-    for label, figures in systems.items():
-        if CLEAN not in figures:
-            continue
-        clean = figures[CLEAN]
+    for label, clean in found.items():
         cells = [f"{clean[name]:.1f}" for name in ("mean", "median", "p10")]
         cells.append(f"{clean['level_db']:+.1f}")
-        rows[label] = cells + [_cell(clean["octaves_db"].get(o), "{:+.1f}") for o in octaves]
+        rows[label] = cells + [_cell(clean["octaves_db"].get(str(o)), "{:+.1f}") for o in octaves]
     return _table(heads, rows)
 
 
@@ -177,7 +181,9 @@ def noise_and_conditions_table(systems: Mapping[str, dict]) -> str:
     return _table(heads, rows)
 
 
-def _group_tables(systems: Mapping[str, dict], band: str, group: str, what: str) -> list[str]:
+def _group_tables(
+    systems: Mapping[str, dict], band: str, group: str, what: str, pesq: str
+) -> list[str]:
     """SI-SDR improvement and gain in PESQ of each group, where there are several."""
     names = list(_first(systems, band)[group])
     if len(names) < 2:
@@ -192,7 +198,7 @@ def _group_tables(systems: Mapping[str, dict], band: str, group: str, what: str)
         return f"{gain} / {scores['pesq'] - noisy:+.2f}"
 
     return [
-        f"At {band} SNR, improvement of SI-SDR / PESQ by {what}:\n",
+        f"At {band} SNR, improvement of SI-SDR / {pesq} by {what}:\n",
         _by_group(systems, names, lambda figures: figures.get(band, {}).get(group), cell),
     ]
 

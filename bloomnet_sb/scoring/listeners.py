@@ -154,8 +154,9 @@ def network_estimate(model: BloomNet, depths: Sequence[int] | None = None) -> Es
 
     Example
     -------
+    >>> from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
-    >>> model = BloomNet(ConvTasNetSeparator(num_filters=16, num_blocks=2), num_filters=16)
+    >>> model = BloomNet(LearnedFilterbank(16), ConvTasNetSeparator(16, num_blocks=2))
     >>> [len(signal) for signal in network_estimate(model)(torch.randn(500))]
     [500, 500]
     """
@@ -259,7 +260,9 @@ def _clean_of(rows: list[dict]) -> dict:
 def _octaves_db(rows: list[dict]) -> np.ndarray:
     played = np.sum([row["octaves_in"] for row in rows], axis=0)
     left = np.sum([row["octaves_out"] for row in rows], axis=0)
-    return 10 * np.log10(np.maximum(left / played, 10 ** (LEAST_LEVEL_DB / 10)))
+    # Of what was recorded at a lower rate there is nothing in the upper octaves.
+    kept = left / np.maximum(played, np.finfo(np.float64).tiny)
+    return 10 * np.log10(np.maximum(kept, 10 ** (LEAST_LEVEL_DB / 10)))
 
 
 def _noise_rows(estimate: Estimate, depths: Sequence[int], part: TestPart) -> Iterator[dict]:

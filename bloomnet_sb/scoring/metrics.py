@@ -4,16 +4,19 @@ import warnings
 from collections.abc import Callable
 
 import numpy as np
+import soxr
 import torch
 from pesq import PesqError, pesq
 from pystoi import stoi
 
-PESQ_MODES = {16000: "wb", 8000: "nb"}
+NARROW_BAND, WIDE_BAND = 8000, 16000  # the rates that PESQ has modes for
+PESQ_MODES = {NARROW_BAND: "nb", WIDE_BAND: "wb"}
+PESQ_NAMES = {NARROW_BAND: "PESQ-NB", WIDE_BAND: "PESQ-WB"}
 DNSMOS_RATE = 16000
 # What DNSMOS says depends on the level: signals are scaled to -26 dB of full scale.
 DNSMOS_LEVEL = 10 ** (-26 / 20)
 # Centres of the octaves that are looked at, in Hz
-OCTAVES = (125, 250, 500, 1000, 2000, 4000, 8000)
+OCTAVES = (125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 LEAST_LEVEL_DB = -60.0
 
 
@@ -21,18 +24,43 @@ class MetricError(Exception):
     """A metric that cannot be computed for an utterance; the message says why."""
 
 
+def pesq_rate(sample_rate: int) -> int:
+    """The rate at which PESQ hears signals: 8000 Hz up to that of theirs, else 16000.
+
+    Example
+    -------
+    >>> pesq_rate(8000), pesq_rate(48000)
+    (8000, 16000)
+    """
+    return NARROW_BAND if sample_rate <= NARROW_BAND else WIDE_BAND
+
+
+def pesq_name(sample_rate: int) -> str:
+    """What a table calls the PESQ of signals at a rate: "PESQ-NB", narrow band, or "PESQ-WB".
+
+    Example
+    -------
+    >>> pesq_name(8000), pesq_name(44100)
+    ('PESQ-NB', 'PESQ-WB')
+    """
+    return PESQ_NAMES[pesq_rate(sample_rate)]
+
+
 def perceptual_scores(
     clean: np.ndarray, signal: np.ndarray, sample_rate: int, with_dnsmos: bool
 ) -> tuple[dict[str, float | None], dict[str, str]]:
     """Score an estimate by every metric that there is at a sample rate.
+
+    PESQ is of narrow band up to 8000 Hz, else of wide band, on signals resampled to 16000 Hz.
+    DNSMOS is of signals at 16000 Hz, and left out below: it would hear their missing upper
+    frequencies as a fault.
 
     Arguments
     ---------
     clean, signal : numpy.ndarray
         The clean sources and their estimates [sources, time]; a score is the mean over them.
     sample_rate : int
-        In Hz. PESQ is wide-band at 16000, narrow-band at 8000, and left out at other rates;
-        DNSMOS is for 16000 only.
+        In Hz.
     with_dnsmos : bool
         Whether DNSMOS, which takes longer than the others together, is computed.
 
@@ -49,10 +77,8 @@ def perceptual_scores(
     >>> round(scores["pesq"], 2), round(scores["stoi"], 2), scores["dnsmos"], failures
     (4.64, 1.0, None, {})
     """
-    metrics: dict[str, Callable] = {"stoi": _stoi}
-    if sample_rate in PESQ_MODES:
-        metrics["pesq"] = pesq_score
-    if with_dnsmos and sample_rate == DNSMOS_RATE:
+    metrics: dict[str, Callable] = {"stoi": _stoi, "pesq": pesq_score}
+    if with_dnsmos and sample_rate >= DNSMOS_RATE:
         metrics["dnsmos"] = _dnsmos
     scores, failures = dict.fromkeys(("pesq", "stoi", "dnsmos")), {}
     for name, metric in metrics.items():
@@ -94,7 +120,7 @@ def speech_level_db(estimates: torch.Tensor, target: torch.Tensor) -> torch.Tens
 
 
 def octave_powers(signal: torch.Tensor, sample_rate: int) -> list[float]:
-    """The power of a signal in the octaves around 125 Hz to 8 kHz.
+    """The power of a signal in the octaves around 125 Hz to 16 kHz.
 
     Arguments
     ---------
@@ -106,7 +132,7 @@ def octave_powers(signal: torch.Tensor, sample_rate: int) -> list[float]:
     Returns
     -------
     list of float
-        The power in each of `OCTAVES`.
+        The power in each of `OCTAVES` that there is.
 
     Example
     -------
@@ -133,7 +159,7 @@ def pesq_score(clean: np.ndarray, signal: np.ndarray, sample_rate: int) -> float
     clean, signal : numpy.ndarray
         A clean source and its estimate [time].
     sample_rate : int
-        In Hz, one of `PESQ_MODES`.
+        In Hz, see `pesq_rate`.
 
     Returns
     -------
@@ -151,8 +177,10 @@ def pesq_score(clean: np.ndarray, signal: np.ndarray, sample_rate: int) -> float
     >>> round(pesq_score(clean, clean, 16000), 2)
     4.64
     """
+    rate = pesq_rate(sample_rate)
+    clean, signal = (_at_rate(s, sample_rate, rate) for s in (clean, signal))
     try:
-        return pesq(sample_rate, clean, signal, PESQ_MODES[sample_rate])
+        return pesq(rate, clean, signal, PESQ_MODES[rate])
     except (PesqError, ValueError) as error:
         reason = error.args[0] if error.args else type(error).__name__
         raise MetricError(reason.decode() if isinstance(reason, bytes) else str(reason)) from error
@@ -171,8 +199,13 @@ def _stoi(clean: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
 def _dnsmos(clean: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
     from speechmos import dnsmos  # takes seconds: it imports librosa
 
+    signal = _at_rate(signal, sample_rate, DNSMOS_RATE)
     level = np.sqrt(np.mean(np.square(signal, dtype=np.float64)))
     if level == 0:
         raise MetricError("a silent signal")
     scaled = np.clip(signal * (DNSMOS_LEVEL / level), -1, 1).astype(np.float32)
-    return float(dnsmos.run(scaled, sample_rate, return_df=False)["ovrl_mos"])
+    return float(dnsmos.run(scaled, DNSMOS_RATE, return_df=False)["ovrl_mos"])
+
+
+def _at_rate(signal: np.ndarray, sample_rate: int, rate: int) -> np.ndarray:
+    return signal if sample_rate == rate else soxr.resample(signal, sample_rate, rate)

@@ -11,21 +11,32 @@ from bloomnet_sb.model import BloomNet
 from bloomnet_sb.scoring.costs import DepthProfile
 from bloomnet_sb.scoring.depth_scores import METRICS, DepthScores, noise_name, snr_band
 from bloomnet_sb.scoring.listener_tables import depth_labels, listener_tables
+from bloomnet_sb.scoring.metrics import (
+    DNSMOS_RATE,
+    NARROW_BAND,
+    WIDE_BAND,
+    pesq_name,
+    pesq_rate,
+)
 from bloomnet_sb.utils.atomic_files import written_whole
 
 BYTES_PER_PARAMETER = 4
+HOP_SECONDS = 0.008  # of spectrograms
 HEADER = (
-    "| blocks | parameters | MMAC/s | RTF | SI-SDR | SI-SDRi | PESQ | STOI | DNSMOS | level |\n"
+    "| blocks | parameters | MMAC/s | RTF | SI-SDR | SI-SDRi | {pesq} | STOI | DNSMOS | level |\n"
     "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
 )
 FORMATS = ("{:.2f}", "{:.2f}", "{:.2f}", "{:.3f}", "{:.2f}", "{:+.1f}")
 COLUMNS = ("utterance", "kind", "noise", "category", "snr_db", "blocks", *METRICS)
 LEGEND = (
     "MMAC/s: million multiply-accumulates for a second of audio. RTF: seconds of compute for a "
-    "second of audio. SI-SDR and its improvement in dB, PESQ wide band (at 8 kHz narrow band), "
-    "DNSMOS its overall score, level: median over the test set of the gain of the clean speech "
-    "in the estimate, in dB.\n"
+    "second of audio. SI-SDR and its improvement in dB, {pesq}, DNSMOS {dnsmos}, level: median "
+    "over the test set of the gain of the clean speech in the estimate, in dB.\n"
 )
+PESQ_LEGENDS = {
+    NARROW_BAND: "PESQ-NB of narrow band, at 8 kHz",
+    WIDE_BAND: "PESQ-WB of wide band, at 16 kHz",
+}
 
 
 def make_results(scores: DepthScores, profile: list[DepthProfile], model: BloomNet) -> dict:
@@ -43,9 +54,9 @@ def make_results(scores: DepthScores, profile: list[DepthProfile], model: BloomN
     Returns
     -------
     dict
-        "test_mixtures", "depths" (a list; 0 blocks is the unprocessed mixture), "by_snr" and
-        "by_noise" (see `DepthScores.improvement_by`), "failures" and "memory_bytes" of this
-        network and of the stand-alone networks that it replaces, one for each depth that was
+        "sample_rate", "test_mixtures", "depths" (a list; 0 blocks is the unprocessed mixture),
+        "by_snr" and "by_noise" (see `DepthScores.improvement_by`), "failures" and "memory_bytes" of
+        this network and of the stand-alone networks that it replaces, one for each depth that was
         scored.
     """
     costs = {depth.blocks: asdict(depth) for depth in profile}
@@ -57,6 +68,7 @@ def make_results(scores: DepthScores, profile: list[DepthProfile], model: BloomN
     }
     alone = sum(costs[blocks]["parameters"] for blocks in scores.depths)
     return {
+        "sample_rate": scores.sample_rate,
         "test_mixtures": len({row["utterance"] for row in scores.rows}),
         "depths": [{**costs.get(row["blocks"], {}), **row} for row in scores.summary()],
         "by_snr": scores.improvement_by(snr_band),
@@ -82,10 +94,13 @@ def results_table(results: dict) -> str:
     str
         Markdown.
     """
-    memory = results["memory_bytes"]
-    lines = [HEADER]
+    memory, sample_rate = results["memory_bytes"], results["sample_rate"]
+    lines = [HEADER.format(pesq=pesq_name(sample_rate))]
     lines += [_table_row(row) for row in results["depths"]]
-    lines += [f"\n{LEGEND}\n", *(f"Not scored: {failure}\n" for failure in results["failures"])]
+    lines += [
+        f"\n{_legend(sample_rate)}\n",
+        *(f"Not scored: {failure}\n" for failure in results["failures"]),
+    ]
     depths = [row["blocks"] for row in results["depths"][1:]]
     lines.append(_groups_table("input SNR", depths, results["by_snr"]))
     lines.append(_groups_table("noise", depths, results["by_noise"]))
@@ -96,7 +111,8 @@ def results_table(results: dict) -> str:
         f"replaces, {num_networks} in number.\n"
     )
     if "listeners" in results:
-        lines.append("\n" + listener_tables(depth_labels(results["listeners"]), True))
+        labels = depth_labels(results["listeners"])
+        lines.append("\n" + listener_tables(labels, sample_rate, True))
     return "".join(lines)
 
 
@@ -173,10 +189,11 @@ def draw_spectrograms(signals: dict[str, torch.Tensor], sample_rate: int, path: 
     """
     from matplotlib.figure import Figure  # takes half a second
 
-    window = torch.hann_window(512)
+    hop = round(HOP_SECONDS * sample_rate)
+    window = torch.hann_window(4 * hop)
     levels = {}
     for title, signal in signals.items():
-        spectrum = torch.stft(signal.cpu(), 512, 128, window=window, return_complex=True)
+        spectrum = torch.stft(signal.cpu(), 4 * hop, hop, window=window, return_complex=True)
         levels[title] = 20 * torch.log10(spectrum.abs() + 1e-6)
     top = max(level.max().item() for level in levels.values())
     figure = Figure(figsize=(9, 2 * len(signals)))
@@ -198,6 +215,13 @@ def draw_spectrograms(signals: dict[str, torch.Tensor], sample_rate: int, path: 
     figure.tight_layout()
     with written_whole(path) as partial:
         figure.savefig(partial, dpi=100, format="png")
+
+
+def _legend(sample_rate: int) -> str:
+    dnsmos = "its overall score, at 16 kHz"
+    if sample_rate < DNSMOS_RATE:
+        dnsmos = f"left out, as it judges signals at 16 kHz and these are at {sample_rate} Hz"
+    return LEGEND.format(pesq=PESQ_LEGENDS[pesq_rate(sample_rate)], dnsmos=dnsmos)
 
 
 def _table_row(row: dict) -> str:

@@ -11,7 +11,8 @@ import torch
 
 from bloomnet_sb.data.librispeech_musan import CATEGORY, KIND
 from bloomnet_sb.data.manifests import load_manifest
-from bloomnet_sb.data.mixing import File, draw_file, fixed_mixture, power
+from bloomnet_sb.data.mixing import draw_file, fixed_mixture, power
+from bloomnet_sb.data.reading import file_of
 
 # The mean power of what is played, in dB of full scale: that of ordinary recordings.
 LEVEL_DB = -26.0
@@ -99,7 +100,7 @@ class TestPart:
         self.speech = load_manifest(manifest_folder, data_folder, f"speech_{split}")
         self.noise = load_manifest(manifest_folder, data_folder, f"noise_{split}")
         self._chosen = _of_each_kind(self.speech, limit)
-        self._noises = [_file(entry) for _, entry in sorted(self.noise.items())]
+        self._noises = [file_of(entry, sample_rate) for _, entry in sorted(self.noise.items())]
         self._categories = {
             Path(entry["wav"]).stem: category(entry) for entry in self.noise.values()
         }
@@ -119,9 +120,8 @@ class TestPart:
         """
         for name in self._chosen:
             entry = self.speech[name]
-            mix, target, noise = fixed_mixture(
-                name, _file(entry), self._noises, self.max_frames, snr_db
-            )
+            speech = file_of(entry, self.sample_rate)
+            mix, target, noise = fixed_mixture(name, speech, self._noises, self.max_frames, snr_db)
             gain = 10 ** (LEVEL_DB / 20)  # the mixture has unit power
             tensors = torch.from_numpy(gain * mix), torch.from_numpy(gain * target)
             yield Trial(name, *tensors, voice_kind(entry), noise, self._categories[noise])
@@ -147,16 +147,19 @@ class TestPart:
             The next; its target is silence.
         """
         for name, entry in sorted(self.noise.items())[: self.limit]:
-            rng = seeded(name)
-            noise = torch.from_numpy(
-                at_level(draw_file([_file(entry)], self.max_frames, rng, loop=True)[1])
-            )
+            file = file_of(entry, self.sample_rate)
+            _, drawn = draw_file([file], self.max_frames, seeded(name), loop=True)
+            noise = torch.from_numpy(at_level(drawn))
             silence = torch.zeros_like(noise)
             yield Trial(name, noise, silence, noise=name, category=category(entry))
 
     def fingerprint(self) -> str:
-        """A name for the trials of this part, of 32 hexadecimal digits."""
-        parts = (self.speech, self.noise, self._chosen, self.sample_rate, self.max_frames)
+        """A name for the trials of this part, wherever its files are, of 32 hexadecimal digits."""
+        about = [
+            [(name, {**entry, "wav": ""}) for name, entry in sorted(manifest.items())]
+            for manifest in (self.speech, self.noise)
+        ]
+        parts = (about, self._chosen, self.sample_rate, self.max_frames)
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
 
@@ -214,10 +217,6 @@ def category(entry: dict) -> str:
     ('rain', 'noise')
     """
     return entry.get("category", CATEGORY)
-
-
-def _file(entry: dict) -> File:
-    return entry["wav"], entry["frames"]
 
 
 def _of_each_kind(speech: dict[str, dict], limit: int | None) -> list[str]:

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bloomnet_sb.nn.causal import Causal, CausalSequential, Feature, FrameWise, State
+from bloomnet_sb.nn.folding import norm_of_linear
 from bloomnet_sb.nn.norms import ChannelsLastBatchNorm
 from bloomnet_sb.nn.recurrence import MinGRU
 from bloomnet_sb.separators.base import Separator
@@ -106,6 +107,7 @@ class BandRNNSeparator(Separator):
                 f"num_filters is {num_filters}, but must be those of an STFTFilterbank: real and "
                 "imaginary parts of its bins"
             )
+        self.sample_rate = sample_rate
         bands = Bands(num_filters // 2, sample_rate, linear_hz, num_bands)
         few = (num_bands + 3) // 4
         self.set_parts(
@@ -117,7 +119,7 @@ class BandRNNSeparator(Separator):
                 for _ in range(num_blocks)
             ],
             heads=[
-                BandHead(bands, channels, entry_channels, tuple(head_channels), mask)
+                BandHead(bands, channels, entry_channels, head_channels, mask)
                 for _ in range(num_blocks)
             ],
         )
@@ -140,7 +142,7 @@ class Bands(FrameWise):
     Raises
     ------
     InputError
-        If there are not as many bands, or their number is not 4 n + 1.
+        If there are not as many bands, their number is not 4 n + 1, or the frequency cannot be.
 
     Example
     -------
@@ -153,6 +155,11 @@ class Bands(FrameWise):
 
     def __init__(self, num_bins: int, sample_rate: int, linear_hz: float, num_bands: int):
         super().__init__()
+        if not 0 <= linear_hz < sample_rate / 2:
+            raise InputError(
+                f"linear_hz is {linear_hz}, but must be from 0 to below half the sample rate, "
+                f"{sample_rate} Hz"
+            )
         bin_hz = sample_rate / 2 / (num_bins - 1)
         self.linear = int(linear_hz / bin_hz) + 1
         above = num_bands - self.linear
@@ -182,7 +189,8 @@ class Bands(FrameWise):
 def _erb_triangles(first: int, num_bins: int, bands: int, bin_hz: float) -> np.ndarray:
     """Weights [bins from `first` on, bands] of triangles with centres even on the ERB scale."""
     to_erb = np.array([first * bin_hz, (num_bins - 1) * bin_hz])
-    rates = np.linspace(*(21.4 * np.log10(0.00437 * to_erb + 1)), bands)
+    lowest, highest = 21.4 * np.log10(0.00437 * to_erb + 1)
+    rates = np.linspace(lowest, highest, bands)
     centres = (10 ** (rates / 21.4) - 1) / 0.00437 / bin_hz
     edges = np.concatenate([[centres[0] - 1], centres, [centres[-1] + 1]])
     places = np.arange(first, num_bins)[:, None]
@@ -220,11 +228,11 @@ class BandEntry(Causal):
         super().__init__()
         self.bands = bands
         self.first = nn.Linear(FRAMES * BANDS, skip_channels, bias=False)
-        self.first_norm = ChannelsLastBatchNorm(skip_channels)
+        self.first_norm: nn.Module = ChannelsLastBatchNorm(skip_channels)
         self.widen = nn.Linear(skip_channels, channels, bias=False)
-        self.widen_norm = ChannelsLastBatchNorm(channels)
+        self.widen_norm: nn.Module = ChannelsLastBatchNorm(channels)
         self.taps = nn.Parameter(0.3 * torch.randn(2, BANDS, channels))
-        self.last_norm = ChannelsLastBatchNorm(channels)
+        self.last_norm: nn.Module = ChannelsLastBatchNorm(channels)
         self.of_band = nn.Parameter(0.02 * torch.randn((bands.num_bands + 3) // 4, channels))
 
     def start(self, batch: int, like: torch.Tensor) -> State:
@@ -254,6 +262,16 @@ class BandEntry(Causal):
         feature = self.last_norm(total) + self.of_band
         after = {"bands": seen[:, -(FRAMES - 1) :].clone(), "half": wide[:, -1:].clone()}
         return (feature, skip), after
+
+    def fold(self) -> None:
+        """Make the batch norms parts of what is before them."""
+        self.first, self.first_norm = norm_of_linear(self.first, self.first_norm)
+        self.widen, self.widen_norm = norm_of_linear(self.widen, self.widen_norm)
+        if isinstance(self.last_norm, ChannelsLastBatchNorm):
+            scale, shift = self.last_norm.scale_and_shift()
+            self.taps.mul_(scale)
+            self.of_band.add_(shift)
+            self.last_norm = nn.Identity()
 
 
 def _log_magnitude(features: torch.Tensor) -> torch.Tensor:
@@ -290,11 +308,11 @@ class BandLayer(Causal):
         self.recurrence = MinGRU(channels, channels, places=(num_bands,))
         self.gate = nn.Linear(channels, channels)
         self.join = nn.Linear(channels, channels, bias=False)
-        self.time_norm = ChannelsLastBatchNorm(channels)
+        self.time_norm: nn.Module = ChannelsLastBatchNorm(channels)
         self.before = nn.Linear(channels, channels)
         self.across = nn.Parameter(torch.randn(groups, num_bands, num_bands) / num_bands**0.5)
         self.after = nn.Linear(channels, channels, bias=False)
-        self.band_norm = ChannelsLastBatchNorm(channels)
+        self.band_norm: nn.Module = ChannelsLastBatchNorm(channels)
 
     def step(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:  # type: ignore[override]
         """Run on `x` [batch, frames, bands, channels]."""
@@ -305,6 +323,11 @@ class BandLayer(Causal):
         grouped = F.silu(self.before(x)).unflatten(-1, (len(self.across), -1))
         mixed = torch.einsum("btfgc,ghf->bthgc", grouped, self.across).flatten(-2)
         return x + self.band_norm(self.after(mixed)), after
+
+    def fold(self) -> None:
+        """Make the batch norms parts of what is before them."""
+        self.join, self.time_norm = norm_of_linear(self.join, self.time_norm)
+        self.after, self.band_norm = norm_of_linear(self.after, self.band_norm)
 
 
 class BandTaps(Causal):
@@ -342,7 +365,7 @@ class BandTaps(Causal):
         seen, frames = torch.cat([state["past"], x], dim=1), x.shape[1]
         y = x
         for tap, weight in enumerate(self.weight):
-            y = y + seen[:, tap : tap + frames] * weight
+            y = torch.addcmul(y, seen[:, tap : tap + frames], weight)
         return y, {"past": seen[:, frames:].clone()}
 
 
@@ -353,7 +376,7 @@ class BandBlock(CausalSequential):
         """Run on a feature [batch, frames, bands, channels] beside what the heads see."""
         feature, skip = x
         feature, after = super().step(feature, state)
-        return (feature, skip), after
+        return (feature, skip), after  # type: ignore[return-value]
 
 
 class BandHead(FrameWise):
@@ -386,10 +409,10 @@ class BandHead(FrameWise):
         narrow, seen = hidden
         self.bands, self.complex = bands, mask == "complex"
         self.narrow = nn.Linear(channels, narrow, bias=False)
-        self.narrow_norm = ChannelsLastBatchNorm(narrow)
+        self.narrow_norm: nn.Module = ChannelsLastBatchNorm(narrow)
         self.between = nn.Parameter(torch.tensor([[0.5], [1.0], [0.5]]).repeat(1, narrow))
         self.see = nn.Linear(narrow + skip_channels, seen, bias=False)
-        self.see_norm = ChannelsLastBatchNorm(seen)
+        self.see_norm: nn.Module = ChannelsLastBatchNorm(seen)
         # Of each of half of the bands two, and of each a real or a complex number.
         self.last = nn.Linear(BANDS * seen, 2 * (2 if self.complex else 1))
         with torch.no_grad():
@@ -407,6 +430,11 @@ class BandHead(FrameWise):
         of_bands = numbers.flatten(2, 3)[:, :, : self.bands.num_bands]
         of_bins = self.bands.spread(of_bands.transpose(2, 3)).transpose(1, 3)
         return self._masked(of_bins, features).unsqueeze(1)
+
+    def fold(self) -> None:
+        """Make the batch norms parts of what is before them."""
+        self.narrow, self.narrow_norm = norm_of_linear(self.narrow, self.narrow_norm)
+        self.see, self.see_norm = norm_of_linear(self.see, self.see_norm)
 
     def _doubled(self, y: torch.Tensor) -> torch.Tensor:
         """Twice as many bands, less one: those between two are a weighted sum of both."""

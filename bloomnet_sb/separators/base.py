@@ -64,6 +64,8 @@ class Separator(nn.Module):
         frames].
     reach : int or None
         No mask depends on frames that are further away than this; None: there is no such bound.
+    sample_rate : int or None
+        What the features are of, in Hz, where the separator needs to know; None: anything.
 
     Example
     -------
@@ -81,6 +83,7 @@ class Separator(nn.Module):
         self.num_sources = num_sources
         self.causal = causal
         self.reach: int | None = None
+        self.sample_rate: int | None = None
 
     def set_parts(
         self, entry: nn.Module, blocks: Sequence[nn.Module], heads: Sequence[nn.Module]
@@ -119,6 +122,8 @@ class Separator(nn.Module):
     @property
     def num_blocks(self) -> int:
         """The number of blocks, L."""
+        if "blocks" not in self._modules:
+            raise InputError(f"{type(self).__name__} has no parts; its __init__ calls set_parts")
         return len(self.blocks)
 
 

@@ -1,12 +1,12 @@
 """The temporal convolutional network of Conv-TasNet, cut into blocks."""
 
-from typing import NamedTuple
-
 import torch
 from torch import nn
 
 from bloomnet_sb.nn.causal import Causal, CausalSequential, FrameWise, State
-from bloomnet_sb.nn.layers import CausalDepthwiseConv, DepthwiseConv, PReLU, norm_then_filter
+from bloomnet_sb.nn.conv_layers import LayerSizes, SkipFeature, make_layer
+from bloomnet_sb.nn.folding import linear_of_norm
+from bloomnet_sb.nn.layers import PReLU
 from bloomnet_sb.nn.norms import NORMS_OVER_TIME, make_norm, norm_then_linear
 from bloomnet_sb.separators.base import Separator, mask_activation_named
 from bloomnet_sb.utils.errors import check_positive
@@ -17,8 +17,8 @@ class ConvTasNetSeparator(Separator):
 
     A block is X convolutional layers, each of which adds its residual to the bottleneck feature.
     Without skip paths, as in BLOOM-Net (Kim and Kim, 2022, arXiv 2111.09372), a mask head works on
-    that feature; with them, on the sum of the skip outputs of all layers so far. Inside, features are
-    [batch, frames, channels].
+    that feature; with them, on the sum of the skip outputs of all layers so far. Inside, features
+    are [batch, frames, channels].
 
     Arguments
     ---------
@@ -147,8 +147,12 @@ class Entry(nn.Module):
         """Enter with `features` [batch, filters, frames]."""
         return norm_then_linear(self.norm, self.bottleneck, features.transpose(1, 2))
 
+    def fold(self) -> None:
+        """Make a batch norm a part of the bottleneck."""
+        self.norm, self.bottleneck = linear_of_norm(self.norm, self.bottleneck)
 
-class CausalEntry(Entry, Causal):
+
+class CausalEntry(Entry, Causal):  # type: ignore[misc]
     """An `Entry` whose norm may be causal."""
 
     def step(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:  # type: ignore[override]
@@ -167,193 +171,6 @@ class CausalBlock(CausalSequential):
         return x
 
 
-class LayerSizes(NamedTuple):
-    """What the layers of a network have in common.
-
-    Arguments
-    ---------
-    channels : int
-        Channels in and out <B>.
-    hidden_channels : int
-        Channels of the depthwise convolution <H>.
-    kernel_size : int
-        Its taps <P>.
-    norm : str
-        See `bloomnet_sb.nn.norms.make_norm`.
-    norm_eps : float
-        Added to the variance.
-    causal : bool
-        Whether no frame depends on a later one.
-    skip_channels : int, optional
-        Channels of the skip output <Sc>.
-    """
-
-    channels: int
-    hidden_channels: int
-    kernel_size: int
-    norm: str = "gLN"
-    norm_eps: float = 1e-8
-    causal: bool = False
-    skip_channels: int | None = None
-
-
-def make_layer(sizes: LayerSizes, dilation: int, first: bool = False) -> nn.Module:
-    """The layer of that kind.
-
-    Arguments
-    ---------
-    sizes : LayerSizes
-        Sizes and kind.
-    dilation : int
-        Frames between two taps.
-    first : bool
-        Whether there is no layer before.
-
-    Example
-    -------
-    >>> make_layer(LayerSizes(8, 16, kernel_size=3), dilation=2)(torch.rand(2, 50, 8)).shape
-    torch.Size([2, 50, 8])
-    """
-    if sizes.skip_channels is None:
-        return (CausalConvLayer if sizes.causal else ConvLayer)(sizes, dilation)
-    return (CausalSkipConvLayer if sizes.causal else SkipConvLayer)(sizes, dilation, first)
-
-
-class HiddenLayers(nn.Module):
-    """What a layer has before its last linear ones, from `channels` to `hidden_channels`.
-
-    Arguments
-    ---------
-    sizes : LayerSizes
-        Its sizes.
-    dilation : int
-        Frames between two taps.
-    """
-
-    def __init__(self, sizes: LayerSizes, dilation: int):
-        super().__init__()
-        hidden = sizes.hidden_channels
-        convolution = CausalDepthwiseConv if sizes.causal else DepthwiseConv
-        self.expand = nn.Linear(sizes.channels, hidden)
-        self.activation = PReLU(inplace=True)
-        self.norm = make_norm(sizes.norm, hidden, sizes.norm_eps, sizes.causal)
-        self.taps = convolution(hidden, sizes.kernel_size, dilation)
-        self.last_activation = PReLU(inplace=True)
-        self.last_norm = make_norm(sizes.norm, hidden, sizes.norm_eps, sizes.causal)
-
-    def hidden(self, x: torch.Tensor) -> torch.Tensor:
-        """What the last norm gets, of `x` [batch, frames, channels]."""
-        hidden = self.activation(self.expand(x))
-        return self.last_activation(norm_then_filter(self.norm, self.taps, hidden))
-
-
-class CausalHiddenLayers(HiddenLayers, Causal):
-    """`HiddenLayers` that run on a signal piece by piece."""
-
-    def next_hidden(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
-        """What the last norm gives, of the next frames, and what to carry on."""
-        after: State = {}
-        hidden = self.run("norm", self.activation(self.expand(x)), state, after)
-        hidden = self.last_activation(self.run("taps", hidden, state, after))
-        return self.run("last_norm", hidden, state, after), after
-
-
-class ConvLayer(HiddenLayers):
-    """One layer: 1x1 convolution, depthwise convolution, 1x1 convolution, and the residual sum.
-
-    Arguments
-    ---------
-    sizes : LayerSizes
-        Its sizes.
-    dilation : int
-        Frames between two taps.
-
-    Example
-    -------
-    >>> ConvLayer(LayerSizes(8, 16, kernel_size=3), dilation=2)(torch.rand(2, 50, 8)).shape
-    torch.Size([2, 50, 8])
-    """
-
-    def __init__(self, sizes: LayerSizes, dilation: int):
-        super().__init__(sizes, dilation)
-        self.residual = nn.Linear(sizes.hidden_channels, sizes.channels)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Add the layer's residual to `x` [batch, frames, channels]."""
-        return norm_then_linear(self.last_norm, self.residual, self.hidden(x)).add_(x)
-
-
-class CausalConvLayer(ConvLayer, CausalHiddenLayers):
-    """A `ConvLayer` that carries the frames that its taps look back at, and causal norms."""
-
-    def step(self, x: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:  # type: ignore[override]
-        """Add the layer's residual to `x` [batch, frames, channels]."""
-        hidden, after = self.next_hidden(x, state)
-        return self.residual(hidden).add_(x), after
-
-
-# With skip paths: the bottleneck feature [batch, frames, channels] without the residual of the last
-# layer, what that is made from [.., hidden channels], and the sum of the skip outputs so far [..,
-# skip channels]. The first layer gets the feature alone.
-SkipFeature = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-
-
-class SkipConvLayer(HiddenLayers):
-    """One layer with a skip path.
-
-    No mask depends on the residual of the last layer that runs. So a residual's 1x1 convolution
-    belongs to the layer that takes it in, not to the one before: each block then trains all of
-    its parameters in its own stage, and l blocks have those of a network of l blocks.
-
-    Arguments
-    ---------
-    sizes : LayerSizes
-        Its sizes.
-    dilation : int
-        Frames between two taps.
-    first : bool
-        Whether there is no layer before.
-
-    Example
-    -------
-    >>> sizes = LayerSizes(8, 16, kernel_size=3, skip_channels=4)
-    >>> [part.shape[-1] for part in SkipConvLayer(sizes, 1, first=True)(torch.rand(2, 50, 8))]
-    [8, 16, 4]
-    """
-
-    def __init__(self, sizes: LayerSizes, dilation: int, first: bool):
-        super().__init__(sizes, dilation)
-        hidden = sizes.hidden_channels
-        self.residual = None if first else nn.Linear(hidden, sizes.channels)
-        self.skip = nn.Linear(hidden, sizes.skip_channels or 1)
-
-    def forward(self, x: torch.Tensor | SkipFeature) -> SkipFeature:
-        """Add the residual of the layer before to the feature, and a skip output to the sum."""
-        feature = self.feature(x)
-        return self.handed_on(x, feature, self.last_norm(self.hidden(feature)))
-
-    def feature(self, x: torch.Tensor | SkipFeature) -> torch.Tensor:
-        """The bottleneck feature that this layer gets, the residual of the one before included."""
-        if self.residual is None:
-            return x
-        return self.residual(x[1]).add_(x[0])
-
-    def handed_on(self, x, feature: torch.Tensor, hidden: torch.Tensor) -> SkipFeature:
-        """What the next layer gets."""
-        skip = self.skip(hidden)
-        return feature, hidden, skip if self.residual is None else skip.add_(x[2])
-
-
-class CausalSkipConvLayer(SkipConvLayer, CausalHiddenLayers):
-    """A `SkipConvLayer` that carries what a `CausalConvLayer` does."""
-
-    def step(self, x, state: State) -> tuple[SkipFeature, State]:  # type: ignore[override]
-        """Add the residual of the layer before to the feature, and a skip output to the sum."""
-        feature = self.feature(x)
-        hidden, after = self.next_hidden(feature, state)
-        return self.handed_on(x, feature, hidden), after
-
-
 class MaskHead(FrameWise):
     """PReLU and a 1x1 convolution to one mask a source.
 
@@ -370,7 +187,8 @@ class MaskHead(FrameWise):
 
     Example
     -------
-    >>> MaskHead(8, num_filters=16, num_sources=2)(torch.rand(2, 50, 8), torch.rand(2, 16, 50)).shape
+    >>> head = MaskHead(8, num_filters=16, num_sources=2)
+    >>> head(torch.rand(2, 50, 8), torch.rand(2, 16, 50)).shape
     torch.Size([2, 2, 16, 50])
     """
 

@@ -80,8 +80,7 @@ class EagerEngine:
 
     def enter(self, windows: np.ndarray, state: State) -> tuple[Tensors, Tensors, State]:
         """The feature, what is shared by all decodes, and the state after these frames."""
-        # A view of the waiting samples, which are not written to while it is in use.
-        given = torch.from_numpy(np.ascontiguousarray(windows)).to(self._like)
+        given = torch.from_numpy(np.array(windows)).to(self._like)
         outputs, state = self._run("enter", (given,), state)
         return outputs[:-2], outputs[-2:], state
 
@@ -144,8 +143,8 @@ class CompiledEngine:
 
     def enter(self, windows: np.ndarray, state: list[torch.Tensor]):
         """The feature, what is shared by all decodes, and the state after these frames."""
-        # Contiguous, as the program takes it, unchecked, to be.
-        given = torch.from_numpy(np.ascontiguousarray(windows))
+        # A copy: contiguous, as the program takes it, unchecked, to be.
+        given = torch.from_numpy(np.array(windows))
         outputs = self._run["enter"]([given, *state])
         count = len(outputs) - len(state)
         return outputs[: count - 2], outputs[count - 2 : count], outputs[count:]

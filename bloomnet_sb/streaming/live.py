@@ -152,7 +152,7 @@ class _Session:
 
     def _obey(self, key: str) -> bool:
         """Do what a key says; False to end."""
-        num_blocks = self.stream.stream.net.num_blocks
+        num_blocks = self.stream.stream.num_blocks
         if key == "a":
             self.stream.policy = self.policy
         elif key.isdecimal() and 1 <= int(key) <= num_blocks:
@@ -166,9 +166,9 @@ class _Session:
         power = enhanced.square().mean().item() if len(enhanced) else 0.0
         level_db = 10 * torch.log10(torch.tensor(power + 1e-10)).item()
         return (
-            f"blocks {stream.blocks} of {stream.net.num_blocks}   load {seen.load:4.0%}   "
+            f"blocks {stream.blocks} of {stream.num_blocks}   load {seen.load:4.0%}   "
             f"level {level_db:4.0f} dB   missed {self.report.missed}   "
-            f"keys: 1-{stream.net.num_blocks} blocks, a automatic, q quit"
+            f"keys: 1-{stream.num_blocks} blocks, a automatic, q quit"
         )
 
 

@@ -327,8 +327,8 @@ class BudgetedStream:
     >>> model = BloomNet(STFTFilterbank(), BandRNNSeparator(num_blocks=2))
     >>> enhancer = BloomEnhancer({"model": model}, {"sample_rate": 16000})
     >>> stream = BudgetedStream(enhancer.stream(), Fixed(1))
-    >>> stream.process(torch.randn(160)).shape, stream.stream.blocks
-    (torch.Size([144]), 1)
+    >>> stream.process(torch.randn(1600)).shape, stream.stream.blocks
+    (torch.Size([1280]), 1)
     """
 
     def __init__(

@@ -16,8 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
-from bloomnet_sb.nn import pesq
 from bloomnet_sb.nn.losses import best_order, in_order, negative_si_sdr
+from bloomnet_sb.nn.pesq import check_pesq_weight
 from bloomnet_sb.scoring.depth_scores import DepthScores
 from bloomnet_sb.training.resilience import ResilientBrain
 from bloomnet_sb.training.schedule import BlockwiseSchedule, Stage
@@ -52,7 +52,7 @@ class BlockwiseBrain(ResilientBrain):
     Raises
     ------
     InputError
-        If PESQ is to be trained on at another rate than its own.
+        If PESQ is to be trained on at a lower rate than its own.
 
     Example
     -------
@@ -61,11 +61,7 @@ class BlockwiseBrain(ResilientBrain):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        if self.hparams.pesq_weight and self.hparams.sample_rate != pesq.SAMPLE_RATE:
-            raise InputError(
-                f"pesq_weight is {self.hparams.pesq_weight} with a sample_rate of "
-                f"{self.hparams.sample_rate}, but PESQ is trained on at {pesq.SAMPLE_RATE} Hz"
-            )
+        check_pesq_weight(self.hparams.pesq_weight, self.hparams.sample_rate)
         self.model = self.modules["model"]
         self.frozen = []
         self.schedule = BlockwiseSchedule.from_hparams(vars(self.hparams), self.model.num_blocks)

@@ -108,7 +108,9 @@ def _write_zip(checkpoint: Path, file: Path) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Pack the state of a run, from the command line."""
-    parser = argparse.ArgumentParser(description=pack_state.__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description="Pack the newest checkpoint of a run into one file."
+    )
     parser.add_argument("output_folder", help="that of the run")
     parser.add_argument("file", help="what to write")
     arguments = parser.parse_args(argv)

@@ -190,8 +190,10 @@ def draw_depths(
     others = np.arange(1, num_blocks)
     shares = np.array([weights[min(index, len(weights) - 1)] for index in range(len(others))])
     count = min(random_depths, len(others))
-    drawn = rng.choice(others, count, replace=False, p=shares / shares.sum()) if count else []
-    return sorted({*(int(depth) for depth in drawn), num_blocks})
+    if not count:
+        return [num_blocks]
+    drawn = rng.choice(others, count, replace=False, p=shares / shares.sum())
+    return [*sorted(drawn.tolist()), num_blocks]
 
 
 class BlockwiseSchedule:

@@ -18,7 +18,8 @@ import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import run_on_main
 
-from bloomnet_sb.data import PoolDataset, fill_pool, validation_dataset
+from bloomnet_sb.data import PoolDataset, fill_pool, manifests_summary, validation_dataset
+from bloomnet_sb.pretrained.saving import export_pretrained
 from bloomnet_sb.training.open_ended import OpenEndedBrain
 from bloomnet_sb.training.run_state import start_from_state
 from bloomnet_sb.training.steps import parse, recipe_run
@@ -94,6 +95,22 @@ def main(argv):
             valid_set,
             valid_loader_kwargs={"batch_size": 1},
         )
+        # Only a decay comes here; all else goes on until it is stopped.
+        run_on_main(export_average, args=[brain, experiment])
+
+
+def export_average(brain, experiment):
+    """Write pretrained/ with the average of the weights, and a card that says what it has seen."""
+    hparams, progress = experiment.hparams, brain.progress
+    card = (
+        f"# BLOOM-Net speech enhancement, BandRNN, {brain.average.num_blocks} blocks\n\n"
+        f"Trained with bloomnet_sb, recipes/BandRNN, on {progress.audio_hours:.0f} hours of audio "
+        f"in {progress.cpu_hours:.1f} core-hours.\n\n{hparams['data_description']}\n\n"
+        f"{manifests_summary(hparams['manifest_folder'], hparams['sample_rate'])}\n"
+        f"Licence of the data and of these weights: {hparams['data_license']}\n"
+    )
+    folder = f"{hparams['output_folder']}/pretrained"
+    export_pretrained(brain.average, experiment.hparams_file, experiment.overrides, folder, card)
 
 
 if __name__ == "__main__":

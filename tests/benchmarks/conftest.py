@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.helpers.recipes import REPOSITORY
 
 BENCHMARKS = REPOSITORY / "benchmarks"
 

@@ -1,6 +1,6 @@
 from importlib import import_module
 
-from tests.conftest import SAMPLES
+from tests.helpers.recipes import SAMPLES
 
 
 def test_it_goes_on_where_it_was_and_checks_the_bars(tmp_path, capsys, monkeypatch):

@@ -3,13 +3,14 @@ import pytest
 
 from bloomnet_sb.data import Augmentation
 from bloomnet_sb.data.mixing import draw_mixture, power
+from bloomnet_sb.data.reading import File
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import SAMPLES
+from tests.helpers.recipes import SAMPLES
 
 RATE = 16000
-SPEECH = (str(SAMPLES / "demo" / "clean_0dB.flac"), 99587)
+SPEECH = File(str(SAMPLES / "demo" / "clean_0dB.flac"), 99587)
 NOISES = [
-    (str(path), 64000)
+    File(str(path), 64000)
     for path in sorted((SAMPLES / "musan" / "noise" / "free-sound").glob("*.flac"))[:3]
 ]
 PLAIN = {

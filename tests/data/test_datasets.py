@@ -14,7 +14,7 @@ from bloomnet_sb.data import (
 )
 from bloomnet_sb.data.datasets import DrawDataset
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import SAMPLES
+from tests.helpers.recipes import SAMPLES
 
 OPTIONS = {"data_folder": str(SAMPLES), "snr_db": (-5, 10), "sample_rate": 16000}
 

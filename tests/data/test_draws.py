@@ -7,7 +7,7 @@ from bloomnet_sb.data import Augmentation, TrainingDraws, prepare_librispeech_mu
 from bloomnet_sb.data.draws import GroupedFiles
 from bloomnet_sb.data.mixing import power
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import SAMPLES
+from tests.helpers.recipes import SAMPLES
 
 RATE = 16000
 PLAIN = {"speech_speeds": [100], "noise_speeds": [100], "eq_db": 0.0, "noise_eq_db": 0.0}

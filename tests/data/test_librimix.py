@@ -12,8 +12,8 @@ from bloomnet_sb.data import (
     librimix_eval_dataset,
     librimix_train_dataset,
     manifests_summary,
-    mixing,
     prepare_librimix,
+    reading,
     train_sampler,
 )
 from bloomnet_sb.utils.errors import InputError
@@ -149,9 +149,9 @@ def test_an_epoch_is_the_same_with_any_number_of_workers(librimix_folder, manife
 def test_segments_come_from_everywhere_and_only_they_are_read(write_pair, monkeypatch):
     folders = write_pair(voice(100 * RATE), voice(100 * RATE, seed=1))
     read = []
-    original = mixing.read_audio
+    original = reading.read_audio
     monkeypatch.setattr(
-        mixing, "read_audio", lambda p, s, f: (read.append((s, f)), original(p, s, f))[1]
+        reading, "read_audio", lambda p, s, f: (read.append((s, f)), original(p, s, f))[1]
     )
     drawn = segments(*folders)
     for place in range(40):
@@ -216,7 +216,8 @@ def test_summary(manifest_folder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"sample_rate": 44100}, "sample_rate is 44100, but must be one of 8000, 16000"),
+        ({"sample_rate": 0}, "sample_rate is 0, but must be a whole number"),
+        ({"sample_rate": 44100}, "16000 Hz, which is below the network's 44100 Hz"),
         ({"mode": "mid"}, "mode is 'mid', but must be one of min, max"),
         ({"mixture": "mix_single"}, "'mix_single', but must be one of mix_clean, mix_both"),
         ({"num_sources": 4}, "num_sources is 4, but must be one of 2, 3"),
@@ -245,9 +246,9 @@ def test_faults_in_the_corpus_are_named(corpus, tmp_path):
     found = f"{len(samples) - 1} samples, but its mixture .*{source.name} has {len(samples)}"
     refused(f"s2/{source.name}: {found}")
     sf.write(source, samples, 16000)
-    refused(f"s2/{source.name}: 16000 Hz with 1 channels, but 8000 Hz with 1 channel")
+    refused(f"s2/{source.name}: 16000 Hz, but its mixture .*{source.name} has 8000")
     sf.write(source, np.stack([samples] * 2, axis=1), RATE)
-    refused(f"s2/{source.name}: 8000 Hz with 2 channels, but 8000 Hz with 1 channel")
+    refused(f"s2/{source.name}: 2 channels, but 1 is needed")
     source.write_bytes(b"RIFF")
     refused(f"s2/{source.name}: not a readable audio file")
     source.unlink()

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from bloomnet_sb.data import mixing
+from bloomnet_sb.data import reading
 from bloomnet_sb.data.mixing import draw_mixture, fixed_mixture, mix_at_snr
+from bloomnet_sb.data.reading import File
 from bloomnet_sb.utils.errors import InputError
 
 RATE = 16000
@@ -14,7 +15,7 @@ def write(tmp_path):
     def write(name, samples):
         path = tmp_path / f"{name}.wav"
         sf.write(path, samples, RATE, subtype="FLOAT")
-        return str(path), len(samples)
+        return File(str(path), len(samples))
 
     return write
 
@@ -51,9 +52,9 @@ def test_drawn_snr_covers_the_range_evenly(write):
 def test_segments_come_from_everywhere_and_only_they_are_read(write, monkeypatch):
     speech, noise = write("speech", ramp(100 * RATE)), write("noise", ramp(50 * RATE))
     read = []
-    original = mixing.read_audio
+    original = reading.read_audio
     monkeypatch.setattr(
-        mixing, "read_audio", lambda p, s, f: (read.append((p, s, f)), original(p, s, f))[1]
+        reading, "read_audio", lambda p, s, f: (read.append((p, s, f)), original(p, s, f))[1]
     )
     for seed in range(40):
         draw(speech, [noise], RATE, seed=seed)

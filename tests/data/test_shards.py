@@ -22,8 +22,8 @@ from bloomnet_sb.data.manifests import load_manifest
 from bloomnet_sb.data.shards import read_shard, shard_manifest
 from bloomnet_sb.utils.audio_files import read_audio
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import RECIPE, SAMPLES, run_python, run_recipe, tiny_arguments
 from tests.faults.runs import OFTEN, assert_same_weights, run_broken
+from tests.helpers.recipes import RECIPE, SAMPLES, run_python, run_recipe, tiny_arguments
 
 UTTERANCES = 82
 OPTIONS = {"data_folder": str(SAMPLES), "snr_db": (-5, 10), "sample_rate": 16000}
@@ -279,8 +279,10 @@ def test_a_command_that_fails_is_named():
 def test_faults_of_the_list_are_named(shards, tmp_path):
     with pytest.raises(InputError, match="nowhere: shards.json, .*No such file"):
         shard_manifest("nowhere", 16000)
-    with pytest.raises(InputError, match="000000.tar holds 16000 Hz, but 8000 Hz is needed"):
-        shard_manifest(str(shards), 8000)
+    with pytest.raises(
+        InputError, match="000000.tar: 16000 Hz, which is below the network's 48000"
+    ):
+        shard_manifest(str(shards), 48000)
     entry = {"utterances": 1, "frames": 9, "sample_rate": 16000}
     faults = {
         "{": "cannot be read",

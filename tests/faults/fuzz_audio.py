@@ -16,8 +16,8 @@ import torch
 
 from bloomnet_sb import BloomEnhancer
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import make_model
 from tests.faults.fuzzing import Check, main, mutated
+from tests.helpers.networks import conv_tasnet
 
 FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC", "OGG", "MP3", "NIST", "VOC")
 RATES = (1, 8000, 11025, 16000, 44100, 48000, 384_000, 15_991)
@@ -84,7 +84,7 @@ def feed(enhancer: BloomEnhancer, rng: np.random.Generator) -> str | None:
 
 def prepare() -> Check:
     """A check of a damaged file, and of a stream, with two small networks in turn."""
-    networks = (make_model(), make_model(norm="BN", causal=True))
+    networks = (conv_tasnet(), conv_tasnet(norm="BN", causal=True))
     enhancers = [BloomEnhancer({"model": net}, {"sample_rate": 16000}) for net in networks]
 
     def check(case: Path, rng: np.random.Generator) -> str | None:

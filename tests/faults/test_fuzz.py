@@ -9,9 +9,10 @@ import soundfile as sf
 
 from bloomnet_sb import BloomEnhancer
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import make_model, run_python
 from tests.faults import fuzz_audio, fuzz_pretrained
 from tests.faults.fuzzing import fuzz
+from tests.helpers.networks import conv_tasnet
+from tests.helpers.recipes import run_python
 
 
 @pytest.mark.parametrize(("fuzzer", "cases"), [(fuzz_audio, 200), (fuzz_pretrained, 200)])
@@ -51,7 +52,7 @@ def test_three_gigabytes_of_nothing_are_not_returned(tmp_path):
         file.write(b"RIFF" + struct.pack("<I", 36 + size) + b"WAVE" + layout)
         file.write(b"data" + struct.pack("<I", size))
         file.truncate(44 + size)
-    enhancer = BloomEnhancer({"model": make_model()}, {"sample_rate": 16000})
+    enhancer = BloomEnhancer({"model": conv_tasnet()}, {"sample_rate": 16000})
     with pytest.raises(InputError, match="sparse.wav: 1500000000 samples are too many"):
         enhancer.enhance_file(path)
 
@@ -59,8 +60,8 @@ def test_three_gigabytes_of_nothing_are_not_returned(tmp_path):
 def test_memory_does_not_grow_with_the_channels(tmp_path):
     code = (
         "import resource, sys; from bloomnet_sb import BloomEnhancer; "
-        "from tests.conftest import make_model; "
-        "model = make_model(num_filters=256, bottleneck_channels=64, hidden_channels=256); "
+        "from tests.helpers.networks import conv_tasnet; "
+        "model = conv_tasnet(num_filters=256, bottleneck_channels=64, hidden_channels=256); "
         "enhancer = BloomEnhancer({'model': model}, {'sample_rate': 16000}); "
         "enhancer.enhance_file(sys.argv[1], sys.argv[2], blocks=1); "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"

@@ -15,6 +15,7 @@ from bloomnet_sb.separators import (
     DPRNNSeparator,
     SepFormerSeparator,
 )
+from tests.helpers.readme import backbone_of_the_readme
 
 
 def conv_tasnet(level=None, window=16, hop=None, pad_input=True, seed=0, **sizes) -> BloomNet:
@@ -55,6 +56,9 @@ NETWORKS = {
     "causal sources": lambda: conv_tasnet(norm="BN", causal=True, num_sources=2),
     "BandRNN": band_rnn,
     "complex BandRNN": lambda: band_rnn(mask="complex", layers_per_block=2),
+    "README's GRU": lambda: BloomNet(
+        LearnedFilterbank(16, 32), backbone_of_the_readme().GRUSeparator(16, 8, num_blocks=2)
+    ),
 }
 CAUSAL = tuple(list(NETWORKS)[6:])
 

@@ -109,8 +109,11 @@ def run_main(script: Path, arguments: list) -> subprocess.CompletedProcess:
     main, threads = recipe_module(script).main, torch.get_num_threads()
     output, errors, code = io.StringIO(), io.StringIO(), 0
     torch.set_num_threads(1)
-    redirected = contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors)
-    with _own_logging(errors), redirected[0], redirected[1]:
+    with (
+        _own_logging(errors),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+    ):
         try:
             main([str(argument) for argument in arguments])
         except SystemExit as exit:

@@ -11,7 +11,7 @@ from bloomnet_sb.inference import many_files
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.many_files import REPORT, Choice, enhance_many
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import SAMPLES
+from tests.helpers.recipes import SAMPLES
 
 
 @pytest.fixture

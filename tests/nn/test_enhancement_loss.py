@@ -22,7 +22,7 @@ def noise_at(dbfs, seed=0, seconds=2.0, batch=2):
 def snr_db(estimate, target, mix=None):
     """Of one depth, for each mixture."""
     mix = target if mix is None else mix
-    return thresholded_snr_db(estimate[None], target, mix.squeeze(-1), SAMPLE_RATE)[0, :, 0]
+    return thresholded_snr_db(estimate[None], target, mix.squeeze(-1), SAMPLE_RATE, 1.0)[0, :, 0]
 
 
 def loss_and_gradient(estimates, target, mix, **options):

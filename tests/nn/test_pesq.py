@@ -2,9 +2,10 @@ import pytest
 import soundfile as sf
 import torch
 from pesq import pesq
+from torchaudio.functional import resample
 
 from bloomnet_sb.nn.pesq import SAMPLE_RATE, pesq_mos
-from tests.conftest import SAMPLES
+from tests.helpers.recipes import SAMPLES
 
 
 @pytest.fixture
@@ -35,6 +36,17 @@ def test_the_level_does_not_count(clean):
     noisy = clean + noise(clean, 20)
     assert mos(0.1 * noisy, clean) == pytest.approx(mos(noisy, clean), abs=1e-3)
     assert mos(-3 * clean, clean) == pytest.approx(4.644, abs=1e-3)
+
+
+@pytest.mark.parametrize("sample_rate", [24000, 48000])
+def test_signals_of_higher_rates_are_resampled(clean, sample_rate):
+    clean, noisy = clean[:32000], clean[:32000] + noise(clean[:32000], 10)
+    at_rate = [resample(signal, SAMPLE_RATE, sample_rate) for signal in (noisy, clean)]
+    estimate = at_rate[0].requires_grad_()
+    score = pesq_mos(estimate[None, None, :, None], at_rate[1][None, :, None], sample_rate)
+    assert score.item() == pytest.approx(mos(noisy, clean), abs=0.05)
+    score.sum().backward()
+    assert estimate.grad.abs().max() > 0
 
 
 def test_each_estimate_has_its_own(clean):

@@ -194,7 +194,7 @@ FILTERBANK = "encoder.filterbank._filters"
         ),
         (
             lambda m: change(m, FILTERBANK, torch.zeros(FILTERS, 1, 32), 2),
-            "layer2.pt: kernel_size is 32, but 16 in",
+            "layer2.pt: window is 32, but 16 in",
         ),
         (
             lambda m: change(m, "masker.mask_net.1.weight", torch.ones(40, BOTTLENECK, 1), 1),

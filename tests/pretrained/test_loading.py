@@ -9,21 +9,39 @@ from safetensors.torch import load_file, save_file
 
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.model import BloomNet
+from bloomnet_sb.nn.filterbanks import STFTFilterbank
 from bloomnet_sb.pretrained.fetching import installed_names
 from bloomnet_sb.pretrained.saving import write_pretrained
-from bloomnet_sb.separators import ConvTasNetSeparator
+from bloomnet_sb.separators import BandRNNSeparator
 from bloomnet_sb.utils.errors import InputError
+from tests.helpers.networks import conv_tasnet
 
 NETWORK = """sample_rate: 16000
 model: &net !new:bloomnet_sb.model.BloomNet
-  num_filters: 16
-  kernel_size: 16
+  filterbank: !new:bloomnet_sb.nn.filterbanks.LearnedFilterbank
+    num_filters: 16
+    window: 16
   separator: !new:bloomnet_sb.separators.ConvTasNetSeparator
     num_filters: 16
     bottleneck_channels: 8
     hidden_channels: 12
     layers_per_block: 2
     num_blocks: 2
+modules:
+  model: *net
+"""
+BANDS = """sample_rate: 16000
+model: &net !new:bloomnet_sb.model.BloomNet
+  filterbank: &bank !new:bloomnet_sb.nn.filterbanks.STFTFilterbank
+    window: 64
+  level: !new:bloomnet_sb.nn.levels.LogLevel
+    filterbank: *bank
+  separator: !new:bloomnet_sb.separators.BandRNNSeparator
+    num_filters: 66
+    num_bands: 21
+    channels: 8
+    num_blocks: 2
+    groups: 2
 modules:
   model: *net
 """
@@ -102,14 +120,18 @@ WRONG = {
         "layers_per_block: 2",
         "layers_per_block: 30\n    norm: cgLN\n    causal: true",
     ),
-    "a digit too many": ("num_filters: 16\n  k", f"num_filters: {'9' * 5000}\n  k"),
-    "text for a number": ("num_filters: 16\n  k", "num_filters: many\n  k"),
-    "a list for a number": ("kernel_size: 16", "kernel_size: [16]"),
-    "an argument that is not one": ("kernel_size: 16", "window: 16"),
+    "a digit too many": ("num_filters: 16\n    w", f"num_filters: {'9' * 5000}\n    w"),
+    "text for a number": ("num_filters: 16\n    w", "num_filters: many\n    w"),
+    "a list for a number": ("window: 16", "window: [16]"),
+    "an argument that is not one": ("window: 16", "kernel_size: 16"),
     "text for the separator": ("separator: !new:bloomnet_sb.separators.Conv", "separator: Conv"),
     "a network for a number": (
-        "num_filters: 16\n  k",
-        "num_filters: !new:bloomnet_sb.separators.DPRNNSeparator\n  k",
+        "num_filters: 16\n    w",
+        "num_filters: !new:bloomnet_sb.separators.DPRNNSeparator\n    w",
+    ),
+    "a separator for the filterbank": (
+        "nn.filterbanks.LearnedFilterbank\n    num_filters: 16\n    window: 16",
+        "separators.ConvTasNetSeparator",
     ),
     "more modules": ("model: *net\n", "model: *net\n  more: 16\n"),
     "no network": ("model: *net", "model: 3"),
@@ -119,11 +141,23 @@ WRONG = {
 }
 
 
+# The same in a network on bands; of sizes that are made before a weight is.
+WRONG_BANDS = {
+    "a window without end": ("window: 64", "window: 1000000"),
+    "bins without end": ("num_filters: 66", "num_filters: 1000000"),
+    "bands without end": ("num_bands: 21", "num_bands: 999997"),
+    "taps without end": ("channels: 8", "channels: 1000\n    taps: 1000000"),
+    "a state without end": ("channels: 8", "channels: 1000\n    taps: 10000"),
+    "a window that is no number": ("window: 64", "window: null"),
+    "a level of nothing": ("filterbank: *bank", "filterbank: 3"),
+    "a level of another": ("filterbank: *bank\n", "filterbank: *bank\n    seconds: -1.0\n"),
+}
+
+
 @pytest.fixture
 def folder(tmp_path):
     """A good folder, of which a part will be replaced."""
-    torch.manual_seed(0)
-    model = BloomNet(ConvTasNetSeparator(16, 8, 12, 3, 2, 2), 16, kernel_size=16)
+    model = conv_tasnet(num_blocks=2)
     write_pretrained(model, NETWORK, tmp_path / "good", "a card")
     return tmp_path / "good"
 
@@ -155,6 +189,18 @@ def test_a_hostile_file_is_refused_and_runs_nothing(text, folder, tmp_path):
 def test_a_network_that_cannot_be_is_refused(part, other, folder):
     assert part in NETWORK
     (folder / "hyperparams.yaml").write_text(NETWORK.replace(part, other))
+    assert str(folder) in refused(folder)
+
+
+@pytest.mark.parametrize(("part", "other"), WRONG_BANDS.values(), ids=WRONG_BANDS)
+def test_a_network_on_bands_that_cannot_be_is_refused(part, other, folder):
+    model = BloomNet(
+        STFTFilterbank(64), BandRNNSeparator(66, num_bands=21, channels=8, num_blocks=2, groups=2)
+    )
+    write_pretrained(model, BANDS, folder, "a card")
+    BloomEnhancer.from_hparams(source=str(folder))
+    assert part in BANDS
+    (folder / "hyperparams.yaml").write_text(BANDS.replace(part, other))
     assert str(folder) in refused(folder)
 
 

@@ -10,7 +10,7 @@ import torch
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.nn.losses import negative_si_sdr
 from bloomnet_sb.pretrained.fetching import INSTALLED, installed_names
-from tests.conftest import SAMPLES
+from tests.helpers.recipes import SAMPLES
 from tests.test_cli import COMMAND, NOISY
 
 MOST_BYTES = 12e6

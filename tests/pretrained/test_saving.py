@@ -2,7 +2,7 @@ import torch
 
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.pretrained.saving import export_pretrained
-from tests.conftest import make_model
+from tests.helpers.networks import conv_tasnet
 
 HPARAMS = """
 sample_rate: 16000
@@ -21,7 +21,7 @@ model: !new:bloomnet_sb.model.BloomNet
 
 
 def test_an_exported_network_comes_back(tmp_path):
-    model = make_model(seed=3)
+    model = conv_tasnet(seed=3)
     hparams = tmp_path / "train.yaml"
     hparams.write_text(HPARAMS)
     export_pretrained(model, hparams, "note: another", tmp_path / "pretrained", "A card.")

@@ -2,21 +2,32 @@ import pytest
 import torch
 
 from bloomnet_sb.scoring.costs import count_macs, profile_depths
-from tests.conftest import make_model
+from tests.helpers.networks import band_rnn, conv_tasnet
 
 
 def test_macs_by_hand():
-    model = make_model(num_blocks=2, layers_per_block=1, kernel_size=3)
+    model = conv_tasnet(num_blocks=2, layers_per_block=1, kernel_size=3, norm="cLN", causal=True)
     frames = (1600 - 16) // 8 + 1
     filters, kernel, bottleneck, hidden = 16, 16, 8, 12
     layer = 2 * bottleneck * hidden + 3 * hidden
     ends = 2 * filters * kernel + 2 * filters * bottleneck
+    before = (2 + 1) * hidden  # of two taps, before the first frame, where nothing is multiplied
     for blocks in (1, 2):
-        assert count_macs(model, 1600, blocks) == frames * (ends + blocks * layer)
+        expected = frames * (ends + blocks * layer) - blocks * before
+        assert count_macs(model, 1600, blocks) == expected
+
+
+def test_transforms_count():
+    network = band_rnn(num_blocks=1)
+    counted = [count_macs(network, samples, blocks=1) for samples in (3200, 6400)]
+    frames = 3200 // network.encoder.hop
+    transforms = 2 * 64 * 6  # there and back, N log2 N each
+    entry = 33 * 21 + 9 * 6 * 11
+    assert counted[1] - counted[0] > frames * (transforms + entry)
 
 
 def test_profile_grows_with_depth():
-    model = make_model()
+    model = conv_tasnet()
     profile = profile_depths(model, sample_rate=16000, seconds=0.5)
     assert [depth.blocks for depth in profile] == [1, 2, 3]
     for name in ("parameters", "macs_per_second"):
@@ -26,7 +37,7 @@ def test_profile_grows_with_depth():
 
 
 def test_profiling_leaves_the_network_as_it_was():
-    model = make_model(norm="BN").train()
+    model = conv_tasnet(norm="BN").train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     profile_depths(model, sample_rate=8000, seconds=0.1)
     assert model.training
@@ -35,4 +46,4 @@ def test_profiling_leaves_the_network_as_it_was():
 
 def test_counting_needs_a_depth_of_the_network():
     with pytest.raises(ValueError, match="1 to 3 blocks"):
-        count_macs(make_model(), 1600, 4)
+        count_macs(conv_tasnet(), 1600, 4)

@@ -7,7 +7,7 @@ from bloomnet_sb.scoring.conditions import CONDITIONS
 from bloomnet_sb.scoring.corpus import corpus_part
 from bloomnet_sb.scoring.listener_tables import depth_labels, listener_tables
 from bloomnet_sb.scoring.listeners import listener_figures, measure_listeners, measure_set
-from tests.conftest import SAMPLES
+from tests.helpers.recipes import SAMPLES
 
 BANDS = [(-5, 10), (10, 25)]
 
@@ -77,14 +77,14 @@ def test_silence_instead_of_an_estimate_is_finite(part):
 
 def test_figures_are_json_and_a_table_of_them(figures):
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
-    tables = listener_tables(depth_labels(figures))
+    tables = listener_tables(depth_labels(figures), 16000)
     lines = tables.splitlines()
     assert "At -5 to 10 dB SNR, 3 mixtures:" in lines
     assert "At 10 to 25 dB SNR, 3 mixtures:" in lines
     (clean,) = [line for line in lines if line.startswith("| 2 blocks | 40.0")]
     assert clean == "| 2 blocks | 40.0 | 40.0 | 40.0 | -6.0 |" + " -6.0 |" * 7
     assert "by voice" not in tables
-    assert "At -5 to 10 dB" not in listener_tables(depth_labels(figures), first_is_above=True)
+    assert "At -5 to 10 dB" not in listener_tables(depth_labels(figures), 16000, True)
 
 
 def test_kinds_have_tables_of_their_own(part):
@@ -93,7 +93,7 @@ def test_kinds_have_tables_of_their_own(part):
         for number, row in enumerate(found["rows"]):
             if "kind" in row:
                 row["kind"] = ("read", "acted")[number // 3 % 2]
-    tables = listener_tables(depth_labels(listener_figures(measured)))
-    assert "At -5 to 10 dB SNR, improvement of SI-SDR / PESQ by voice:" in tables
+    tables = listener_tables(depth_labels(listener_figures(measured)), 16000)
+    assert "At -5 to 10 dB SNR, improvement of SI-SDR / PESQ-WB by voice:" in tables
     assert "|  | acted | read |" in tables
     assert "Clean speech by voice, SI-SDR, median / 10 %:" in tables

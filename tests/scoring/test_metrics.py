@@ -1,7 +1,28 @@
 import pytest
+import soundfile as sf
+import soxr
 import torch
 
-from bloomnet_sb.scoring.metrics import OCTAVES, octave_powers, speech_level_db
+from bloomnet_sb.scoring.metrics import (
+    OCTAVES,
+    octave_powers,
+    perceptual_scores,
+    speech_level_db,
+)
+from tests.helpers.recipes import SAMPLES
+
+
+@pytest.mark.parametrize("sample_rate", [24000, 44100, 48000])
+def test_scores_of_higher_rates_are_those_at_16_khz(sample_rate):
+    signals = [
+        sf.read(SAMPLES / "demo" / f"{name}_5dB.flac", dtype="float32")[0][None, :48000]
+        for name in ("clean", "noisy")
+    ]
+    expected, _ = perceptual_scores(*signals, 16000, with_dnsmos=True)
+    resampled = [soxr.resample(signal[0], 16000, sample_rate)[None] for signal in signals]
+    scores, failures = perceptual_scores(*resampled, sample_rate, with_dnsmos=True)
+    assert failures == {}
+    assert scores == pytest.approx(expected, abs=0.02)
 
 
 def test_noise_that_is_left_does_not_count_as_level():
@@ -15,11 +36,12 @@ def test_noise_that_is_left_does_not_count_as_level():
 def test_octaves_hold_all_the_power_between_their_edges():
     noise = torch.randn(160000)
     powers = octave_powers(noise, 16000)
-    assert len(powers) == len(OCTAVES)
+    assert OCTAVES[len(powers) - 1] == 8000
     assert sum(powers) == pytest.approx(float(noise.square().mean()), rel=0.03)
     # Of white noise, each has twice the power of the one below; the last is cut at 8 kHz.
     assert powers[5] / powers[4] == pytest.approx(2, rel=0.1)
 
 
 def test_octaves_above_half_the_rate_are_left_out():
-    assert len(octave_powers(torch.randn(8000), 8000)) == len(OCTAVES) - 1
+    assert len(octave_powers(torch.randn(8000), 8000)) == OCTAVES.index(4000) + 1
+    assert len(octave_powers(torch.randn(8000), 48000)) == len(OCTAVES)

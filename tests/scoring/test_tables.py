@@ -13,7 +13,7 @@ from bloomnet_sb.scoring.tables import (
     results_table,
     write_results,
 )
-from tests.conftest import make_model
+from tests.helpers.networks import conv_tasnet
 
 PROFILE = [DepthProfile(1, 1_000_000, 50_000_000, 0.01), DepthProfile(2, 1_500_000, 75e6, 0.02)]
 
@@ -26,7 +26,7 @@ def results():
         target, noise = torch.randn(2, 1, samples, 1, generator=generator)
         estimates = torch.stack([target + 0.5 * noise, target + 0.1 * noise])
         scores.add(f"{name}-id", (target + noise)[..., 0], target, estimates, name)
-    return make_results(scores, PROFILE, make_model(num_blocks=2))
+    return make_results(scores, PROFILE, conv_tasnet(num_blocks=2))
 
 
 def test_tables_and_memory(results):
@@ -48,13 +48,13 @@ def test_tables_and_memory(results):
     assert len(failed) == len(results["failures"])
     assert any("PESQ of click-id at 0 blocks: " in line for line in failed)
     assert "10.00 MB for the stand-alone networks that it replaces, 2 in number" in lines[-1]
-    assert results["memory_bytes"]["this_network"] == 4 * make_model(num_blocks=2).num_parameters()
+    assert results["memory_bytes"]["this_network"] == 4 * conv_tasnet(num_blocks=2).num_parameters()
 
 
 def test_memory_is_of_the_depths_that_were_scored():
-    results = make_results(DepthScores([2], 16000), PROFILE, make_model(num_blocks=2))
+    results = make_results(DepthScores([2], 16000), PROFILE, conv_tasnet(num_blocks=2))
     assert results["memory_bytes"]["stand_alone_networks"] == 4 * 1_500_000
-    alone = make_model(num_blocks=2).num_parameters(2)
+    alone = conv_tasnet(num_blocks=2).num_parameters(2)
     assert results["memory_bytes"]["this_network"] == 4 * alone
 
 

@@ -37,8 +37,8 @@ def randomised(separator):
 def load_ours(theirs, ours, blocks):
     """Give SpeechBrain's model the weights of ours that the estimate of `blocks` blocks uses."""
     head = ours.heads[blocks - 1].state_dict()
-    weights = {f"norm.{name}": value for name, value in ours.norm.state_dict().items()}
-    weights["conv1d.weight"] = ours.bottleneck.weight
+    weights = {f"norm.{name}": value for name, value in ours.entry.norm.state_dict().items()}
+    weights["conv1d.weight"] = ours.entry.bottleneck.weight.unsqueeze(-1)
     for index in range(blocks):
         block = ours.blocks[index].state_dict()
         weights |= {f"dual_mdl.{index}.{name}": value for name, value in block.items()}
@@ -54,7 +54,7 @@ def load_ours(theirs, ours, blocks):
 
 @pytest.mark.parametrize("backbone", [dprnn, sepformer])
 @pytest.mark.parametrize(("num_sources", "norm"), [(1, "gLN"), (2, "cLN"), (3, "gLN")])
-@pytest.mark.parametrize("frames", [1, 9, 10, 20, 30, 137])
+@pytest.mark.parametrize("frames", [1, 9, 20, 137])
 def test_masks_are_speechbrains(backbone, num_sources, norm, frames):
     torch.manual_seed(0)
     ours, make_path, linear = backbone(num_sources, norm)
@@ -75,12 +75,12 @@ def test_masks_are_speechbrains(backbone, num_sources, norm, frames):
         load_ours(theirs, ours, blocks)
         for with_autograd in (True, False):
             with torch.set_grad_enabled(with_autograd):
-                state = ours.enter(features)
+                feature = ours.entry(features)
                 for block in ours.blocks[:blocks]:
-                    state = block(state)
-                masks = ours.heads[blocks - 1](state)
-                expected = theirs(features).transpose(0, 1)
-            torch.testing.assert_close(masks, expected, atol=1e-5, rtol=1e-5)
+                    feature = block(feature)
+                masked = ours.heads[blocks - 1](feature, features)
+                expected = theirs(features).transpose(0, 1) * features.unsqueeze(1)
+            torch.testing.assert_close(masked, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_sepformer_goes_beyond_speechbrains_positional_encoding():

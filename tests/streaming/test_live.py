@@ -16,9 +16,9 @@ from bloomnet_sb.streaming import live
 from bloomnet_sb.streaming.live import run_live
 from bloomnet_sb.streaming.policies import Fixed, Policy, RealTime
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import make_model
+from tests.helpers.networks import conv_tasnet
 
-ENHANCER = BloomEnhancer({"model": make_model(norm="BN", causal=True)}, {"sample_rate": 16000})
+ENHANCER = BloomEnhancer({"model": conv_tasnet(norm="BN", causal=True)}, {"sample_rate": 16000})
 
 
 def written(path):

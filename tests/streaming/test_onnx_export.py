@@ -11,16 +11,17 @@ import torch
 from bloomnet_sb.nn.levels import NoLevel, RmsLevel
 from bloomnet_sb.streaming.onnx_stream import OnnxStream
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import run_python
 from tests.helpers.networks import band_rnn, conv_tasnet, interface, network
+from tests.helpers.recipes import run_python
 
 pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 from bloomnet_sb.streaming.onnx_export import export_onnx  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("export")
 
-# Past frames, a level and means; a recurrence and an STFT; several sources, and no padding
-NAMES = ("means", "BandRNN", "sources")
+# Past frames, a level and means; a recurrence and an STFT; several sources, and no padding; the
+# backbone that shows how to add one
+NAMES = ("means", "BandRNN", "sources", "README's GRU")
 # Chunk lengths and, before some of them, another number of blocks.
 STEPS = [(160, None), (1, 1), (500, None), (3000, None), (160, 2), (37, None), (900, 1), (0, None)]
 STEPS += [(2500, 2), (700, 1), (4000, None)]
@@ -34,6 +35,8 @@ def enhancer(name):
         return interface(conv_tasnet(RmsLevel(50), norm="cgLN", **sizes).eval())
     if name == "BandRNN":
         return interface(band_rnn(num_blocks=2).eval())
+    if name == "README's GRU":
+        return interface(network(name))
     sources = conv_tasnet(
         NoLevel(), 20, 7, False, norm="cLN", num_sources=2, skip_channels=6, **sizes
     )

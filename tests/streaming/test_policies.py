@@ -14,7 +14,7 @@ from bloomnet_sb.streaming.policies import (
     Schedule,
 )
 from bloomnet_sb.utils.errors import InputError
-from tests.streaming.test_stream import ENHANCERS
+from tests.helpers.networks import interface, network
 
 CHUNK_SECONDS = 0.01
 
@@ -171,7 +171,9 @@ def test_a_stream_follows_its_policy():
             return 1 if seen.blocks == 3 else 3
 
     now = iter(range(100))
-    stream = BudgetedStream(ENHANCERS["causal BN"].stream(), Alternating(), clock=lambda: next(now))
+    stream = BudgetedStream(
+        interface(network("causal BN")).stream(), Alternating(), clock=lambda: next(now)
+    )
     noisy, used, out = torch.randn(8000), [], []
     for chunk in noisy.split(1600):
         used.append(stream.stream.blocks)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bloomnet_sb.utils.errors import InputError
-from tests.conftest import SAMPLES
 from tests.helpers.networks import CAUSAL, interface, network
+from tests.helpers.recipes import SAMPLES
 from tests.helpers.streams import in_chunks, streamed
 
 # Networks whose blocks are exact after a warm-up

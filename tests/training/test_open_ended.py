@@ -7,6 +7,7 @@ import time
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from bloomnet_sb.training.run_state import pack_state
 from tests.helpers.recipes import REPOSITORY, SAMPLES, run_python
@@ -125,7 +126,7 @@ def test_a_packed_state_goes_on_elsewhere(tmp_path, pool, whole):
 
 def test_a_decay_ends_by_itself_and_leaves_the_average(tmp_path, pool, whole):
     pack_state(whole, tmp_path / "state.zip")
-    updates, _ = finish(
+    updates, state = finish(
         tmp_path / "decayed",
         pool,
         start_state=tmp_path / "state.zip",
@@ -133,3 +134,5 @@ def test_a_decay_ends_by_itself_and_leaves_the_average(tmp_path, pool, whole):
         number_of_epochs=100,
     )
     assert updates == 15
+    exported = load_file(tmp_path / "decayed" / "pretrained" / "model.safetensors")
+    assert all(torch.equal(tensor, state[f"average.{name}"]) for name, tensor in exported.items())

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from bloomnet_sb.utils.atomic_files import lock_folder, written_whole
-from tests.conftest import run_python
+from tests.helpers.recipes import run_python
 
 
 def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path):
