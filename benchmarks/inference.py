@@ -107,13 +107,14 @@ def report(threads: int) -> None:
     import torch
 
     from bloomnet_sb import BloomNet
+    from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     from bloomnet_sb.scoring.costs import count_macs
     from bloomnet_sb.separators import ConvTasNetSeparator
 
     torch.set_num_threads(threads)
     mix = torch.randn(1, SECONDS * SAMPLE_RATE)
     separator = ConvTasNetSeparator(num_blocks=SIZES["layers"], dilation_cycle=SIZES["layers"])
-    model = BloomNet(separator).eval()
+    model = BloomNet(LearnedFilterbank(SIZES["filters"], SIZES["kernel"]), separator).eval()
     depths = range(1, model.num_blocks + 1)
     runs = {f"{d} blocks": lambda d=d: model.estimate(mix, d) for d in depths}
     runs["all estimates"] = lambda: model(mix)

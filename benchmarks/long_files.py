@@ -26,17 +26,17 @@ NETWORKS = ["Conv-TasNet", "Conv-TasNet, causal", "DPRNN", "SepFormer"]
 def make_network(name: str):
     """The network of a name in `NETWORKS`."""
     from bloomnet_sb import BloomNet
+    from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     from bloomnet_sb.separators import ConvTasNetSeparator, DPRNNSeparator, SepFormerSeparator
 
     if name == "DPRNN":
-        return BloomNet(DPRNNSeparator(64, 32, 32, 64, 2), 64, 32)
+        return BloomNet(LearnedFilterbank(64, 32), DPRNNSeparator(64, 32, 32, 64, 2))
     if name == "SepFormer":
-        return BloomNet(SepFormerSeparator(64, 32, 64, 4, 1, 64, 2), 64, 32)
+        return BloomNet(LearnedFilterbank(64, 32), SepFormerSeparator(64, 32, 64, 4, 1, 64, 2))
     if name == "Conv-TasNet, causal":
-        return BloomNet(
-            ConvTasNetSeparator(256, 64, 128, 3, 4, 4, norm="cgLN", causal=True), 256, 32
-        )
-    return BloomNet(ConvTasNetSeparator(dilation_cycle=6))
+        separator = ConvTasNetSeparator(256, 64, 128, 3, 4, 4, norm="cgLN", causal=True)
+        return BloomNet(LearnedFilterbank(256, 32), separator)
+    return BloomNet(LearnedFilterbank(512, 16), ConvTasNetSeparator(dilation_cycle=6))
 
 
 def write_audio(path: Path, seconds: float) -> None:

@@ -29,9 +29,11 @@ NUM_BLOCKS = 6
 def paper_model(num_blocks: int) -> BloomNet:
     """Conv-TasNet at the paper's sizes."""
     from bloomnet_sb import BloomNet
+    from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     from bloomnet_sb.separators import ConvTasNetSeparator
 
-    return BloomNet(ConvTasNetSeparator(num_blocks=num_blocks, dilation_cycle=NUM_BLOCKS))
+    separator = ConvTasNetSeparator(num_blocks=num_blocks, dilation_cycle=NUM_BLOCKS)
+    return BloomNet(LearnedFilterbank(512, 16), separator)
 
 
 def step_of(model: BloomNet, stage: Stage, batch_size: int = 4) -> Callable[[], None]:
@@ -91,25 +93,26 @@ def print_row(depth: int | str, seconds: dict[str, float]) -> None:
 
 
 def layers() -> None:
-    """Print the times of the layers, forward and backward, at [8, 128, 1000]."""
+    """Print the times of the layers, forward and backward, at 8 x 128 channels x 1000 frames."""
     import torch
     from torch import nn
 
-    from bloomnet_sb.nn.layers import DepthwiseConv1d, PReLU
+    from bloomnet_sb.nn.depthwise import DepthwiseConv
+    from bloomnet_sb.nn.layers import PReLU
 
+    last = torch.randn(8, 1000, 128, requires_grad=True)  # channels last, as ours take them
     x = torch.randn(8, 128, 1000, requires_grad=True)
     pairs = {"PReLU": (PReLU(), nn.PReLU())}
     for dilation in (1, 8):
         theirs = nn.Conv1d(128, 128, 3, padding=dilation, dilation=dilation, groups=128)
-        ours = DepthwiseConv1d(128, 3, dilation)
+        ours = DepthwiseConv(128, 3, dilation)
         pairs[f"depthwise convolution, dilation {dilation}"] = (ours, theirs)
     print("\n| layer | ours, ms | torch's, ms | ratio |")
     print("| --- | --- | --- | --- |")
-    grad = torch.randn_like(x)
     for name, (ours, theirs) in pairs.items():
-        runs = {"ours": ours, "theirs": theirs}
+        runs = {"ours": (ours, last), "theirs": (theirs, x)}
         seconds = best_seconds(
-            {key: lambda f=layer: f(x).backward(grad) for key, layer in runs.items()}, rounds=30
+            {key: lambda f=f, x=x: f(x).sum().backward() for key, (f, x) in runs.items()}, rounds=30
         )
         mine, other = 1e3 * seconds["ours"], 1e3 * seconds["theirs"]
         print(f"| {name} | {mine:.2f} | {other:.2f} | {mine / other:.2f} |")

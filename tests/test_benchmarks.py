@@ -12,7 +12,7 @@ from tests.helpers.recipes import REPOSITORY
 
 BENCHMARKS = REPOSITORY / "benchmarks"
 NAMES = sorted(path.stem for path in BENCHMARKS.glob("*.py"))
-HELPERS = ("options", "timing")  # no commands
+HELPERS = ("bars", "listening", "onnx_peers", "options", "timing")  # no commands
 
 
 @pytest.fixture(autouse=True)

@@ -80,12 +80,18 @@ def test_files_and_folders(pretrained, tmp_path):
     assert written == {"noisy_0dB.flac", "deeper/five.flac"}
 
 
+FILTERBANK = (
+    "  filterbank: !new:bloomnet_sb.nn.filterbanks.LearnedFilterbank\n"
+    "    num_filters: 16\n    window: 16\n"
+)
+
+
 @pytest.fixture
 def two_source_folder(tmp_path) -> Path:
     """A pretrained folder of an untrained network for two sources."""
     hparams = (
         "num_sources: 2\nsample_rate: 16000\nmodel: !new:bloomnet_sb.model.BloomNet\n"
-        "  num_filters: 16\n  separator: !new:bloomnet_sb.separators.ConvTasNetSeparator\n"
+        f"{FILTERBANK}  separator: !new:bloomnet_sb.separators.ConvTasNetSeparator\n"
         "    num_filters: 16\n    num_blocks: 2\n    num_sources: !ref <num_sources>\n"
     )
     (tmp_path / "trained.yaml").write_text(hparams)
@@ -134,7 +140,7 @@ def test_live_and_export(tmp_path):
     sizes = {"num_filters": 16, "bottleneck_channels": 8, "hidden_channels": 12, "num_blocks": 3}
     separator = "".join(f"\n    {name}: {value}" for name, value in sizes.items())
     hparams = (
-        "sample_rate: 16000\nmodel: !new:bloomnet_sb.model.BloomNet\n  num_filters: 16\n"
+        f"sample_rate: 16000\nmodel: !new:bloomnet_sb.model.BloomNet\n{FILTERBANK}"
         "  separator: !new:bloomnet_sb.separators.ConvTasNetSeparator\n"
         f"    layers_per_block: 2\n    norm: BN\n    causal: True{separator}\n"
     )

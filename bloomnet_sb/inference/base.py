@@ -265,7 +265,9 @@ class BloomInterface(Pretrained):
         self.blocks_used.append(blocks)
         first = next(pieces)
         stream = self.stream(blocks, batch_size=len(first))
-        for piece in self._shown(chain([first], pieces), name, samples, self.sample_rate):
+        for piece in self._shown(
+            chain([first], pieces), name, samples, math.ceil(samples / self.sample_rate)
+        ):
             yield _with_sources(stream.process(piece))
         yield _with_sources(stream.flush())
 
@@ -293,14 +295,13 @@ class BloomInterface(Pretrained):
             levels = [None] * len(groups) if level is None else level.split(CHANNELS_AT_ONCE)
             return torch.cat(list(map(estimate_some, groups, levels)))
 
-        mixes = self._shown(cut(read(), windows), name, samples, windows.hop)
+        mixes = self._shown(cut(read(), windows), name, samples, windows.count)
         return join(map(estimate, mixes), windows)
 
     def _shown(
-        self, pieces: Iterator[torch.Tensor], name: str, samples: int, each: int
+        self, pieces: Iterator[torch.Tensor], name: str, samples: int, total: int
     ) -> Iterable[torch.Tensor]:
-        """The pieces, of `each` samples, with a progress bar for a long file at a terminal."""
-        total = math.ceil(samples / each)
+        """The pieces, with a progress bar for a long file at a terminal."""
         short = samples <= self._window_samples
         return tqdm(
             pieces, name, total=total, unit="window", leave=False, disable=True if short else None

@@ -1,6 +1,7 @@
 """Batch norms as parts of the layers beside them, for networks that learn no more."""
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -11,8 +12,10 @@ from bloomnet_sb.nn.norms import ChannelsLastBatchNorm
 # In place of a norm's scale of 0, by which nothing can be divided
 BLANK = 1e-12
 
+Network = TypeVar("Network", bound=nn.Module)
 
-def fold_batch_norms(module: nn.Module) -> nn.Module:
+
+def fold_batch_norms(module: Network) -> Network:
     """A copy in evaluation mode whose batch norms are parts of the layers beside them.
 
     Every part gives what it gave, at any place of the network; only what causal layers carry may

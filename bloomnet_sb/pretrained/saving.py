@@ -46,8 +46,9 @@ def export_pretrained(
     >>> from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
     >>> folder = Path(getfixture("tmpdir"))
-    >>> trained_with = "size: 16\\nmodel: !new:bloomnet_sb.BloomNet {num_filters: !ref <size>}\\n"
-    >>> _ = (folder / "train.yaml").write_text(f"sample_rate: 16000\\n{trained_with}")
+    >>> bank = "!new:bloomnet_sb.nn.filterbanks.LearnedFilterbank {num_filters: 16}"
+    >>> network = f"model: !new:bloomnet_sb.BloomNet {{filterbank: {bank}}}"
+    >>> _ = (folder / "train.yaml").write_text(f"sample_rate: 16000\\n{network}")
     >>> model = BloomNet(LearnedFilterbank(16), ConvTasNetSeparator(16, num_blocks=1))
     >>> export_pretrained(model, folder / "train.yaml", "", folder / "pretrained", "A card.")
     >>> sorted(path.name for path in (folder / "pretrained").iterdir())

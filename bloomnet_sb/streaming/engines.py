@@ -10,7 +10,7 @@ import torch
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn.causal import State, total_warm_up
 from bloomnet_sb.streaming.frame_stream import StreamFacts
-from bloomnet_sb.streaming.parts import Tensors, parts_of
+from bloomnet_sb.streaming.parts import Tensors, as_tuple, parts_of
 from bloomnet_sb.streaming.programs import Program, most_frames, programs_of
 from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.errors import InputError
@@ -95,7 +95,8 @@ class EagerEngine:
 
     @torch.inference_mode()
     def _run(self, part: str, inputs: Tensors, state: State) -> tuple[Tensors, State]:
-        return self._parts[part].step(inputs, state)
+        outputs, state = self._parts[part].step(inputs, state)
+        return as_tuple(outputs), state
 
 
 class CompiledEngine:

@@ -12,6 +12,10 @@ except ImportError:
     from bloomnet_sb.streaming.depth_switch import DepthSwitch
 
 
+# Beyond, the power of a sample overflows.
+LARGEST_SAMPLE = 1e12
+
+
 @dataclass(frozen=True)
 class StreamFacts:
     """What a stream has to know of a network.
@@ -298,8 +302,8 @@ class FrameStream:
         if rows.ndim != 2 or len(rows) != (self.batch_size or 1):
             raise self.error(f"a chunk has shape {list(chunk.shape)}, but must be {form}")
         rows = rows.astype(np.float32, copy=False)
-        if not np.isfinite(rows).all():
-            raise self.error("a chunk holds NaN or infinite samples")
+        if not (np.abs(rows) <= LARGEST_SAMPLE).all():
+            raise self.error("a chunk holds NaN, infinite or absurdly large samples")
         return rows
 
     def _returned_form(self, signals: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ class Block(Causal):
     def step(self, x: Feature, state: State) -> tuple[Tensors, State]:
         """Run on the next frames."""
         after: State = {}
-        return as_tuple(self.run("block", as_feature(x), state, after)), after
+        return as_tuple(self.run("block", as_feature(as_tuple(x)), state, after)), after
 
 
 class Decode(Causal):

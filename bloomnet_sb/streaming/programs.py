@@ -50,7 +50,7 @@ class Program(nn.Module):
 
     def forward(self, inputs: list[torch.Tensor], states: list[torch.Tensor]) -> Tensors:
         """The outputs, and then the states after these frames."""
-        y, after = self.part.step(inputs, dict(zip(self.states, states, strict=True)))
+        y, after = self.part.step(tuple(inputs), dict(zip(self.states, states, strict=True)))
         return (*y, *(after[name] for name in self.states))
 
     @property

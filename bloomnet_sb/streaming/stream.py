@@ -1,5 +1,7 @@
 """Live enhancement with torch: a stream of tensors or arrays whose depth may change at any time."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -38,7 +40,7 @@ class Stream(FrameStream):
 
     _device: torch.device | None = torch.device("cpu")  # None: chunks are arrays
 
-    def process(self, chunk: torch.Tensor | np.ndarray):
+    def process(self, chunk: torch.Tensor | np.ndarray) -> Any:
         """Enhance the next chunk.
 
         Arguments
@@ -68,9 +70,9 @@ class Stream(FrameStream):
         self._device = chunk.device
         return self._as_given(ready)
 
-    def flush(self) -> torch.Tensor | np.ndarray:
+    def flush(self) -> Any:
         """End the signal, and reset; gives the samples that `process` held back."""
         return self._as_given(super().flush())
 
-    def _as_given(self, samples: np.ndarray) -> torch.Tensor | np.ndarray:
+    def _as_given(self, samples: np.ndarray) -> Any:
         return samples if self._device is None else torch.from_numpy(samples).to(self._device)

@@ -128,7 +128,7 @@ class OpenEndedBrain(ResilientBrain):
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
         """Go on in the epoch where a checkpoint left it, or start the scores afresh."""
         if stage == sb.Stage.TRAIN:
-            self.train_set.set_epoch(epoch)
+            self.train_set.set_epoch(epoch or 0)
             self.train_set.go_on_after(self.step)
             self.progress.start_clock()
             self._since = (self.progress.audio_hours, self.progress.cpu_hours)

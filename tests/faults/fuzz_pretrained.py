@@ -15,11 +15,10 @@ import numpy as np
 import torch
 
 from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.model import BloomNet
 from bloomnet_sb.pretrained.saving import write_pretrained
-from bloomnet_sb.separators import ConvTasNetSeparator
 from bloomnet_sb.utils.errors import InputError
 from tests.faults.fuzzing import Check, main, mutated
+from tests.helpers.networks import conv_tasnet
 from tests.pretrained.test_loading import HOSTILE, NETWORK, WRONG, Bomb
 
 # What code of a stranger would do, and loading a network does not.
@@ -108,8 +107,7 @@ def prepare() -> Check:
                 return f"a result of shape {tuple(result.shape)}"
         return f"it did {heard}" if heard or canary.exists() else None
 
-    torch.manual_seed(0)
-    model = BloomNet(ConvTasNetSeparator(16, 8, 12, 3, 2, 2), 16, kernel_size=16)
+    model = conv_tasnet(num_blocks=2)
     sys.addaudithook(listen)
     return check
 

@@ -15,6 +15,8 @@ def benchmark_helps() -> dict[str, str]:
         "sys.path.insert(0, sys.argv[1])\n"
         "helps = {}\n"
         "for path in sorted(pathlib.Path(sys.argv[1]).glob('*.py')):\n"
+        "    if '__main__' not in path.read_text():\n"
+        "        continue\n"
         "    sys.argv[1:] = ['--help']\n"
         "    with contextlib.redirect_stdout(io.StringIO()) as said:\n"
         "        with contextlib.suppress(SystemExit):\n"

@@ -214,7 +214,9 @@ def test_the_level_of_a_file_is_the_level_of_its_result(enhancer, noisy, tmp_pat
     torch.testing.assert_close(0.05 * results[0], results[1], atol=1e-6, rtol=1e-3)
 
 
-def test_other_rates_sound_the_same(enhancer, noisy, tmp_path):
+def test_other_rates_sound_the_same(noisy, tmp_path):
+    enhancer = BloomEnhancer.from_hparams(source="convtasnet-16k")
+    enhancer.blocks = 1
     expected = enhancer.enhance_batch(noisy)[0]
     sf.write(tmp_path / "in.wav", resample(noisy, 16000, 48000)[0].numpy(), 48000, subtype="FLOAT")
     result = resample(enhancer.enhance_file(tmp_path / "in.wav")[None], 48000, 16000)[0]

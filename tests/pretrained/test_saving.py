@@ -15,7 +15,7 @@ separator: !new:bloomnet_sb.separators.ConvTasNetSeparator
   layers_per_block: 2
   num_blocks: 3
 model: !new:bloomnet_sb.model.BloomNet
-  num_filters: 16
+  filterbank: !new:bloomnet_sb.nn.filterbanks.LearnedFilterbank {num_filters: 16, window: 16}
   separator: !ref <separator>
 """
 
