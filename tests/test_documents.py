@@ -34,14 +34,14 @@ NOT_RUN = ("convert", "live", "evaluate", "export", "separate", "shard")
 
 
 def blocks_of(document: Path, language: str) -> list[str]:
-    pattern = rf"^```{language}\n(.*?)^```"
+    pattern = rf"^ *```{language}\n(.*?)^ *```"
     return re.findall(pattern, document.read_text(), flags=re.DOTALL | re.MULTILINE)
 
 
 def commands_of(document: Path) -> list[list[str]]:
     """The commands of a document, in blocks and within the text, as words."""
     lines = "".join(blocks_of(document, "sh")).replace("\\\n", " ").splitlines()
-    prose = re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^ *```.*?^ *```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE)
     lines += [re.sub(r"\s+", " ", quoted) for quoted in re.findall(r"`([^`]+)`", prose)]
     words = [shlex.split(line, comments=True) for line in lines if line.count('"') % 2 == 0]
     return [line for line in words if line and line[0] in RULES and len(line) > 1]

@@ -55,9 +55,7 @@ class OpenEndedBrain(ResilientBrain):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         if self.compile or self.compile_module_keys:
-            raise InputError(
-                "--compile: here compile_parts says whether parts are compiled"
-            )
+            raise InputError("--compile: here compile_parts says whether parts are compiled")
         self.model = self.modules["model"]
         self.average = self.hparams.average.model.to(self.device)
         self.progress = Progress()
