@@ -10,11 +10,12 @@ DEMO := results/demo
 DEMO_FILES := tests/samples/demo/noisy_*.flac
 DEMO_BLOCKS := 1 2 3
 
-.PHONY: help demo test lint clean distclean
+.PHONY: help demo test soak lint clean distclean
 
 help:
 	@echo "make demo       trains a small model and enhances two files with it, into $(DEMO)"
 	@echo "make test       runs the tests and the examples in the docstrings"
+	@echo "make soak       kills trainings at random moments for half an hour, and compares what they become"
 	@echo "make lint       checks the style of the code and its types"
 	@echo "make clean      removes caches, builds and the demo's results"
 	@echo "make distclean  removes the virtual environment as well"
@@ -33,6 +34,9 @@ demo: $(STAMP)
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --doctest-modules \
 		--cov=bloomnet_sb --cov-report=term:skip-covered --cov-fail-under=90 tests bloomnet_sb
+
+soak: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults.soak $(SOAK)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

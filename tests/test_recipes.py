@@ -26,11 +26,13 @@ from bloomnet_sb.separators import (
 )
 from bloomnet_sb.training.schedule import StageSettings
 from bloomnet_sb.training.steps import load_hparams
+from tests.helpers.readme import readme_blocks
 from tests.helpers.recipes import (
     RECIPE,
     RECIPES,
     REPOSITORY,
     SAMPLES,
+    TINY,
     error_line,
     recipe_module,
     run_here,
@@ -303,3 +305,24 @@ def test_a_bad_file_met_while_training_is_named(tmp_path, fault):
     assert str(corpus) in line
     assert ("NaN" in line) == (fault == "nan")
     assert not (tmp_path / "run" / "results.json").exists()
+
+
+def test_the_backbone_of_the_readme_trains(tmp_path, noisy_file, monkeypatch):
+    (code,), (network, keys) = readme_blocks("python"), readme_blocks("yaml")
+    assert len(code.splitlines()) <= 40
+    (tmp_path / "gru.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    recipe = shutil.copytree(RECIPE, tmp_path / "recipes" / "GRU")
+    shutil.copytree(RECIPES / "common", tmp_path / "recipes" / "common")
+    network = network.replace("bloomnet_sb.separators.gru", "gru")
+    (recipe / "hparams" / "models" / "gru.yaml").write_text(network)
+    mini = recipe / "hparams" / "mini.yaml"
+    mini.write_text(mini.read_text().split("# Network", 1)[0] + keys)
+    sizes = {**TINY, "num_filters": 16, "channels": 8, "test_snr_bands_db": "[]"}
+    folders = {"data_folder": SAMPLES, "output_folder": tmp_path / "run"}
+    options = [f"--{name}={value}" for name, value in {**sizes, **folders}.items()]
+    result = run_main(recipe / "train.py", [mini, *options])
+    assert result.returncode == 0, result.stderr
+    source = str(tmp_path / "run" / "pretrained")
+    enhancer = BloomEnhancer.from_hparams(source=source, trust_source=True)
+    assert len(enhancer.enhance_file(noisy_file, blocks=1)) == sf.info(noisy_file).frames

@@ -33,6 +33,11 @@ class OpenEndedBrain(ResilientBrain):
     compile_parts, number_of_epochs and train_logger. A subclass defines `compute_forward` and
     `compute_objectives`, which puts what it validates into `scores`.
 
+    Raises
+    ------
+    InputError
+        For SpeechBrain's option to compile whole modules.
+
     Attributes
     ----------
     model : BloomNet
@@ -49,6 +54,8 @@ class OpenEndedBrain(ResilientBrain):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        if self.compile or self.compile_module_keys:
+            raise InputError("--compile: here compile_parts says whether parts are compiled")
         self.model = self.modules["model"]
         self.average = self.hparams.average.model.to(self.device)
         self.progress = Progress()

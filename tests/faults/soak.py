@@ -1,6 +1,6 @@
 """Trainings that are killed at random moments, again and again.
 
-    python -m tests.faults.soak [--minutes 30] [--kills 100] [--seed 0]
+    make soak [SOAK="--minutes 30 --kills 100 --seed 0"]
 
 Runs the mini recipe undisturbed, then over and over with a signal (SIGKILL mostly, SIGTERM, SIGINT)
 after a random time, started again with the same command until it ends. Each must end with the

@@ -10,7 +10,7 @@ import yaml
 from safetensors.torch import load_file
 
 from bloomnet_sb.training.run_state import pack_state
-from tests.helpers.recipes import REPOSITORY, SAMPLES, run_python
+from tests.helpers.recipes import REPOSITORY, SAMPLES, error_line, run_main, run_python
 
 RECIPE = REPOSITORY / "recipes" / "BandRNN"
 TINY = {
@@ -114,6 +114,20 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(number, tmp_path, pool, who
     assert code == (-9 if number == signal.SIGKILL else 143), errors
     assert state_of(tmp_path)[0] < 12
     assert_same(finish(tmp_path, pool), state_of(whole))
+
+
+def test_a_checkpoint_has_what_one_of_a_run_that_goes_on_had(whole):
+    """Of a run that began with other code: these are the names that it is to load."""
+    newest = max((whole / "save").glob("CKPT+*"))
+    parts = {path.stem for path in newest.glob("*.ckpt")}
+    assert parts == {"average", "brain", "counter", "model", "optimizer", "progress"}
+
+
+def test_whole_modules_are_not_compiled(tmp_path, pool):
+    script, *arguments = command(tmp_path, pool)
+    assert "--compile: here it is compile_parts" in error_line(
+        run_main(script, [*arguments, "--compile"])
+    )
 
 
 def test_a_packed_state_goes_on_elsewhere(tmp_path, pool, whole):

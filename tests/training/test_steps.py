@@ -47,6 +47,13 @@ def test_what_a_command_line_cannot_ask_for(tmp_path, overrides, message):
     assert not list((tmp_path / "run" / "save").glob("[!.]*"))
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_torchrun_without_enough_gpus(tmp_path, monkeypatch):
+    for name, value in {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1}.items():
+        monkeypatch.setenv(name, str(value))
+    assert "torchrun: Killing process Not enough GPUs" in error_line(run_here(tmp_path))
+
+
 def test_a_recipe_started_as_a_user_does_says_it_in_one_line_too(tmp_path):
     line = error_line(run_python(RECIPE / "train.py", tmp_path / "none.yaml"))
     assert "none.yaml: No such file" in line
