@@ -125,7 +125,7 @@ def test_a_checkpoint_has_what_one_of_a_run_that_goes_on_had(whole):
 
 def test_whole_modules_are_not_compiled(tmp_path, pool):
     script, *arguments = command(tmp_path, pool)
-    assert "--compile: here it is compile_parts" in error_line(
+    assert "--compile: here compile_parts says" in error_line(
         run_main(script, [*arguments, "--compile"])
     )
 
