@@ -264,12 +264,13 @@ class BloomInterface(Pretrained):
         """Estimates [channels, time, sources] of a causal network, which goes on piece by piece."""
         self.blocks_used.append(blocks)
         first = next(pieces)
-        stream = self.stream(blocks, batch_size=len(first))
-        for piece in self._shown(
-            chain([first], pieces), name, samples, math.ceil(samples / self.sample_rate)
-        ):
-            yield _with_sources(stream.process(piece))
-        yield _with_sources(stream.flush())
+        groups = first.split(CHANNELS_AT_ONCE)
+        streams = [self.stream(blocks, batch_size=len(group)) for group in groups]
+        total = math.ceil(samples / self.sample_rate)
+        for piece in self._shown(chain([first], pieces), name, samples, total):
+            pairs = zip(streams, piece.split(CHANNELS_AT_ONCE), strict=True)
+            yield _with_sources(torch.cat([stream.process(group) for stream, group in pairs]))
+        yield _with_sources(torch.cat([stream.flush() for stream in streams]))
 
     def _windowed(
         self,

@@ -12,7 +12,7 @@ except ImportError:
     from bloomnet_sb.streaming.depth_switch import DepthSwitch
 
 
-# Beyond, the power of a sample overflows.
+# As bloomnet_sb.utils.errors has it, which is not beside a copy of this file.
 LARGEST_SAMPLE = 1e12
 
 
@@ -129,10 +129,10 @@ class FrameStream:
             )
         if batch_size is not None and not (isinstance(batch_size, int) and batch_size > 0):
             raise self.error(f"batch_size is {batch_size!r}, but must be a whole number above 0")
-        self.engine, self.facts = engine, engine.facts
+        self.engine = engine
+        self.facts = facts = engine.facts
         self.sample_rate = sample_rate
         self.batch_size = batch_size
-        facts = engine.facts
         self._switch = DepthSwitch(
             facts.warm_ups,
             self._checked_blocks(facts.num_blocks if blocks is None else blocks),
