@@ -1,6 +1,7 @@
 """Fixtures that the tests share."""
 
 import fcntl
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import soundfile as sf
 import torch
 
 import bloomnet_sb  # noqa: F401
-from tests.helpers.recipes import SAMPLES, run_recipe
+from tests.helpers.recipes import REPOSITORY, SAMPLES, run_recipe
 
 from speechbrain.utils.importutils import LazyModule  # isort: skip (bloomnet_sb makes both
 from torchaudio.functional import resample  # isort: skip  importable)
@@ -48,6 +49,16 @@ def pretrained(finished_run) -> Path:
 def noisy_file() -> Path:
     """A noisy demonstration file, 16 kHz, one channel."""
     return SAMPLES / "demo" / "noisy_0dB.flac"
+
+
+@pytest.fixture
+def beside_benchmarks(monkeypatch):
+    """The benchmarks are no package: they import each other from their own folder."""
+    benchmarks = REPOSITORY / "benchmarks"
+    monkeypatch.syspath_prepend(str(benchmarks))
+    yield
+    for path in benchmarks.glob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
 @pytest.fixture(scope="session")

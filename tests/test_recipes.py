@@ -1,4 +1,4 @@
-"""The recipes: their keys, each mini.yaml as it stands, other schedules, tasks and options."""
+"""The recipes: their keys, each mini.yaml, other schedules, tasks and options."""
 
 import json
 import math
@@ -175,19 +175,26 @@ def test_the_network_is_what_its_keys_say(backbone, tmp_path, monkeypatch):
     assert built["checkpointer"].checkpoints_dir == tmp_path / "save"
 
 
-# Conv-TasNet's is what `make demo` runs.
+# Conv-TasNet's is what `make demo` runs. Scores in bands are the same code for every backbone.
 @pytest.mark.parametrize("backbone", ["BandRNN", "DPRNN", "SepFormer"])
 def test_mini_runs_from_start_to_end(backbone, tmp_path, noisy_file, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     folder = RECIPES / backbone
-    arguments = [folder / "hparams" / "mini.yaml", f"--output_folder={tmp_path}"]
-    result = run_main(folder / "train.py", arguments)
+    options = [f"--output_folder={tmp_path}", "--test_snr_bands_db=[]"]
+    result = run_main(folder / "train.py", [folder / "hparams" / "mini.yaml", *options])
     assert result.returncode == 0, result.stderr
     rows = json.loads((tmp_path / "results.json").read_text())["depths"]
     assert [row["blocks"] for row in rows] == [0, 1, 2]
     assert all(row["si_sdr_improvement"] > 0.5 for row in rows[1:])
     enhancer = BloomEnhancer.from_hparams(source=str(tmp_path / "pretrained"))
     assert len(enhancer.enhance_file(noisy_file, blocks=1)) == sf.info(noisy_file).frames
+
+
+def test_a_yaml_file_of_another_script_is_refused(tmp_path):
+    folder = RECIPES / "BandRNN"
+    options = [f"--data_folder={SAMPLES}", f"--output_folder={tmp_path}"]
+    result = run_main(folder / "train.py", [folder / "hparams" / "listeners.yaml", *options])
+    assert "training is missing among the keys of the schedule" in error_line(result)
 
 
 @pytest.mark.parametrize("training", ["e2e", "joint"])

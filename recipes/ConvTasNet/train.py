@@ -62,8 +62,6 @@ def main(argv):
     with recipe_run() as stop_signals:
         experiment = parse(argv)
         hparams = experiment.hparams
-        run_on_main(hparams["data"]["prepare"])
-        train_data, valid_set, test_set = dataio_prep(hparams)
         brain = ConvTasNetBrain(
             modules={"model": hparams["model"]},
             opt_class=hparams["opt_class"],
@@ -73,6 +71,8 @@ def main(argv):
         )
         brain.stop_signals = stop_signals
         start_from(hparams["start_from"], brain.model)
+        run_on_main(hparams["data"]["prepare"])
+        train_data, valid_set, test_set = dataio_prep(hparams)
         batches = {"batch_size": hparams["batch_size"], "num_workers": hparams["num_workers"]}
         one_by_one = {**batches, "batch_size": 1}
         for stage in brain.stages_left():

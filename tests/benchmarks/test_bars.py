@@ -4,7 +4,9 @@ import pytest
 import yaml
 
 from bloomnet_sb.utils.errors import InputError
-from tests.benchmarks.conftest import BENCHMARKS
+from tests.helpers.recipes import REPOSITORY
+
+pytestmark = pytest.mark.usefixtures("beside_benchmarks")
 
 MMACS = {1: 24.0, 2: 39.0, 4: 100.0}
 PEER_MMACS = {"tiny": 10.0, "base": 100.0, "small": 1000.0}
@@ -78,7 +80,7 @@ def test_every_figure_of_the_bars_is_one_that_is_measured():
     from bloomnet_sb.scoring.listeners import band_name
     from bloomnet_sb.scoring.metrics import OCTAVES
 
-    config = yaml.safe_load((BENCHMARKS / "listeners.yaml").read_text())
+    config = yaml.safe_load((REPOSITORY / "benchmarks" / "listeners.yaml").read_text())
     known = {f"{band_name(band)}.{metric}" for band in config["snr_bands_db"] for metric in METRICS}
     known |= {f"clean.{name}" for name in ("mean", "median", "p10", "level_db")}
     known |= {f"clean.octaves_db.{octave}" for octave in OCTAVES}

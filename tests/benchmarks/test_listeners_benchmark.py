@@ -1,6 +1,10 @@
 from importlib import import_module
 
+import pytest
+
 from tests.helpers.recipes import SAMPLES
+
+pytestmark = pytest.mark.usefixtures("beside_benchmarks")
 
 
 def test_it_goes_on_where_it_was_and_checks_the_bars(tmp_path, capsys, monkeypatch):

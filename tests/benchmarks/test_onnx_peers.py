@@ -7,6 +7,8 @@ from onnx import TensorProto, helper
 
 from bloomnet_sb.utils.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("beside_benchmarks")
+
 
 def write_stream(path, nodes, signal, out, cache, shapes):
     """A stream that hands its cache on as it is."""
