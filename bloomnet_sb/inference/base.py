@@ -17,6 +17,7 @@ from bloomnet_sb.pretrained.fetching import HPARAMS_FILE, WEIGHTS_FILE, fetch_fr
 from bloomnet_sb.pretrained.loading import load_pretrained, load_weights
 from bloomnet_sb.scoring.costs import DepthProfile, profile_depths
 from bloomnet_sb.streaming.engines import CompiledEngine, EagerEngine
+from bloomnet_sb.streaming.resampled_stream import ResampledStream, checked_stream_rate
 from bloomnet_sb.streaming.stream import Stream
 from bloomnet_sb.utils.errors import InputError, check_blocks, check_samples
 from bloomnet_sb.utils.resampling import check_rate, read_resampled, resampled
@@ -150,6 +151,7 @@ class BloomInterface(Pretrained):
         fade_seconds: float = 0.02,
         compiled: bool = False,
         wait_seconds: float = 1.0,
+        sample_rate: int | None = None,
     ) -> Stream:
         """Process a signal as it comes, for causal networks.
 
@@ -171,6 +173,9 @@ class BloomInterface(Pretrained):
             `bloomnet_sb.streaming.engines.CompiledEngine`.
         wait_seconds : float
             How long blocks that never forget all, recurrent ones, run before they are heard.
+        sample_rate : int, optional
+            The rate of the chunks, in Hz, such as a sound device's; they are resampled to the
+            network's and back, which adds 4 ms to the delay. Default: the network's.
 
         Returns
         -------
@@ -182,14 +187,12 @@ class BloomInterface(Pretrained):
         InputError
             If the network cannot stream, or an argument cannot be.
         """
-        return Stream(
-            self._engine(compiled),
-            self.sample_rate,
-            self._checked(blocks),
-            batch_size,
-            fade_seconds,
-            wait_seconds,
-        )
+        depth, rate = self._checked(blocks), self.sample_rate
+        options = (depth, batch_size, fade_seconds, wait_seconds)
+        if sample_rate is None or sample_rate == rate:
+            return Stream(self._engine(compiled), rate, *options)
+        device_rate = checked_stream_rate(sample_rate, rate)
+        return ResampledStream(self._engine(compiled), rate, device_rate, *options)
 
     def _estimate_batch(
         self, mix: torch.Tensor, lengths: torch.Tensor | None, blocks: int | None

@@ -200,18 +200,25 @@ class FrameStream:
         ValueError
             If the chunk has another form, or holds NaN or infinite samples; it is not taken then.
         """
-        rows = self._checked(chunk)
-        self._received += rows.shape[1]
-        return self._returned_form(self._process(rows))
+        return self._returned_form(self._take(self._checked(chunk)))
 
     def flush(self) -> np.ndarray:
         """End the signal, and reset; gives the samples that `process` held back."""
+        signal = self._end()
+        self.reset()
+        return self._returned_form(signal)
+
+    def _take(self, rows: np.ndarray) -> np.ndarray:
+        """The samples [batch, sources, time] that are ready with these of the signal."""
+        self._received += rows.shape[1]
+        return self._process(rows)
+
+    def _end(self) -> np.ndarray:
+        """The samples [batch, sources, time] that are left at the end of the signal."""
         left = self._received - self._returned
         ready = self._process(np.zeros((len(self._waiting), self._missing()), np.float32))
         silence = np.zeros((*self._tail.shape[:2], left), np.float32)
-        signal = np.concatenate([ready, self._tail, silence], axis=2)[:, :, :left]
-        self.reset()
-        return self._returned_form(signal)
+        return np.concatenate([ready, self._tail, silence], axis=2)[:, :, :left]
 
     def _missing(self) -> int:
         """Zeros after the last sample for the windows that it is in, and for a last whole one."""

@@ -23,7 +23,7 @@ def check_rate(filename: str | Path, rate: int, to_rate: int) -> None:
     Arguments
     ---------
     filename : str or Path
-        The file, for the message.
+        The file, or what else has the rate, for the message.
     rate, to_rate : int
         The file's and the network's, in Hz.
 
@@ -45,7 +45,7 @@ def check_rate(filename: str | Path, rate: int, to_rate: int) -> None:
     if (rate // divisor) * (to_rate // divisor) > MOST_FILTER_TAPS:
         raise InputError(
             f"{filename}: its rate, {rate} Hz, has too little in common with the network's "
-            f"{to_rate} Hz to be resampled here; convert the file to a usual rate first"
+            f"{to_rate} Hz to be resampled here; choose a usual rate, such as 48000 Hz"
         )
 
 
