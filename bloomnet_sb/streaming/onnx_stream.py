@@ -2,9 +2,9 @@
 
     python onnx_stream.py noisy.wav enhanced.wav --blocks 2
 
-Copies of this file, of frame_stream.py and of depth_switch.py lie in each such folder. The command
-takes WAV files of 16 bits and one channel, at the network's sample rate; of a network with several
-sources it writes a file for each, enhanced_1.wav and so on.
+Copies of this file and of those that it needs, frame_stream.py, depth_switch.py and noisy_share.py,
+lie in each such folder. The command takes WAV files of 16 bits and one channel, at the network's
+sample rate; of a network with several sources it writes a file for each, enhanced_1.wav and so on.
 """
 
 import argparse
@@ -94,7 +94,7 @@ class OnnxStream(FrameStream):
     ---------
     folder : str or Path
         What `bloomnet export` wrote.
-    blocks, fade_seconds, wait_seconds
+    blocks, fade_seconds, wait_seconds, strength, attenuation_limit_db
         As `FrameStream`.
     threads : int
         Threads of onnxruntime.
@@ -111,9 +111,13 @@ class OnnxStream(FrameStream):
         fade_seconds: float = 0.02,
         wait_seconds: float = 1.0,
         threads: int = 1,
+        strength: float = 1.0,
+        attenuation_limit_db: float | None = None,
     ):
         engine = OnnxEngine(folder, threads)
-        super().__init__(engine, engine.sample_rate, blocks, None, fade_seconds, wait_seconds)
+        times = (fade_seconds, wait_seconds)
+        amount = (strength, attenuation_limit_db)
+        super().__init__(engine, engine.sample_rate, blocks, None, *times, *amount)
 
 
 def _value(array: np.ndarray) -> onnxruntime.OrtValue:
@@ -126,9 +130,16 @@ def main() -> None:
     parser.add_argument("noisy")
     parser.add_argument("enhanced")
     parser.add_argument("--blocks", type=int)
+    parser.add_argument("--strength", type=float, default=1.0)
+    parser.add_argument("--attenuation_limit_db", type=float)
     parser.add_argument("--folder", default=Path(__file__).parent)
     options = parser.parse_args()
-    stream = OnnxStream(options.folder, options.blocks)
+    stream = OnnxStream(
+        options.folder,
+        options.blocks,
+        strength=options.strength,
+        attenuation_limit_db=options.attenuation_limit_db,
+    )
     with wave.open(options.noisy, "rb") as file:
         form = (file.getframerate(), file.getnchannels(), file.getsampwidth())
         if form != (stream.sample_rate, 1, 2):

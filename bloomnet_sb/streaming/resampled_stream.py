@@ -55,7 +55,7 @@ class ResampledStream(Stream):
         The network's rate, in Hz.
     sample_rate : int
         The rate of the chunks, in Hz.
-    blocks, batch_size, fade_seconds, wait_seconds
+    blocks, batch_size, fade_seconds, wait_seconds, strength, attenuation_limit_db
         As `bloomnet_sb.streaming.frame_stream.FrameStream`.
 
     Example
@@ -83,12 +83,16 @@ class ResampledStream(Stream):
         batch_size: int | None = None,
         fade_seconds: float = 0.02,
         wait_seconds: float = 1.0,
+        strength: float = 1.0,
+        attenuation_limit_db: float | None = None,
     ):
         signals = (batch_size or 1, engine.facts.num_sources)
         self._down = PolyphaseResampler(sample_rate, network_rate, signals[:1])
         self._up = PolyphaseResampler(network_rate, sample_rate, signals)
-        super().__init__(engine, network_rate, blocks, batch_size, fade_seconds, wait_seconds)
+        times, amount = (fade_seconds, wait_seconds), (strength, attenuation_limit_db)
+        super().__init__(engine, network_rate, blocks, batch_size, *times, *amount)
         self.sample_rate = sample_rate
+        self._noisy.fade_samples = max(round(fade_seconds * sample_rate), 1)
 
     @property
     def delay_samples(self) -> int:

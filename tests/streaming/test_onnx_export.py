@@ -88,6 +88,17 @@ def test_it_streams_as_torch_does_changes_of_depth_included(name, exported, nois
     np.testing.assert_allclose(ours, expected, atol=1e-4)
 
 
+def test_the_noisy_signal_keeps_its_share(name, exported, noisy):
+    if enhancer(name).mods.model.num_sources > 1:
+        with pytest.raises(ValueError, match="are for enhancement"):
+            OnnxStream(exported, strength=0.5)
+        return
+    enhanced = streamed(OnnxStream(exported), noisy, [(8000, None)])
+    out = streamed(OnnxStream(exported, attenuation_limit_db=6), noisy, [(8000, None)])
+    share = 10 ** (-6 / 20)
+    np.testing.assert_allclose(out, (1 - share) * enhanced + share * noisy[:8000], atol=1e-6)
+
+
 @pytest.mark.parametrize("length", [0, 1, 5, 16, 17, 100, 2000])
 def test_any_length_at_any_depth(name, exported, noisy, length):
     stream = OnnxStream(exported)
@@ -107,7 +118,9 @@ def test_the_files(exported):
     names = {path.name for path in exported.iterdir()}
     graphs = {f"{kind}{depth}.onnx" for kind in ("block", "decode") for depth in (1, 2)}
     others = {"enter.onnx", "manifest.json", "states.npz"}
-    others |= {"onnx_stream.py", "frame_stream.py", "depth_switch.py"}
+    others |= {
+        f"{name}.py" for name in ("onnx_stream", "frame_stream", "depth_switch", "noisy_share")
+    }
     assert names == graphs | others
     assert not list(exported.parent.glob(".*"))
 
@@ -120,7 +133,7 @@ def test_the_folder_streams_by_itself_without_torch(name, exported, tmp_path, no
         f"sys.argv[0] = {str(exported / 'onnx_stream.py')!r}; "
         "runpy.run_path(sys.argv[0], run_name='__main__')"
     )
-    arguments = [tmp_path / "noisy.wav", tmp_path / "out.wav", "--blocks", "2"]
+    arguments = [tmp_path / "noisy.wav", tmp_path / "out.wav", "--blocks", "2", "--strength", "1"]
     result = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True
     )
