@@ -25,6 +25,21 @@ app = typer.Typer()
 
 Paths = Annotated[list[Path], typer.Argument(help="IN... OUT: files or folders, and where to.")]
 Blocks = Annotated[str, typer.Option(help="How many blocks run. Default: all.")]
+Strength = Annotated[
+    float, typer.Option(help="How much is enhanced: 1, all that the network does; 0, nothing.")
+]
+AttenuationLimit = Annotated[
+    float | None,
+    typer.Option(
+        "--attenuation_limit_db",
+        "--attenuation-limit-db",
+        help="The most, in dB, that anything is lowered. Default: no limit.",
+    ),
+]
+Highband = Annotated[
+    str,
+    typer.Option(help="The band above the network's: follow what it does below, or mute."),
+]
 Source = Annotated[
     str,
     typer.Option(help="A pretrained folder, a name of `bloomnet list`, or a Hugging Face id."),
@@ -70,6 +85,9 @@ def enhance(
         ),
     ] = -20.0,
     jobs: Annotated[int, typer.Option(help="How many files are enhanced at a time.")] = 1,
+    strength: Strength = 1.0,
+    attenuation_limit_db: AttenuationLimit = None,
+    highband: Highband = "follow",
 ) -> None:
     """Enhance audio files, or all in a folder.
 
@@ -77,6 +95,7 @@ def enhance(
     folder, and what was in a folder IN keeps its place below it. The folder gets report.jsonl, a
     line for each file; started again, the command goes on where it was.
     """
+    from bloomnet_sb.inference.amount import Amount
     from bloomnet_sb.inference.base import AUTO
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.inference.many_files import REPORT, Choice, enhance_many
@@ -84,14 +103,17 @@ def enhance(
 
     *inputs, output = _checked(paths, "enhance", "files or folders")
     number = blocks if blocks == AUTO else _number(blocks)
+    amount = (strength, attenuation_limit_db, highband)
     if len(inputs) == 1 and not inputs[0].is_dir() and can_be_written(output):
         _check_outputs([(inputs[0], output)])
         enhancer = BloomEnhancer.from_hparams(source=source)
-        enhancer.enhance_file(inputs[0], output, number, min_gain_db)
+        enhancer.enhance_file(inputs[0], output, number, min_gain_db, *amount)
         return
     files = [(file, output / place / file.name) for file, place in _find(inputs, output)]
     _check_outputs(files)
-    summary = enhance_many(files, output, Choice(source, number, min_gain_db), jobs)
+    summary = enhance_many(
+        files, output, Choice(source, number, min_gain_db, Amount(*amount)), jobs
+    )
     for error in summary.errors:
         typer.echo(f"error: {error}", err=True)
     typer.echo(
@@ -166,6 +188,8 @@ def live(
         Speed, typer.Option(help="For a file: as a microphone, or as fast as it goes.")
     ] = Speed.REALTIME,
     compiled: Annotated[bool, typer.Option(help="Whether to compile it for this CPU.")] = False,
+    strength: Strength = 1.0,
+    attenuation_limit_db: AttenuationLimit = None,
 ) -> None:
     """Enhance a microphone as it comes; a digit sets the blocks, "a" the automatic, "q" ends."""
     from bloomnet_sb.inference.enhancer import BloomEnhancer
@@ -174,7 +198,12 @@ def live(
 
     enhancer = BloomEnhancer.from_hparams(source=source)
     policy = Fixed(check_blocks(blocks, enhancer.num_blocks)) if blocks else RealTime(target)
-    stream = enhancer.stream(blocks or None, compiled=compiled)
+    stream = enhancer.stream(
+        blocks or None,
+        compiled=compiled,
+        strength=strength,
+        attenuation_limit_db=attenuation_limit_db,
+    )
     report = run_live(stream, policy, input or None, output or None, speed.value)
     typer.echo(
         f"{report.chunks} chunks, {report.missed} of them late, {report.blocks:.2f} blocks on "

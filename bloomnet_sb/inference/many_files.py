@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from bloomnet_sb.inference.amount import NO_MORE, Amount
 from bloomnet_sb.inference.base import AUTO
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.utils.atomic_files import written_whole
@@ -44,11 +45,14 @@ class Choice:
         As `BloomEnhancer.enhance_file` takes it. Default: all.
     min_gain_db : float
         As `BloomEnhancer.enhance_file` takes it.
+    amount : Amount
+        How much of a noisy file stays in its result.
     """
 
     source: str
     blocks: int | str | None = None
     min_gain_db: float = -20.0
+    amount: Amount = NO_MORE
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,7 @@ def enhance_many(
     enhancer = BloomEnhancer.from_hparams(source=choice.source)
     if choice.blocks is not None and choice.blocks != AUTO:
         check_blocks(choice.blocks, enhancer.num_blocks)
+    choice.amount.check(num_sources=1)
     head = asdict(choice) | {"network": enhancer.mods.model.fingerprint()}
     done = _done(report, head)
     jobs = [(path, output, _state(path)) for path, output in files]
@@ -200,7 +205,8 @@ def _enhance(enhancer: BloomEnhancer, batch: list[Job], choice: Choice) -> list[
         blocks = choice.blocks
         assert not isinstance(blocks, str)  # those are not in batches
         with suppress(InputError):
-            enhancer.enhance_alike([(path, output) for path, output, _ in batch], blocks)
+            files = [(path, output) for path, output, _ in batch]
+            enhancer.enhance_alike(files, blocks, **asdict(choice.amount))
             return [None] * len(batch)
     return [_enhance_one(enhancer, job, choice) for job in batch]
 
@@ -208,7 +214,8 @@ def _enhance(enhancer: BloomEnhancer, batch: list[Job], choice: Choice) -> list[
 def _enhance_one(enhancer: BloomEnhancer, job: Job, choice: Choice) -> str | None:
     path, output, _ = job
     try:
-        enhancer.enhance_file(path, output, choice.blocks, choice.min_gain_db)
+        amount = asdict(choice.amount)
+        enhancer.enhance_file(path, output, choice.blocks, choice.min_gain_db, **amount)
     except InputError as error:
         return str(error)
     return None
