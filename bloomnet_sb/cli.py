@@ -180,8 +180,20 @@ def export(
 @app.command()
 def live(
     source: Source = LIVE_SOURCE,
-    input: Annotated[str, typer.Option(help="A file, or a sound device. Default: its own.")] = "",
-    output: Annotated[str, typer.Option(help="A file, or a sound device. Default: its own.")] = "",
+    input: Annotated[str, typer.Option(help="A file, or a sound device's number or name.")] = "",
+    output: Annotated[str, typer.Option(help="A file, or a sound device's number or name.")] = "",
+    list_devices: Annotated[
+        bool,
+        typer.Option("--list_devices", "--list-devices", help="Name the sound devices, and exit."),
+    ] = False,
+    virtual_microphone: Annotated[
+        bool,
+        typer.Option(
+            "--virtual_microphone",
+            "--virtual-microphone",
+            help="Play into a microphone that other programs can choose, BLOOM-Net (Linux).",
+        ),
+    ] = False,
     blocks: Annotated[int, typer.Option(help="How many blocks run. Default: by the load.")] = 0,
     target: Annotated[float, typer.Option(help="The load to keep to, where it decides.")] = 0.3,
     speed: Annotated[
@@ -190,21 +202,28 @@ def live(
     compiled: Annotated[bool, typer.Option(help="Whether to compile it for this CPU.")] = False,
     strength: Strength = 1.0,
     attenuation_limit_db: AttenuationLimit = None,
+    highband: Highband = "follow",
 ) -> None:
-    """Enhance a microphone as it comes; a digit sets the blocks, "a" the automatic, "q" ends."""
+    """Enhance a microphone as it comes; a digit sets the blocks, "a" the automatic, "q" ends.
+
+    Without --input and --output, the system's default devices.
+    """
+    if list_devices:
+        from bloomnet_sb.streaming.devices import device_lines
+
+        typer.echo("\n".join(device_lines()) or "no sound devices")
+        return
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.streaming.live import run_live
     from bloomnet_sb.streaming.policies import Fixed, RealTime
 
     enhancer = BloomEnhancer.from_hparams(source=source)
     policy = Fixed(check_blocks(blocks, enhancer.num_blocks)) if blocks else RealTime(target)
-    stream = enhancer.stream(
-        blocks or None,
-        compiled=compiled,
-        strength=strength,
-        attenuation_limit_db=attenuation_limit_db,
-    )
-    report = run_live(stream, policy, input or None, output or None, speed.value)
+    report = run_live(
+        enhancer, policy, input or None, output or None, speed.value, virtual=virtual_microphone,
+        blocks=blocks or None, compiled=compiled, strength=strength,
+        attenuation_limit_db=attenuation_limit_db, highband=highband,
+    )  # fmt: skip
     typer.echo(
         f"{report.chunks} chunks, {report.missed} of them late, {report.blocks:.2f} blocks on "
         f"average, load {report.compute_seconds / max(report.audio_seconds, 1e-9):.1%}"
