@@ -68,7 +68,7 @@ class Driver:
         self._calls.put(None)
         if self.hangs:
             # At the end of the program, PortAudio would wait for the device for ever.
-            atexit.unregister(getattr(_sounddevice(), "_exit_handler", print))
+            atexit.unregister(_sounddevice()._exit_handler)
 
     def _stopped(self, reason: str) -> Stopped:
         return Stopped(f"{self.lost} any more ({reason}); was it unplugged?")
