@@ -105,7 +105,8 @@ class Recording:
         try:
             self._write(signal[:, None].numpy())
         except (sf.SoundFileError, OSError) as error:
-            raise Stopped(f"{self.path}: cannot be written any more ({error})") from error
+            reason = getattr(error, "strerror", None) or error
+            raise Stopped(f"{self.path}: cannot be written any more ({reason})") from error
         self.samples += len(signal)
         return False
 
@@ -143,8 +144,8 @@ def recording(path: str, rate: int) -> Iterator[Recording]:
     ...
     bloomnet_sb.utils.errors.Stopped: 3 USB microphone: ...; .../out.wav holds the 0.5 s before it
     """
-    failure = None
-    with writing(path, AudioInfo(0, rate, channels=1), 1) as write:
+    failure: BaseException | None = None
+    with writing(path, AudioInfo(0, rate, channels=1), 1, keep_cut=True) as write:
         record = Recording(path, write)
         try:
             yield record
@@ -154,11 +155,23 @@ def recording(path: str, rate: int) -> Iterator[Recording]:
             failure = error
     for note in write.notes:
         logger.warning("%s: %s", path, note)
+    # A FLAC file that is cut short says no length.
+    held = min(_samples_of(path), record.samples)
+    if failure is None and held < record.samples:
+        failure = Stopped(f"{path}: cannot be written whole; is the disk full?")
     if isinstance(failure, Stopped | InputError):
-        held = f"{path} holds the {record.samples / rate:.1f} s before it"
-        raise type(failure)(f"{failure}; {held}") from failure
+        kept = f"{path} holds the {held / rate:.1f} s before it"
+        raise type(failure)(f"{failure}; {kept}") from failure
     if failure is not None:
         raise failure
+
+
+def _samples_of(path: str) -> int:
+    """How many samples can be read, of a file that may be cut short."""
+    try:
+        return audio_info(path).frames
+    except InputError:
+        return 0
 
 
 def is_file(name: str | None) -> TypeGuard[str]:

@@ -75,7 +75,10 @@ class Writer:
         samples = np.asarray(samples)
         if self._encoding.subtype not in UNCLIPPED:
             self._clipped += int((abs(samples) > 1).sum())
-        self._file.write(samples.clip(-self._loudest, self._loudest))
+        try:
+            self._file.write(samples.clip(-self._loudest, self._loudest))
+        except AssertionError:  # soundfile's own, where libsndfile took fewer samples
+            raise OSError(None, "not all samples could be; is the disk full?") from None
 
     def note_clipping(self) -> None:
         """Note how many samples were beyond what the file holds."""
@@ -196,7 +199,11 @@ def read_pieces(path: str | Path, seconds: float = 1.0) -> Iterator[np.ndarray]:
 
 @contextmanager
 def writing(
-    path: str | Path, like: AudioInfo, channels: int, source: str | Path | None = None
+    path: str | Path,
+    like: AudioInfo,
+    channels: int,
+    source: str | Path | None = None,
+    keep_cut: bool = False,
 ) -> Iterator[Writer]:
     """Write an audio file piece by piece; it appears when it is complete.
 
@@ -210,6 +217,8 @@ def writing(
         How many channels it has.
     source : str or Path, optional
         The file that it is made of: its tags, cue points and the like are carried over.
+    keep_cut : bool
+        Whether a file that ends early, as on a full disk, is better than none.
 
     Yields
     ------
@@ -245,7 +254,8 @@ def writing(
                 yield writer
                 writer.note_clipping()
                 frames = file.frames
-            _check_written(partial, frames)
+            if not keep_cut:
+                _check_written(partial, frames)
             writer.notes += _encoding_notes(like, encoding)
             if source is not None:
                 lost = tags_after(source, partial, encoding)
