@@ -1,8 +1,10 @@
 """Sound devices of any rate and number of channels, as one signal: microphones and loudspeakers."""
 
-import time
+import atexit
+import queue
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import product
 from typing import Any, NoReturn
 
@@ -14,11 +16,70 @@ from bloomnet_sb.utils.polyphase import PolyphaseResampler
 
 # In Hz, tried in this order after those that are preferred
 RATES = (48000, 44100, 96000, 32000, 16000, 8000)
-# A device that gives or takes no sound for so long is gone: not every driver says so.
+# A device that does not answer for so long is gone: not every driver says so.
 PATIENCE_SECONDS = 5.0
 # PaErrorCode of what a device does not have; another may do. Some drivers say "host error".
 INVALID_RATE, INVALID_CHANNELS, HOST_ERROR = -9997, -9998, -9999
 UNAVAILABLE = -9985
+
+
+class Driver:
+    """Calls the driver of a device, in a thread of its own: a call may never come back.
+
+    Arguments
+    ---------
+    lost : str
+        What messages say of a device that is gone.
+    """
+
+    def __init__(self, lost: str):
+        self.lost, self.hangs = lost, False
+        self._calls: queue.SimpleQueue = queue.SimpleQueue()
+        self._results: queue.SimpleQueue = queue.SimpleQueue()
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function of an open stream gives.
+
+        Raises
+        ------
+        Stopped
+            If the driver says that the device is gone, or nothing for `PATIENCE_SECONDS`.
+        """
+        if self.hangs:
+            raise self._stopped("no answer")
+        self._calls.put((function, arguments))
+        try:
+            result, error = self._results.get(timeout=PATIENCE_SECONDS)
+        except queue.Empty:
+            self.hangs = True
+            raise self._stopped(f"no answer for {PATIENCE_SECONDS:g} s") from None
+        if isinstance(error, _sounddevice().PortAudioError):
+            raise self._stopped(_line(error)) from error
+        if error is not None:
+            raise error
+        return result
+
+    def close(self, stream: Any) -> None:
+        """Close a stream, and end the thread; a stream that hangs is left as it is."""
+        for function in (stream.abort, stream.close):
+            with suppress(Stopped):
+                self.call(function)
+        self._calls.put(None)
+        if self.hangs:
+            # At the end of the program, PortAudio would wait for the device for ever.
+            atexit.unregister(_sounddevice()._exit_handler)
+
+    def _stopped(self, reason: str) -> Stopped:
+        return Stopped(f"{self.lost} any more ({reason}); was it unplugged?")
+
+    def _work(self) -> None:
+        while (asked := self._calls.get()) is not None:
+            function, arguments = asked
+            try:
+                self._results.put((function(*arguments), None))
+            except Exception as error:  # for `call` to raise
+                self._results.put((None, error))
 
 
 class Microphone:
@@ -26,14 +87,14 @@ class Microphone:
 
     Arguments
     ---------
-    name : str
-        What messages call it.
     stream : sounddevice.InputStream
         It, not started.
+    driver : Driver
+        What calls it.
     """
 
-    def __init__(self, name: str, stream: Any):
-        self.name, self._stream = name, stream
+    def __init__(self, stream: Any, driver: Driver):
+        self._stream, self._driver = stream, driver
         self.rate = round(stream.samplerate)
 
     def chunks(self, size: int) -> Iterator[tuple[torch.Tensor, bool]]:
@@ -49,11 +110,9 @@ class Microphone:
         Stopped
             If it is unplugged, or gives no more sound.
         """
-        lost = f"{self.name}: gives no sound"
-        _calling(self._stream.start, lost)
+        self._driver.call(self._stream.start)
         while True:
-            _wait(lambda: self._stream.read_available, size / self.rate, lost)
-            frames, overflowed = _calling(lambda: self._stream.read(size), lost)
+            frames, overflowed = self._driver.call(self._stream.read, size)
             yield torch.from_numpy(frames.mean(axis=1)), overflowed
 
 
@@ -62,16 +121,16 @@ class Loudspeakers:
 
     Arguments
     ---------
-    name : str
-        What messages call it.
     stream : sounddevice.OutputStream
         It, not started.
+    driver : Driver
+        What calls it.
     rate : int
         The signal's, in Hz; it is resampled where that is not the device's.
     """
 
-    def __init__(self, name: str, stream: Any, rate: int):
-        self.name, self._stream = name, stream
+    def __init__(self, stream: Any, driver: Driver, rate: int):
+        self._stream, self._driver = stream, driver
         self._resampler: PolyphaseResampler | None = None
         if stream.samplerate != rate:
             self._resampler = PolyphaseResampler(rate, round(stream.samplerate))
@@ -97,18 +156,17 @@ class Loudspeakers:
         """Play what the resampler holds back, and wait for the end."""
         if self._resampler:
             self._play(self._resampler.flush())
-        self._stream.stop()
+        if self._started:
+            self._driver.call(self._stream.stop)
 
     def _play(self, samples: np.ndarray) -> bool:
         if not len(samples):
             return False
-        lost = f"{self.name}: takes no sound"
         started, self._started = self._started, True
         if not started:
-            _calling(self._stream.start, lost)
-        _wait(lambda: self._stream.write_available, len(samples) / self._stream.samplerate, lost)
+            self._driver.call(self._stream.start)
         frames = np.repeat(samples[:, None], self._stream.channels, axis=1)
-        underflowed = _calling(lambda: self._stream.write(frames), lost)
+        underflowed = self._driver.call(self._stream.write, frames)
         return underflowed and started
 
 
@@ -135,12 +193,12 @@ def microphone(name: str | None, network_rate: int, chunk_seconds: float) -> Ite
     InputError
         If there is no such device, naming those there are; if it is busy, or cannot be opened.
     """
-    name, stream = _opened("input", name, chunk_seconds, second=network_rate)
+    label, stream = _opened("input", name, chunk_seconds, second=network_rate)
+    driver = Driver(f"{label}: gives no sound")
     try:
-        yield Microphone(name, stream)
+        yield Microphone(stream, driver)
     finally:
-        stream.abort()
-        stream.close()
+        driver.close(stream)
 
 
 @contextmanager
@@ -166,14 +224,14 @@ def loudspeakers(name: str | None, rate: int, chunk_seconds: float) -> Iterator[
     InputError
         As `microphone`.
     """
-    name, stream = _opened("output", name, chunk_seconds, first=rate)
+    label, stream = _opened("output", name, chunk_seconds, first=rate)
+    driver = Driver(f"{label}: takes no sound")
     try:
-        speakers = Loudspeakers(name, stream, rate)
+        speakers = Loudspeakers(stream, driver, rate)
         yield speakers
         speakers.finish()
     finally:
-        stream.abort()
-        stream.close()
+        driver.close(stream)
 
 
 def device_lines(side: str | None = None) -> list[str]:
@@ -253,23 +311,6 @@ def _unique(*values: int) -> list[int]:
 def _refuse(message: str, side: str, error: Exception) -> NoReturn:
     there = "; ".join(line[2:] for line in device_lines(side)) or "none"
     raise InputError(f"{message}; the {side} devices are: {there}") from error
-
-
-def _calling(call: Callable[[], Any], lost: str) -> Any:
-    """What a call of an open stream gives; what its driver says otherwise ends the run."""
-    try:
-        return call()
-    except _sounddevice().PortAudioError as error:
-        raise Stopped(f"{lost} any more ({_line(error)}); was it unplugged?") from error
-
-
-def _wait(available: Callable[[], int], seconds: float, lost: str) -> None:
-    """Wait until a device has sound, or room for it; a blocking call may never come back."""
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not _calling(available, lost):
-        if time.monotonic() > end:
-            raise Stopped(f"{lost} any more, for {PATIENCE_SECONDS:g} s; was it unplugged?")
-        time.sleep(seconds / 10)
 
 
 def _line(error: Exception) -> str:

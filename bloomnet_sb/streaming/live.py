@@ -9,10 +9,11 @@ import torch
 
 from bloomnet_sb.streaming.devices import loudspeakers, microphone
 from bloomnet_sb.streaming.policies import BudgetedStream, Fixed, Policy
-from bloomnet_sb.streaming.recorder import Playback, is_file, recording, refuse_one_file_as_both
+from bloomnet_sb.streaming.recorder import Playback, is_file, recording
 from bloomnet_sb.streaming.stream import Stream
 from bloomnet_sb.streaming.terminal import Terminal, terminal
 from bloomnet_sb.streaming.virtual_microphone import virtual_microphone
+from bloomnet_sb.utils.audio_files import is_same_file
 from bloomnet_sb.utils.errors import InputError, Stopped
 from bloomnet_sb.utils.processes import ending_noted
 
@@ -135,8 +136,8 @@ def run_live(
         raise InputError(f"speed is {speed!r}, but must be one of {', '.join(SPEEDS)}")
     if virtual and output_name is not None:
         raise InputError(f"output is {output_name}, but the output is the virtual microphone")
-    if is_file(input_name) and is_file(output_name):
-        refuse_one_file_as_both(input_name, output_name)
+    if is_file(input_name) and is_file(output_name) and is_same_file(input_name, output_name):
+        raise InputError(f"{output_name}: is the input; the recording would be written over it")
     with ExitStack() as stack:
         heard = stack.enter_context(_input(input_name, enhancer.sample_rate, speed, chunk_seconds))
         size = round(chunk_seconds * heard.rate)

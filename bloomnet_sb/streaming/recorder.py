@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TypeGuard
 
 import soundfile as sf
@@ -13,11 +12,12 @@ import torch
 
 from bloomnet_sb.utils.audio_files import (
     AUDIO_SUFFIXES,
+    Writer,
     audio_info,
-    can_be_written,
     read_pieces,
     writing,
 )
+from bloomnet_sb.utils.audio_formats import AudioInfo
 from bloomnet_sb.utils.errors import InputError, Stopped
 
 logger = logging.getLogger(__name__)
@@ -86,11 +86,11 @@ class Recording:
     ---------
     path : str
         The file.
-    write : callable
+    write : Writer
         Writes samples [time, 1].
     """
 
-    def __init__(self, path: str, write):
+    def __init__(self, path: str, write: Writer):
         self.path, self._write = path, write
         self.samples = 0
 
@@ -105,7 +105,8 @@ class Recording:
         try:
             self._write(signal[:, None].numpy())
         except (sf.SoundFileError, OSError) as error:
-            raise Stopped(f"{self.path}: cannot be written any more ({error})") from error
+            reason = getattr(error, "strerror", None) or error
+            raise Stopped(f"{self.path}: cannot be written any more ({reason})") from error
         self.samples += len(signal)
         return False
 
@@ -143,8 +144,8 @@ def recording(path: str, rate: int) -> Iterator[Recording]:
     ...
     bloomnet_sb.utils.errors.Stopped: 3 USB microphone: ...; .../out.wav holds the 0.5 s before it
     """
-    failure = None
-    with writing(path, SimpleNamespace(samplerate=rate, subtype="PCM_16"), 1) as write:
+    failure: BaseException | None = None
+    with writing(path, AudioInfo(0, rate, channels=1), 1, keep_cut=True) as write:
         record = Recording(path, write)
         try:
             yield record
@@ -152,11 +153,25 @@ def recording(path: str, rate: int) -> Iterator[Recording]:
             if not record.samples:
                 raise
             failure = error
+    for note in write.notes:
+        logger.warning("%s: %s", path, note)
+    # A FLAC file that is cut short says no length.
+    held = min(_samples_of(path), record.samples)
+    if failure is None and held < record.samples:
+        failure = Stopped(f"{path}: cannot be written whole; is the disk full?")
     if isinstance(failure, Stopped | InputError):
-        held = f"{path} holds the {record.samples / rate:.1f} s before it"
-        raise type(failure)(f"{failure}; {held}") from failure
+        kept = f"{path} holds the {held / rate:.1f} s before it"
+        raise type(failure)(f"{failure}; {kept}") from failure
     if failure is not None:
         raise failure
+
+
+def _samples_of(path: str) -> int:
+    """How many samples can be read, of a file that may be cut short."""
+    try:
+        return audio_info(path).frames
+    except InputError:
+        return 0
 
 
 def is_file(name: str | None) -> TypeGuard[str]:
@@ -170,24 +185,4 @@ def is_file(name: str | None) -> TypeGuard[str]:
     if name is None:
         return False
     path = Path(name)
-    return path.suffix.lower() in AUDIO_SUFFIXES or can_be_written(path) or path.is_file()
-
-
-def refuse_one_file_as_both(input_name: str, output_name: str) -> None:
-    """Refuse an output that is the input, by whatever path or link.
-
-    Raises
-    ------
-    InputError
-        If it is.
-
-    Example
-    -------
-    >>> refuse_one_file_as_both("README.md", "./README.md")
-    Traceback (most recent call last):
-    ...
-    bloomnet_sb.utils.errors.InputError: ./README.md: is the input; ...
-    """
-    output = Path(output_name)
-    if output.exists() and Path(input_name).exists() and output.samefile(input_name):
-        raise InputError(f"{output_name}: is the input; name another file for what is recorded")
+    return path.suffix.lower() in AUDIO_SUFFIXES or path.is_file()

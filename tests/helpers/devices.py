@@ -140,6 +140,9 @@ class SoundDevices:
     def OutputStream(self, **options):  # noqa: N802
         return _OutputStream(self, **options)
 
+    def _exit_handler(self):
+        """What closes everything at the end of the program."""
+
     def query_hostapis(self, index):
         return HOST_APIS[index]
 
