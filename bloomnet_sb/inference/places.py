@@ -63,11 +63,12 @@ def is_one_file(inputs: list[Path], output: Path) -> bool:
     >>> is_one_file([Path("noisy.wav")], Path("clean"))
     False
     """
-    if output.is_dir():
+    # Those of os.path: a name may be too long to be asked for.
+    if os.path.isdir(output):
         return False
-    if len(inputs) == 1 and not inputs[0].is_dir():
-        return output == PIPE or output.exists() or bool(output.suffix)
-    if output == PIPE or output.exists():
+    if len(inputs) == 1 and not os.path.isdir(inputs[0]):
+        return output == PIPE or os.path.exists(output) or bool(output.suffix)
+    if output == PIPE or os.path.exists(output):
         raise InputError(f"{output}: is no folder, but several results go to one")
     if output.suffix.lower() in AUDIO_SUFFIXES:
         raise InputError(f"{output}: is the name of one file, but several results go to a folder")
@@ -103,7 +104,7 @@ def find_inputs(inputs: Iterable[Path], output: Path) -> Found:
     files: dict[tuple[Path, Path], None] = {}
     left_out: list[LeftOut] = []
     for path in inputs:
-        if not path.is_dir():
+        if not os.path.isdir(path):
             files[path, Path()] = None
             continue
         if path.resolve() == output.resolve():

@@ -41,6 +41,7 @@ MOST_BYTES = 2**32 - 2**20  # with room for a header and for tags
 MOST_OGG_RATE, MOST_OGG_CHANNELS = 200_000, 255
 PROBE = 1001  # samples: an odd number, and not whole blocks
 
+USUAL = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff")
 USUAL_SUFFIXES = {"IRCAM": ".sf", "NIST": ".sph", "RF64": ".wav", "SVX": ".iff", "WAVEX": ".wav"}
 # Containers of one suffix beside that which has its name
 FAMILIES = {".wav": ("WAV", "WAVEX", "RF64"), ".snd": ("AU", "MPC2K")}
@@ -177,7 +178,7 @@ def suffix_of(info: AudioInfo) -> str:
 
 
 def writable_suffixes(like: AudioInfo) -> list[str]:
-    """The suffixes of files that can be written with another's rate and channels.
+    """The suffixes of files that can be written with another's rate and channels, usual ones first.
 
     Example
     -------
@@ -186,7 +187,8 @@ def writable_suffixes(like: AudioInfo) -> list[str]:
     ... )
     (True, False)
     """
-    return sorted(suffix for suffix in FORMATS if encoding_for(f"a{suffix}", like))
+    suffixes = (*USUAL, *sorted(set(FORMATS) - set(USUAL)))
+    return [suffix for suffix in suffixes if encoding_for(f"a{suffix}", like)]
 
 
 @lru_cache(maxsize=1024)

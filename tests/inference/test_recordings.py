@@ -3,50 +3,26 @@
 import json
 import os
 import struct
-from io import StringIO
 
 import mutagen
 import numpy as np
 import pytest
 import soundfile as sf
-from typer.testing import CliRunner
 
 from bloomnet_sb import BloomEnhancer
-from bloomnet_sb.cli import app
-from bloomnet_sb.pretrained.saving import write_pretrained
 from bloomnet_sb.utils.audio_files import audio_info
 from bloomnet_sb.utils.media import has_pyav
 from bloomnet_sb.utils.riff import chunks_of, speaker_mask
-from tests.helpers.networks import conv_tasnet
+from tests.helpers.commands import bloomnet, write_network
 from tests.helpers.recordings import BEXT, CASES, CUE, LEFT_OUT, MEDIA, make_recordings, sound
 
-HPARAMS = """
-sample_rate: 16000
-model: !new:bloomnet_sb.model.BloomNet
-  filterbank: !new:bloomnet_sb.nn.filterbanks.LearnedFilterbank
-    num_filters: 16
-    window: 16
-  separator: !new:bloomnet_sb.separators.ConvTasNetSeparator
-    num_filters: 16
-    bottleneck_channels: 8
-    hidden_channels: 12
-    num_blocks: 3
-    layers_per_block: 2
-    norm: BN
-"""
 # Those of videos only where PyAV is
 THERE = CASES + (MEDIA if has_pyav() else [])
 
 
-def bloomnet(*arguments, **options):
-    return CliRunner().invoke(app, [*map(str, arguments)], **options)
-
-
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("network") / "pretrained"
-    write_pretrained(conv_tasnet(norm="BN"), StringIO(HPARAMS), folder, "A card.")
-    return folder
+    return write_network(tmp_path_factory.mktemp("network") / "pretrained")
 
 
 @pytest.fixture(scope="module")
