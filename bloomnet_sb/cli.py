@@ -101,7 +101,13 @@ def enhance(
     from bloomnet_sb.inference.base import AUTO
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.inference.many_files import REPORT, Choice, enhance_many
-    from bloomnet_sb.inference.places import find_inputs, is_one_file, name_results, one_file
+    from bloomnet_sb.inference.places import (
+        find_inputs,
+        is_one_file,
+        name_results,
+        one_file,
+        summary_of_names,
+    )
     from bloomnet_sb.utils.folders import one_line
 
     *inputs, output = _checked(paths, "enhance", "files or folders")
@@ -120,6 +126,8 @@ def enhance(
         f"{summary.enhanced} files enhanced, {summary.skipped} had been before, "
         f"{len(summary.errors)} could not be; see {one_line(str(output / REPORT))}"
     )
+    if renamed := summary_of_names(files):
+        typer.echo(renamed)
     _end(summary.errors, found.left_out)
 
 
