@@ -5,7 +5,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from bloomnet_sb.data.datasets import OUTPUT_KEYS, DrawDataset, mixture_item, with_files
@@ -26,6 +25,7 @@ from bloomnet_sb.data.mixing import (
 )
 from bloomnet_sb.data.reading import File, read_segment
 from bloomnet_sb.utils.audio_files import Clip
+from bloomnet_sb.utils.audio_formats import AudioInfo
 from bloomnet_sb.utils.errors import InputError, check_positive
 
 RATE_FOLDERS = {8000: "wav8k", 16000: "wav16k"}
@@ -87,8 +87,7 @@ def prepare_librimix(
 
     Example
     -------
-    >>> import soundfile as sf
-    >>> tmpdir = Path(getfixture("tmpdir"))
+    >>>     >>> tmpdir = Path(getfixture("tmpdir"))
     >>> for split in ("train-100", "dev", "test"):
     ...     for part in ("mix_clean", "s1", "s2"):
     ...         folder = tmpdir / "Libri2Mix" / "wav8k" / "min" / split / part
@@ -242,7 +241,7 @@ def _entry(
     root: Path,
     mix: Path,
     source_folders: Sequence[Path],
-    info_of: Callable[[Path], sf._SoundFileInfo],
+    info_of: Callable[[Path], AudioInfo],
 ) -> dict:
     info = info_of(mix)
     sources = [folder / mix.name for folder in source_folders]

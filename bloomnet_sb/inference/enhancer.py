@@ -6,13 +6,14 @@ from pathlib import Path
 
 import torch
 
-from bloomnet_sb.inference.base import BloomInterface, in_memory, write_all
+from bloomnet_sb.inference.amount import Amount
+from bloomnet_sb.inference.files import FileInterface, in_memory, write_all
 from bloomnet_sb.utils.audio_files import audio_info, writing
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.resampling import check_rate
 
 
-class BloomEnhancer(BloomInterface):
+class BloomEnhancer(FileInterface):
     """A trained BLOOM-Net, ready to enhance speech with any number of its blocks.
 
     Made by `BloomEnhancer.from_hparams`. An output has its input's length and level.
@@ -90,15 +91,20 @@ class BloomEnhancer(BloomInterface):
         output_filename: str | Path | None = None,
         blocks: int | str | None = None,
         min_gain_db: float = -20.0,
+        strength: float = 1.0,
+        attenuation_limit_db: float | None = None,
+        highband: str | None = None,
     ) -> torch.Tensor | None:
         """Enhance an audio file of any length, rate, number of channels and readable format.
 
-        The channels are enhanced one by one, at the network's sample rate: what lies above half
-        of it is lost. A file longer than `window_seconds` is read, enhanced and written window by
-        window, with a progress bar on a terminal. A causal Conv-TasNet carries its state from
-        window to window: its result is that of the whole file. The windows of others overlap and
-        are cross-faded: with the norms BN and cLN the result is again that of the whole file; the
-        statistics of gLN are those of the window.
+        What libsndfile cannot read (m4a, mp4, webm, the sound of videos) needs the extra `media`.
+
+        The channels are enhanced one by one, at the network's sample rate. A file longer than
+        `window_seconds` is read, enhanced and written window by window, with a progress bar on a
+        terminal. A causal network carries its state from window to window: its result is that of
+        the whole file, and of a stream. The windows of others overlap and are cross-faded: with the
+        norms BN and cLN the result is again that of the whole file; the statistics of gLN are those
+        of the window.
 
         With "auto" for `blocks`, each window gets blocks until the last one changed its estimate
         by less than `min_gain_db`; `blocks_used` says how many those were.
@@ -109,12 +115,22 @@ class BloomEnhancer(BloomInterface):
             The file.
         output_filename : str or Path, optional
             Where the result goes, in the format of this name's suffix, with the input's rate,
-            channels, length and, where the format has it, sample type. It appears when it is
-            complete.
+            channels, length and, where the format has it, sample type, tags, cue points and the
+            like; `notes` says what could not be kept. It appears when it is complete, and what was
+            there is overwritten, unless it is the input.
         blocks : int or "auto", optional
             How many blocks run. Default: `self.blocks`.
         min_gain_db : float
             For "auto": the power of the change over that of the estimate, in dB.
+        strength : float
+            How much is enhanced: 1, the network's output; 0, the file as it is.
+        attenuation_limit_db : float, optional
+            The most, in dB, that anything is lowered: the noisy signal's share is 10^(-dB / 20) at
+            least. Default: no limit.
+        highband : str, optional
+            What becomes of the band above the network's, in a file of a higher rate: "follow", it
+            is let through as far as the network let its top octave through, see
+            `bloomnet_sb.streaming.full_band.FullBand`; "mute", it is left out. Default: "follow".
 
         Returns
         -------
@@ -127,19 +143,28 @@ class BloomEnhancer(BloomInterface):
         InputError
             If the file cannot be read, holds NaN or samples beyond 1e12, or has a rate that is no
             audio's; if the result cannot be written, or has more than 2**28 samples and no
-            `output_filename`; or if `blocks` is no number of blocks of this network.
+            `output_filename`; if `blocks` is no number of blocks of this network; or if `strength`,
+            `attenuation_limit_db` or `highband` cannot be.
         """
         info = audio_info(filename)
-        pieces = self._estimate_file(filename, info, blocks, mono=False, min_gain_db=min_gain_db)
+        amount = Amount(strength, attenuation_limit_db, highband)
+        pieces = self._estimate_file(filename, info, blocks, False, min_gain_db, amount)
         signals = (piece[..., 0].t() for piece in pieces)
         if output_filename is None:
             return in_memory(signals, filename, info.frames * info.channels, dim=0).squeeze(1)
-        with writing(output_filename, info, info.channels) as write:
+        self.notes = {}
+        with writing(output_filename, info, info.channels, source=filename) as write:
             kept = write_all(signals, write, info.frames * info.channels)
+        self._note(filename, info, [write])
         return torch.cat(kept).squeeze(1) if kept else None
 
     def enhance_alike(
-        self, files: Sequence[tuple[str | Path, str | Path]], blocks: int | None = None
+        self,
+        files: Sequence[tuple[str | Path, str | Path]],
+        blocks: int | None = None,
+        strength: float = 1.0,
+        attenuation_limit_db: float | None = None,
+        highband: str | None = None,
     ) -> None:
         """Enhance files of one channel, of the same rate and length, in one batch.
 
@@ -151,6 +176,8 @@ class BloomEnhancer(BloomInterface):
             Inputs and outputs.
         blocks : int, optional
             How many blocks run. Default: `self.blocks`.
+        strength, attenuation_limit_db, highband
+            As `enhance_file`.
 
         Raises
         ------
@@ -179,11 +206,17 @@ class BloomEnhancer(BloomInterface):
                 torch.cat, zip(*(self._read(path, first, False) for path, _ in files), strict=True)
             )
 
+        amount = Amount(strength, attenuation_limit_db, highband)
+        name = f"{len(files)} files"
+        pieces = self._estimate_pieces(read, name, first, blocks, amount=amount)
         with ExitStack() as outputs:
             writers = [
-                outputs.enter_context(writing(output, info, 1))
-                for (_, output), info in zip(files, infos, strict=True)
+                outputs.enter_context(writing(output, info, 1, source=path))
+                for (path, output), info in zip(files, infos, strict=True)
             ]
-            for piece in self._estimate_pieces(read, f"{len(files)} files", first, blocks):
+            for piece in pieces:
                 for write, estimate in zip(writers, piece, strict=True):
                     write(estimate)
+        self.notes = {}
+        for (path, _), info, writer in zip(files, infos, writers, strict=True):
+            self._note(path, info, [writer])

@@ -1,26 +1,21 @@
 """Live enhancement from a microphone or a file: what `bloomnet live` runs."""
 
-import os
-import select
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from types import SimpleNamespace
-from typing import TypeGuard
+from typing import Any, Protocol
 
 import torch
-from rich.live import Live as Display
 
+from bloomnet_sb.streaming.devices import loudspeakers, microphone
 from bloomnet_sb.streaming.policies import BudgetedStream, Fixed, Policy
+from bloomnet_sb.streaming.recorder import Playback, is_file, recording
 from bloomnet_sb.streaming.stream import Stream
-from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES, audio_info, writing
-from bloomnet_sb.utils.errors import InputError
-from bloomnet_sb.utils.resampling import read_resampled
-
-Play = Callable[[torch.Tensor], None]
+from bloomnet_sb.streaming.terminal import Terminal, terminal
+from bloomnet_sb.streaming.virtual_microphone import virtual_microphone
+from bloomnet_sb.utils.audio_files import is_same_file
+from bloomnet_sb.utils.errors import InputError, Stopped
+from bloomnet_sb.utils.processes import ending_noted
 
 SPEEDS = ("realtime", "full")
 DISPLAYS_PER_SECOND = 5
@@ -35,7 +30,8 @@ class LiveReport:
     chunks : int
         How many chunks were enhanced.
     missed : int
-        How many took longer than they are.
+        How many were late: they took longer than they are, or a driver flagged that sound before
+        them was lost, or that it had none to play.
     compute_seconds, audio_seconds : float
         How long they took, and how long they are.
     blocks : float
@@ -49,33 +45,67 @@ class LiveReport:
     blocks: float = 0.0
 
 
+class Input(Protocol):
+    """Where the noisy signal comes from, at its own rate in Hz."""
+
+    rate: int
+
+    def chunks(self, size: int) -> Iterator[tuple[torch.Tensor, bool]]:
+        """Chunks [size] as they come, and whether sound before them was lost."""
+
+
+class Output(Protocol):
+    """Where the enhanced signal goes."""
+
+    def play(self, signal: torch.Tensor) -> bool:
+        """Take the next samples [time]; whether it had run out of those before."""
+
+
+class Enhancer(Protocol):
+    """What makes streams, such as a `bloomnet_sb.inference.enhancer.BloomEnhancer`."""
+
+    sample_rate: int
+
+    @property
+    def stream(self) -> Callable[..., Stream]:
+        """Makes a stream."""
+
+
 def run_live(
-    stream: Stream,
+    enhancer: Enhancer,
     policy: Policy,
     input_name: str | None = None,
     output_name: str | None = None,
     speed: str = "realtime",
     chunk_seconds: float = 0.01,
+    virtual: bool = False,
+    **stream_options: Any,
 ) -> LiveReport:
     """Enhance a microphone or a file, chunk by chunk, to loudspeakers or a file.
 
-    A terminal shows the depth, the load and the level, and takes keys: a digit for that many
-    blocks, "a" for the policy, "q" to end. A file of several channels is mixed to one.
+    All runs at the input's rate: the device's own, or the file's. Several channels are mixed to
+    one, which loudspeakers play in all of theirs. A terminal shows the depth, the load and the
+    level, and takes keys: a digit for that many blocks, "a" for the policy, "q" to end. SIGINT
+    (Ctrl-C), SIGTERM and SIGHUP end as "q" does; whatever ends it, what was recorded is kept.
 
     Arguments
     ---------
-    stream : Stream
-        What enhances, of one signal; see `bloomnet_sb.inference.enhancer.BloomEnhancer.stream`.
-        The first chunk has its number of blocks.
+    enhancer : BloomEnhancer
+        What enhances, with a causal network.
     policy : Policy
         Who chooses the number of blocks after each chunk.
     input_name, output_name : str, optional
-        A file (by its suffix), or the name or number of a sound device. Default: the default
-        device.
+        A file (by its suffix), or the number of a sound device or a part of its name. Default: the
+        default device.
     speed : str
         For a file as input: "realtime", a chunk as it would come from a microphone, or "full".
     chunk_seconds : float
         Length of a chunk.
+    virtual : bool
+        Whether to play into a microphone for other programs in place of an output, see
+        `bloomnet_sb.streaming.virtual_microphone`.
+    stream_options
+        What `BloomEnhancer.stream` takes, such as `blocks` for the first chunk, and `compiled`.
 
     Returns
     -------
@@ -85,7 +115,11 @@ def run_live(
     Raises
     ------
     InputError
-        If a file cannot be read or written, there is no such device, or an option cannot be.
+        If a file cannot be read or written, there is no such device, it is busy, or an option
+        cannot be.
+    Stopped
+        If a device is unplugged, or a file cannot be written any more; what was recorded before is
+        kept, and the message says so.
 
     Example
     -------
@@ -95,58 +129,82 @@ def run_live(
     >>> model = BloomNet(STFTFilterbank(), BandRNNSeparator(num_blocks=2))
     >>> enhancer = BloomEnhancer({"model": model}, {"sample_rate": 16000})
     >>> noisy, out = "tests/samples/demo/noisy_0dB.flac", getfixture("tmpdir") / "out.wav"
-    >>> run_live(enhancer.stream(blocks=1), Fixed(1), noisy, str(out), speed="full").chunks
+    >>> run_live(enhancer, Fixed(1), noisy, str(out), speed="full", blocks=1).chunks
     623
     """
     if speed not in SPEEDS:
         raise InputError(f"speed is {speed!r}, but must be one of {', '.join(SPEEDS)}")
-    rate = stream.sample_rate
-    size = round(chunk_seconds * rate)
-    if size < 1:
-        raise InputError(f"chunk_seconds is {chunk_seconds}, but must be a sample or more")
-    session = _Session(BudgetedStream(stream, policy), size / rate)
+    if virtual and output_name is not None:
+        raise InputError(f"output is {output_name}, but the output is the virtual microphone")
+    if is_file(input_name) and is_file(output_name) and is_same_file(input_name, output_name):
+        raise InputError(f"{output_name}: is the input; the recording would be written over it")
     with ExitStack() as stack:
-        chunks: Iterable[torch.Tensor]
-        if _is_file(input_name):
-            info = audio_info(input_name)
-            chunks = _chunks(read_resampled(input_name, info.samplerate, rate, mono=True), size)
-            if speed == "realtime":
-                chunks = _paced(chunks, size / rate)
-        else:
-            chunks = stack.enter_context(_microphone(input_name, rate, size))
-        play = stack.enter_context(_output(output_name, rate, size))
-        keys = stack.enter_context(_keys())
-        session.run(chunks, play, keys)
+        heard = stack.enter_context(_input(input_name, enhancer.sample_rate, speed, chunk_seconds))
+        size = round(chunk_seconds * heard.rate)
+        if size < 1:
+            raise InputError(f"chunk_seconds is {chunk_seconds}, but must be a sample or more")
+        stream = enhancer.stream(sample_rate=heard.rate, **stream_options)
+        opened = _output(output_name, virtual, heard.rate, chunk_seconds)
+        session = _Session(BudgetedStream(stream, policy), stack.enter_context(opened))
+        ending = stack.enter_context(ending_noted())
+        session.run(heard.chunks(size), stack.enter_context(terminal()), ending)
     return session.report
+
+
+@contextmanager
+def _input(
+    name: str | None, network_rate: int, speed: str, chunk_seconds: float
+) -> Iterator[Input]:
+    if is_file(name):
+        yield Playback(name, paced=speed == "realtime")
+        return
+    with microphone(name, network_rate, chunk_seconds) as device:
+        yield device
+
+
+def _output(
+    name: str | None, virtual: bool, rate: int, chunk_seconds: float
+) -> AbstractContextManager[Output]:
+    if virtual:
+        return virtual_microphone(rate)
+    return recording(name, rate) if is_file(name) else loudspeakers(name, rate, chunk_seconds)
 
 
 class _Session:
     """A run of chunks through a stream, with keys and a display."""
 
-    def __init__(self, stream: BudgetedStream, chunk_seconds: float):
-        self.stream, self.policy, self.chunk_seconds = stream, stream.policy, chunk_seconds
+    def __init__(self, stream: BudgetedStream, output: Output):
+        self.stream, self.policy, self.output = stream, stream.policy, output
         self.report = LiveReport()
 
-    def run(self, chunks: Iterable[torch.Tensor], play: Play, keys: Callable[[], str]) -> None:
-        every = max(round(1 / DISPLAYS_PER_SECOND / self.chunk_seconds), 1)
-        # Ctrl-C ends a recording as "q" does: what was enhanced is kept.
-        with Display(auto_refresh=False, transient=True) as display, suppress(KeyboardInterrupt):
-            for number, chunk in enumerate(chunks):
+    def run(
+        self,
+        chunks: Iterator[tuple[torch.Tensor, bool]],
+        line: Terminal,
+        ending: Callable[[], bool],
+    ) -> None:
+        """Until the input, a key or a signal ends it; what the stream holds back comes out then."""
+        shown_at = 0.0
+        try:
+            for chunk, lost in chunks:
                 enhanced = self.stream.process(chunk)
-                play(enhanced)
-                self._count()
-                if number % every == 0:
-                    display.update(self._line(enhanced), refresh=display.console.is_terminal)
-                if not self._obey(keys()):
+                self._count(lost | self.output.play(enhanced))
+                if self.report.audio_seconds >= shown_at:
+                    line.show(self._line(enhanced))
+                    shown_at = self.report.audio_seconds + 1 / DISPLAYS_PER_SECOND
+                if not self._obey(line.key()) or ending():
                     break
-        play(self.stream.flush())
+        except (Stopped, InputError):
+            self.output.play(self.stream.flush())
+            raise
+        self.output.play(self.stream.flush())
 
-    def _count(self) -> None:
+    def _count(self, flagged: bool) -> None:
         report, seen = self.report, self.stream.seen
         assert seen is not None  # a chunk was processed
         report.blocks += (seen.blocks - report.blocks) / (report.chunks + 1)
         report.chunks += 1
-        report.missed += seen.compute_seconds > seen.audio_seconds
+        report.missed += flagged or seen.compute_seconds > seen.audio_seconds
         report.compute_seconds += seen.compute_seconds
         report.audio_seconds += seen.audio_seconds
 
@@ -170,85 +228,3 @@ class _Session:
             f"level {level_db:4.0f} dB   missed {self.report.missed}   "
             f"keys: 1-{stream.num_blocks} blocks, a automatic, q quit"
         )
-
-
-def _is_file(name: str | None) -> TypeGuard[str]:
-    return name is not None and Path(name).suffix.lower() in AUDIO_SUFFIXES
-
-
-def _chunks(pieces: Iterable[torch.Tensor], size: int) -> Iterator[torch.Tensor]:
-    """Pieces [1, time] of any length as chunks [size]; the last may be shorter."""
-    waiting = torch.zeros(0)
-    for piece in pieces:
-        waiting = torch.cat([waiting, piece[0]])
-        *whole, waiting = waiting.split(size) if len(waiting) else (waiting,)
-        yield from whole
-    if len(waiting):
-        yield waiting
-
-
-def _paced(chunks: Iterable[torch.Tensor], seconds: float) -> Iterator[torch.Tensor]:
-    """Each chunk when it would be complete at a microphone."""
-    start = time.perf_counter()
-    for number, chunk in enumerate(chunks, 1):
-        time.sleep(max(start + number * seconds - time.perf_counter(), 0))
-        yield chunk
-
-
-@contextmanager
-def _output(name: str | None, rate: int, size: int) -> Iterator[Play]:
-    if _is_file(name):
-        with writing(name, SimpleNamespace(samplerate=rate, subtype="PCM_16"), 1) as write:
-            yield lambda signal: write(signal[:, None].numpy())
-        return
-    with _device("OutputStream", name, rate, size) as stream:
-        yield lambda signal: stream.write(signal[:, None].numpy()) and None
-
-
-@contextmanager
-def _microphone(name: str | None, rate: int, size: int) -> Iterator[Iterator[torch.Tensor]]:
-    with _device("InputStream", name, rate, size) as stream:
-        yield (torch.from_numpy(stream.read(size)[0][:, 0].copy()) for _ in iter(int, 1))
-
-
-@contextmanager
-def _device(kind: str, name: str | None, rate: int, size: int) -> Iterator:
-    try:
-        import sounddevice
-    except ImportError:
-        raise InputError(
-            "sound devices need sounddevice: pip install 'bloomnet_sb[live]'"
-        ) from None
-    except OSError as error:
-        raise InputError(f"a sound device needs the PortAudio library ({error})") from None
-    device = int(name) if name is not None and name.isdecimal() else name
-    options = {"samplerate": rate, "blocksize": size, "channels": 1, "dtype": "float32"}
-    try:
-        stream = getattr(sounddevice, kind)(device=device, **options)
-    except (sounddevice.PortAudioError, ValueError) as error:
-        raise InputError(f"{name or 'the default device'}: {error}") from error
-    with stream:
-        yield stream
-
-
-def _waits(terminal: int) -> bool:
-    return bool(select.select([terminal], [], [], 0)[0])
-
-
-@contextmanager
-def _keys() -> Iterator[Callable[[], str]]:
-    """Give a function for the key that was pressed; "" for none, and where there is no terminal."""
-    if not sys.stdin or not sys.stdin.isatty():
-        yield lambda: ""
-        return
-    import termios
-    import tty
-
-    terminal = sys.stdin.fileno()
-    before = termios.tcgetattr(terminal)
-    try:
-        tty.setcbreak(terminal)
-        # Not sys.stdin.read: what it reads ahead, select does not see.
-        yield lambda: os.read(terminal, 1).decode() if _waits(terminal) else ""
-    finally:
-        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
