@@ -115,7 +115,7 @@ def test_commands_name_what_there_is():
 
 @pytest.fixture
 def at_home(pretrained, noisy_file, tmp_path, monkeypatch):
-    """A folder with the files that the README's commands name."""
+    """A folder with the files that the commands name."""
     shutil.copy(noisy_file, tmp_path / "noisy.wav")
     shutil.copytree(SAMPLES / "demo", tmp_path / "recordings")
     shutil.copytree(pretrained, tmp_path / "results" / "demo" / "pretrained")
@@ -123,12 +123,13 @@ def at_home(pretrained, noisy_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-RUNNABLE = [c for d, c in COMMANDS if d.name == "README.md" and d.parent == REPOSITORY]
+GUIDES = [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]  # for who uses a network
+RUNNABLE = [c for d, c in COMMANDS if d in GUIDES]
 RUNNABLE = [c for c in RUNNABLE if c[0] == "bloomnet" and c[1] not in NOT_RUN]
 RUNNABLE = [c for c in RUNNABLE if len(c) > 2 or c[1] == "list"]
 
 
-def test_the_readmes_bloomnet_commands_run(at_home):
+def test_the_bloomnet_commands_of_the_guides_run(at_home):
     assert len(RUNNABLE) >= 5
     for command in RUNNABLE:
         blocks = [] if "--blocks" in command or command[1] != "enhance" else ["--blocks", "1"]
@@ -136,14 +137,14 @@ def test_the_readmes_bloomnet_commands_run(at_home):
         assert result.exit_code == 0, (command, result.output)
 
 
-def test_the_readmes_python_runs(at_home):
+def test_the_python_of_the_guides_runs(at_home):
     names = {
         "chunks": torch.randn(3, 1600),
         "play": lambda samples: None,
         "battery_is_low": lambda: True,
     }
-    blocks = blocks_of(REPOSITORY / "README.md", "python")
-    assert len(blocks) >= 4
+    blocks = [block for guide in GUIDES for block in blocks_of(guide, "python")]
+    assert len(blocks) >= 5
     for code in blocks:
         exec(code, names)  # noqa: S102 (that is what is tested)
     assert Path("cheaper.wav").is_file()

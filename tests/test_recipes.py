@@ -190,11 +190,18 @@ def test_mini_runs_from_start_to_end(backbone, tmp_path, noisy_file, monkeypatch
     assert len(enhancer.enhance_file(noisy_file, blocks=1)) == sf.info(noisy_file).frames
 
 
-def test_a_yaml_file_of_another_script_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    "script, file, message",
+    [
+        ("train.py", "listeners.yaml", "training is missing among the keys of the schedule"),
+        ("train_listeners.py", "mini.yaml", "mini.yaml has no key threads"),
+    ],
+)
+def test_a_yaml_file_of_another_script_is_refused(tmp_path, script, file, message):
     folder = RECIPES / "BandRNN"
     options = [f"--data_folder={SAMPLES}", f"--output_folder={tmp_path}"]
-    result = run_main(folder / "train.py", [folder / "hparams" / "listeners.yaml", *options])
-    assert "training is missing among the keys of the schedule" in error_line(result)
+    result = run_main(folder / script, [folder / "hparams" / file, *options])
+    assert message in error_line(result)
 
 
 @pytest.mark.parametrize("training", ["e2e", "joint"])

@@ -11,6 +11,8 @@ from bloomnet_sb.utils.errors import InputError
 
 # By name, what a layer carries: the batch first, float32 (counts int64), never changed in place.
 State: TypeAlias = dict[str, torch.Tensor]
+# What a layer and the one that it is part of call the same tensor.
+StateNames: TypeAlias = list[tuple[str, str]]
 # What goes from one part of a network to the next.
 Feature: TypeAlias = torch.Tensor | tuple[torch.Tensor, ...]
 
@@ -41,6 +43,8 @@ class Causal(nn.Module, ABC):
     """
 
     one_by_one = False
+
+    _known: dict[str, tuple[nn.Module, StateNames | None]] = {}
 
     @property
     def warm_up(self) -> int | None:
@@ -96,13 +100,30 @@ class Causal(nn.Module, ABC):
         A child that is not causal treats each frame by itself, and is called.
         """
         child: Any = self._modules[name]  # a look-up that takes no time
-        if not isinstance(child, Causal):
+        known, names = self._known.get(name, (None, None))
+        if known is not child:
+            names = self._know(name, child, state)
+        if names is None:
             return child(x)
-        prefix = f"{name}."
-        own = {key[len(prefix) :]: v for key, v in state.items() if key.startswith(prefix)}
+        own = {}
+        for key, full in names:
+            own[key] = state[full]
         y, carried = child.step(x, own)
-        after.update({prefix + key: value for key, value in carried.items()})
+        for key, full in names:
+            after[full] = carried[key]
         return y
+
+    def _know(self, name: str, child: nn.Module, state: State) -> StateNames | None:
+        """How a child and `state` call what it carries; None if it is not causal.
+
+        Kept for the next step: one of a few frames is over before they are found again.
+        """
+        prefix = f"{name}."
+        names = [(key[len(prefix) :], key) for key in state if key.startswith(prefix)]
+        found = names if isinstance(child, Causal) else None
+        if not torch.compiler.is_compiling():
+            self._known = {**self._known, name: (child, found)}
+        return found
 
 
 class CausalSequential(Causal):

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.compiler import is_compiling
 
 from bloomnet_sb.nn.causal import Causal, State
 from bloomnet_sb.nn.norms import GlobalLayerNorm
@@ -285,10 +286,10 @@ def with_next(past: torch.Tensor, x: torch.Tensor) -> tuple[torch.Tensor, int, t
     ([0.0, 0.0, 1.0], [0.0, 1.0])
     """
     reach, count = past.shape[1], x.shape[1]
-    if torch.compiler.is_compiling() or torch.is_grad_enabled() or count > ROOM // 4:
+    tape, end = getattr(past, "_tape", (None, 0))
+    if torch.is_grad_enabled() or count > ROOM // 4 or tape is None and is_compiling():
         frames = torch.cat([past, x], dim=1)
         return frames, 0, frames.narrow(1, count, reach)
-    tape, end = getattr(past, "_tape", (None, 0))
     if tape is None or tape.end != end or end + count > tape.frames.shape[1]:
         tape, end = _Tape(past), reach
     tape.end = end + count

@@ -44,6 +44,9 @@ class Separator(nn.Module):
     The parts of a causal separator are `bloomnet_sb.nn.causal.Causal`, or treat each frame by
     itself; heads carry nothing.
 
+    A head whose estimates may be upside down, on a filterbank whose synthesis has no weights that
+    could turn them, has a method `signed_weights`, which lists the parameters that turn them.
+
     Arguments
     ---------
     num_filters : int

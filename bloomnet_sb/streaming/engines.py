@@ -10,7 +10,7 @@ import torch
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn.causal import State, total_warm_up
 from bloomnet_sb.streaming.frame_stream import StreamFacts
-from bloomnet_sb.streaming.parts import Tensors, as_tuple, parts_of
+from bloomnet_sb.streaming.parts import Tensors, parts_of
 from bloomnet_sb.streaming.programs import Program, most_frames, programs_of
 from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.errors import InputError
@@ -80,7 +80,7 @@ class EagerEngine:
 
     def enter(self, windows: np.ndarray, state: State) -> tuple[Tensors, Tensors, State]:
         """The feature, what is shared by all decodes, and the state after these frames."""
-        given = torch.from_numpy(np.array(windows)).to(self._like)
+        given = torch.from_numpy(np.ascontiguousarray(windows)).to(self._like)
         outputs, state = self._run("enter", (given,), state)
         return outputs[:-2], outputs[-2:], state
 
@@ -93,10 +93,8 @@ class EagerEngine:
         (windows,), _ = self._run(f"decode{depth}", (*feature, *shared), {})
         return windows.cpu().numpy()
 
-    @torch.inference_mode()
     def _run(self, part: str, inputs: Tensors, state: State) -> tuple[Tensors, State]:
-        outputs, state = self._parts[part].step(inputs, state)
-        return as_tuple(outputs), state
+        return self._parts[part].step(inputs, state)  # type: ignore[return-value]
 
 
 class CompiledEngine:
@@ -144,8 +142,7 @@ class CompiledEngine:
 
     def enter(self, windows: np.ndarray, state: list[torch.Tensor]):
         """The feature, what is shared by all decodes, and the state after these frames."""
-        # A copy: contiguous, as the program takes it, unchecked, to be.
-        given = torch.from_numpy(np.array(windows))
+        given = torch.from_numpy(np.ascontiguousarray(windows))
         outputs = self._run["enter"]([given, *state])
         count = len(outputs) - len(state)
         return outputs[: count - 2], outputs[count - 2 : count], outputs[count:]

@@ -238,8 +238,8 @@ class FrameStream:
         count = max((self._waiting.shape[1] - window) // hop + 1, 0)
         pieces, done = [self._tail[:, :, :0]], 0
         if count:
-            windows = np.lib.stride_tricks.sliding_window_view(self._waiting, window, axis=1)
-            windows = windows[:, ::hop]
+            starts = range(0, count * hop, hop)
+            windows = np.stack([self._waiting[:, at : at + window] for at in starts], axis=1)
         while done < count:
             frames = int(min(count - done, self._switch.next_frames(), self.facts.most_frames))
             for depth in self._switch.restarted:

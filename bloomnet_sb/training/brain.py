@@ -296,11 +296,17 @@ class BlockwiseBrain(ResilientBrain):
         for depth, product in zip(self.stage.depths, products.tolist(), strict=True):
             if not product < 0:  # NaN included
                 continue
-            for weight in self.model.part(f"decoder{depth}").parameters():
+            for weight in self._turned_weights(depth):
                 moments = self.optimizer.state.get(weight, {})
                 signed = [moments[name] for name in SIGNED_MOMENTS if name in moments]
                 for values in (weight.data, *signed):
                     values.neg_()
+
+    def _turned_weights(self, depth: int) -> list[torch.nn.Parameter]:
+        """The weights whose sign an estimate has: its synthesis's, else those of its head."""
+        of_synthesis = list(self.model.part(f"decoder{depth}").parameters())
+        signed_weights = getattr(self.model.part(f"head{depth}"), "signed_weights", list)
+        return of_synthesis or signed_weights()
 
     def on_evaluate_start(self, max_key: str | None = None, min_key: str | None = None) -> None:
         """Load the weights with which the last stage did best in validation."""

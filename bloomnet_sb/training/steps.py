@@ -50,6 +50,32 @@ class Experiment(NamedTuple):
     overrides: str
 
 
+class Keys(dict):
+    """The keys of a YAML file, which says its name where one is asked for that it has not.
+
+    Arguments
+    ---------
+    file : str
+        The name.
+    keys : dict
+        The keys.
+
+    Example
+    -------
+    >>> Keys("mini.yaml", {"seed": 1})["lr"]
+    Traceback (most recent call last):
+    ...
+    bloomnet_sb.utils.errors.InputError: mini.yaml has no key lr, which this recipe needs
+    """
+
+    def __init__(self, file: str, keys: dict):
+        super().__init__(keys)
+        self.file = file
+
+    def __missing__(self, key: str):
+        raise InputError(f"{self.file} has no key {key}, which this recipe needs")
+
+
 @contextmanager
 def recipe_run() -> Iterator[StopSignals]:
     """What a recipe runs in: signals are caught, and what a user can mend is said in one line.
@@ -116,7 +142,7 @@ def load_hparams(hparams_file: str, overrides: str) -> dict:
         raise InputError(f"{hparams_file}: {error.strerror}") from None
     try:
         with file:
-            return hyperpyyaml.load_hyperpyyaml(file, overrides)
+            return Keys(hparams_file, hyperpyyaml.load_hyperpyyaml(file, overrides))
     except InputError:
         raise
     except Exception as error:

@@ -182,3 +182,13 @@ def test_frame_wise_modules_are_looked_into():
 
     with pytest.raises(InputError, match="head1.inner is a GRU"):
         check_causal(Hides(), "head1")
+
+
+def test_a_child_that_is_replaced_runs_by_what_it_carries_itself():
+    layer, x = CausalSequential(CausalDepthwiseConv(4, 3), nn.Sigmoid()), torch.rand(1, 6, 4)
+    layer(x)
+    layer.add_module("1", GRU(4, 4))
+    assert torch.allclose(layer(x)[:, :3], layer(x[:, :3]), atol=1e-6)
+    assert list(layer.step(x, layer.start(1, x))[1]) == ["0.past", "1.hidden"]
+    setattr(layer, "0", nn.Identity())
+    assert list(layer.step(x, layer.start(1, x))[1]) == ["1.hidden"]

@@ -9,9 +9,10 @@ from torch import nn
 from torch.utils.data import SequentialSampler
 
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.nn.filterbanks import LearnedFilterbank
+from bloomnet_sb.nn.filterbanks import LearnedFilterbank, STFTFilterbank
 from bloomnet_sb.nn.losses import best_order, in_order, negative_si_sdr, training_loss
 from bloomnet_sb.separators import SepFormerSeparator
+from bloomnet_sb.separators.base import Separator
 from bloomnet_sb.training.brain import BlockwiseBrain
 from bloomnet_sb.training.checkpointer import AtomicCheckpointer
 from bloomnet_sb.utils.errors import InputError
@@ -282,6 +283,29 @@ def test_a_batch_without_a_finite_loss_changes_nothing(make_brain, monkeypatch, 
     # A decoder may have been turned, see `_align_polarity`.
     assert all(torch.equal(before[name].abs(), after[name].abs()) for name in before)
     assert brain.nonfinite_count == 2
+
+
+class Mapping(nn.Linear):
+    """A head that maps features, with no synthesis that could turn them."""
+
+    def forward(self, feature, features):
+        return super().forward(features.transpose(1, 2)).transpose(1, 2).unsqueeze(1)
+
+    def signed_weights(self):
+        return [self.weight]
+
+
+def test_a_head_is_turned_where_the_synthesis_has_no_weights(make_brain):
+    separator = Separator(66)
+    separator.set_parts(nn.Identity(), [nn.Identity()], [Mapping(66, 66, bias=False)])
+    model = BloomNet(STFTFilterbank(64), separator)
+    with torch.no_grad():
+        separator.heads[0].weight.copy_(-torch.eye(66))
+    run(make_brain(model, kind="joint", epochs=1))
+    mix, target = (
+        torch.stack([Mixtures()[i][name] for i in range(4)]) for name in ("mix", "target")
+    )
+    assert ((model.eval()(mix) * target).sum((1, 2, 3)) > 0).all()
 
 
 def test_too_many_of_them_are_an_error(make_brain, monkeypatch):
