@@ -53,7 +53,7 @@ setup(
         "torch>=2.7.1",  # as SpeechBrain 1.1 asks for
         "torchaudio>=2.7.1",
         "tqdm>=4.66",
-        "typer>=0.12.4",
+        "typer>=0.16",
     ],
     extras_require={
         # Training curves for TensorBoard

@@ -25,6 +25,21 @@ app = typer.Typer()
 
 Paths = Annotated[list[Path], typer.Argument(help="IN... OUT: files or folders, and where to.")]
 Blocks = Annotated[str, typer.Option(help="How many blocks run. Default: all.")]
+Strength = Annotated[
+    float, typer.Option(help="How much is enhanced: 1, all that the network does; 0, nothing.")
+]
+AttenuationLimit = Annotated[
+    float | None,
+    typer.Option(
+        "--attenuation_limit_db",
+        "--attenuation-limit-db",
+        help="The most, in dB, that anything is lowered. Default: no limit.",
+    ),
+]
+Highband = Annotated[
+    str,
+    typer.Option(help="The band above the network's: follow what it does below, or mute."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
 Source = Annotated[
     str,
@@ -71,6 +86,9 @@ def enhance(
         ),
     ] = -20.0,
     jobs: Annotated[int, typer.Option(help="How many files are enhanced at a time.")] = 1,
+    strength: Strength = 1.0,
+    attenuation_limit_db: AttenuationLimit = None,
+    highband: Highband = "follow",
     force: Force = False,
 ) -> None:
     """Enhance audio files, or all in a folder.
@@ -79,27 +97,37 @@ def enhance(
     OUT is a folder, and what was in a folder IN keeps its place below it. The folder gets
     report.jsonl, a line for each file; started again, the command goes on where it was.
     """
+    from bloomnet_sb.inference.amount import Amount
     from bloomnet_sb.inference.base import AUTO
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.inference.many_files import REPORT, Choice, enhance_many
-    from bloomnet_sb.inference.places import find_inputs, is_one_file, name_results, one_file
+    from bloomnet_sb.inference.places import (
+        find_inputs,
+        is_one_file,
+        name_results,
+        one_file,
+        summary_of_names,
+    )
     from bloomnet_sb.utils.folders import one_line
 
     *inputs, output = _checked(paths, "enhance", "files or folders")
     number = blocks if blocks == AUTO else _number(blocks)
+    amount = (strength, attenuation_limit_db, highband)
     if is_one_file(inputs, output):
         with one_file(inputs[0], output, force) as (file, result):
             enhancer = BloomEnhancer.from_hparams(source=source)
-            enhancer.enhance_file(file, result, number, min_gain_db)
+            enhancer.enhance_file(file, result, number, min_gain_db, *amount)
         return
     found = find_inputs(inputs, output)
     files = name_results(found.files, output)
-    choice = Choice(source, number, min_gain_db)
+    choice = Choice(source, number, min_gain_db, Amount(*amount))
     summary = enhance_many(files, output, choice, jobs, force, found.left_out)
     typer.echo(
         f"{summary.enhanced} files enhanced, {summary.skipped} had been before, "
         f"{len(summary.errors)} could not be; see {one_line(str(output / REPORT))}"
     )
+    if renamed := summary_of_names(files):
+        typer.echo(renamed)
     _end(summary.errors, found.left_out)
 
 
@@ -182,6 +210,9 @@ def live(
         Speed, typer.Option(help="For a file: as a microphone, or as fast as it goes.")
     ] = Speed.REALTIME,
     compiled: Annotated[bool, typer.Option(help="Whether to compile it for this CPU.")] = False,
+    strength: Strength = 1.0,
+    attenuation_limit_db: AttenuationLimit = None,
+    highband: Highband = "follow",
     force: Force = False,
 ) -> None:
     """Enhance a microphone as it comes; a digit sets the blocks, "a" the automatic, "q" ends.
@@ -204,7 +235,8 @@ def live(
     policy = Fixed(check_blocks(blocks, enhancer.num_blocks)) if blocks else RealTime(target)
     report = run_live(
         enhancer, policy, input or None, output or None, speed.value, virtual=virtual_microphone,
-        blocks=blocks or None, compiled=compiled,
+        blocks=blocks or None, compiled=compiled, strength=strength,
+        attenuation_limit_db=attenuation_limit_db, highband=highband,
     )  # fmt: skip
     typer.echo(
         f"{report.chunks} chunks, {report.missed} of them late, {report.blocks:.2f} blocks on "

@@ -8,6 +8,7 @@ from bloomnet_sb.pretrained.fetching import HPARAMS_FILE, WEIGHTS_FILE, fetch_fr
 from bloomnet_sb.pretrained.loading import load_pretrained, load_weights
 from bloomnet_sb.scoring.costs import DepthProfile, profile_depths
 from bloomnet_sb.streaming.engines import CompiledEngine, EagerEngine
+from bloomnet_sb.streaming.full_band import checked_highband
 from bloomnet_sb.streaming.resampled_stream import ResampledStream, checked_stream_rate
 from bloomnet_sb.streaming.stream import Stream
 from bloomnet_sb.utils.errors import InputError, check_blocks, check_samples
@@ -128,6 +129,9 @@ class BloomInterface(Pretrained):
         compiled: bool = False,
         wait_seconds: float = 1.0,
         sample_rate: int | None = None,
+        strength: float = 1.0,
+        attenuation_limit_db: float | None = None,
+        highband: str | None = None,
     ) -> Stream:
         """Process a signal as it comes, for causal networks.
 
@@ -142,7 +146,7 @@ class BloomInterface(Pretrained):
             How many signals come side by side, as chunks [batch_size, time]. Default: one, as
             chunks [time].
         fade_seconds : float
-            Length of the cross-fade between two numbers of blocks.
+            Length of the cross-fade between two numbers of blocks, or two strengths.
         compiled : bool
             Whether torch compiles the network for this CPU, once (minutes, with a C++ compiler): a
             chunk then takes a half of the time or less. Not for batches. See
@@ -152,6 +156,16 @@ class BloomInterface(Pretrained):
         sample_rate : int, optional
             The rate of the chunks, in Hz, such as a sound device's; they are resampled to the
             network's and back, which adds 4 ms to the delay. Default: the network's.
+        strength : float
+            How much is enhanced: 1, the network's output; 0, the noisy signal, delayed as that is.
+            It may change at any time. Not for separation.
+        attenuation_limit_db : float, optional
+            The most, in dB, that anything is lowered: the noisy signal's share is 10^(-dB / 20) at
+            least. It may change at any time. Not for separation. Default: no limit.
+        highband : str, optional
+            What becomes of the band above the network's, of chunks of a higher rate: "follow", it
+            is let through as far as the network let its top octave through; "mute", it is left out.
+            Default: "follow", or "mute" for separation.
 
         Returns
         -------
@@ -164,11 +178,13 @@ class BloomInterface(Pretrained):
             If the network cannot stream, or an argument cannot be.
         """
         depth, rate = self._checked(blocks), self.sample_rate
-        options = (depth, batch_size, fade_seconds, wait_seconds)
+        band = checked_highband(highband, self.mods.model.num_sources)
+        amount = (strength, attenuation_limit_db)
+        options = (depth, batch_size, fade_seconds, wait_seconds, *amount)
         if sample_rate is None or sample_rate == rate:
             return Stream(self._engine(compiled), rate, *options)
         device_rate = checked_stream_rate(sample_rate, rate)
-        return ResampledStream(self._engine(compiled), rate, device_rate, *options)
+        return ResampledStream(self._engine(compiled), rate, device_rate, *options, band)
 
     def _estimate_batch(
         self, mix: torch.Tensor, lengths: torch.Tensor | None, blocks: int | None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from bloomnet_sb.inference.amount import Amount
 from bloomnet_sb.inference.files import FileInterface, in_memory, write_all
 from bloomnet_sb.utils.audio_files import audio_info, writing
 from bloomnet_sb.utils.errors import InputError
@@ -90,17 +91,20 @@ class BloomEnhancer(FileInterface):
         output_filename: str | Path | None = None,
         blocks: int | str | None = None,
         min_gain_db: float = -20.0,
+        strength: float = 1.0,
+        attenuation_limit_db: float | None = None,
+        highband: str | None = None,
     ) -> torch.Tensor | None:
         """Enhance an audio file of any length, rate, number of channels and readable format.
 
         What libsndfile cannot read (m4a, mp4, webm, the sound of videos) needs the extra `media`.
 
-        The channels are enhanced one by one, at the network's sample rate: what lies above half
-        of it is lost. A file longer than `window_seconds` is read, enhanced and written window by
-        window, with a progress bar on a terminal. A causal Conv-TasNet carries its state from
-        window to window: its result is that of the whole file. The windows of others overlap and
-        are cross-faded: with the norms BN and cLN the result is again that of the whole file; the
-        statistics of gLN are those of the window.
+        The channels are enhanced one by one, at the network's sample rate. A file longer than
+        `window_seconds` is read, enhanced and written window by window, with a progress bar on a
+        terminal. A causal network carries its state from window to window: its result is that of
+        the whole file, and of a stream. The windows of others overlap and are cross-faded: with the
+        norms BN and cLN the result is again that of the whole file; the statistics of gLN are those
+        of the window.
 
         With "auto" for `blocks`, each window gets blocks until the last one changed its estimate
         by less than `min_gain_db`; `blocks_used` says how many those were.
@@ -118,6 +122,15 @@ class BloomEnhancer(FileInterface):
             How many blocks run. Default: `self.blocks`.
         min_gain_db : float
             For "auto": the power of the change over that of the estimate, in dB.
+        strength : float
+            How much is enhanced: 1, the network's output; 0, the file as it is.
+        attenuation_limit_db : float, optional
+            The most, in dB, that anything is lowered: the noisy signal's share is 10^(-dB / 20) at
+            least. Default: no limit.
+        highband : str, optional
+            What becomes of the band above the network's, in a file of a higher rate: "follow", it
+            is let through as far as the network let its top octave through, see
+            `bloomnet_sb.streaming.full_band.FullBand`; "mute", it is left out. Default: "follow".
 
         Returns
         -------
@@ -130,10 +143,12 @@ class BloomEnhancer(FileInterface):
         InputError
             If the file cannot be read, holds NaN or samples beyond 1e12, or has a rate that is no
             audio's; if the result cannot be written, or has more than 2**28 samples and no
-            `output_filename`; or if `blocks` is no number of blocks of this network.
+            `output_filename`; if `blocks` is no number of blocks of this network; or if `strength`,
+            `attenuation_limit_db` or `highband` cannot be.
         """
         info = audio_info(filename)
-        pieces = self._estimate_file(filename, info, blocks, mono=False, min_gain_db=min_gain_db)
+        amount = Amount(strength, attenuation_limit_db, highband)
+        pieces = self._estimate_file(filename, info, blocks, False, min_gain_db, amount)
         signals = (piece[..., 0].t() for piece in pieces)
         if output_filename is None:
             return in_memory(signals, filename, info.frames * info.channels, dim=0).squeeze(1)
@@ -144,7 +159,12 @@ class BloomEnhancer(FileInterface):
         return torch.cat(kept).squeeze(1) if kept else None
 
     def enhance_alike(
-        self, files: Sequence[tuple[str | Path, str | Path]], blocks: int | None = None
+        self,
+        files: Sequence[tuple[str | Path, str | Path]],
+        blocks: int | None = None,
+        strength: float = 1.0,
+        attenuation_limit_db: float | None = None,
+        highband: str | None = None,
     ) -> None:
         """Enhance files of one channel, of the same rate and length, in one batch.
 
@@ -156,6 +176,8 @@ class BloomEnhancer(FileInterface):
             Inputs and outputs.
         blocks : int, optional
             How many blocks run. Default: `self.blocks`.
+        strength, attenuation_limit_db, highband
+            As `enhance_file`.
 
         Raises
         ------
@@ -184,12 +206,15 @@ class BloomEnhancer(FileInterface):
                 torch.cat, zip(*(self._read(path, first, False) for path, _ in files), strict=True)
             )
 
+        amount = Amount(strength, attenuation_limit_db, highband)
+        name = f"{len(files)} files"
+        pieces = self._estimate_pieces(read, name, first, blocks, amount=amount)
         with ExitStack() as outputs:
             writers = [
                 outputs.enter_context(writing(output, info, 1, source=path))
                 for (path, output), info in zip(files, infos, strict=True)
             ]
-            for piece in self._estimate_pieces(read, f"{len(files)} files", first, blocks):
+            for piece in pieces:
                 for write, estimate in zip(writers, piece, strict=True):
                     write(estimate)
         self.notes = {}

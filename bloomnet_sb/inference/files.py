@@ -3,12 +3,14 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+from bloomnet_sb.inference.amount import NO_MORE, Amount, around_network
 from bloomnet_sb.inference.base import AUTO, BloomInterface
 from bloomnet_sb.inference.windows import Windows, cut, cut_into_frames, join, plan_windows
 from bloomnet_sb.nn.levels import SignalLevel
@@ -30,6 +32,9 @@ CHANNELS_AT_ONCE = 8
 MOST_SAMPLES_IN_MEMORY = 2**28
 # A longer result that goes to a file is not held in memory to be returned as well: 64 MB.
 MOST_SAMPLES_RETURNED = 2**24
+
+# Pieces [channels, time] of a file, from its start at each call
+Read = Callable[[], Iterator[torch.Tensor]]
 
 
 class FileInterface(BloomInterface):
@@ -60,12 +65,15 @@ class FileInterface(BloomInterface):
         blocks: int | str | None,
         mono: bool,
         min_gain_db: float | None = None,
+        amount: Amount = NO_MORE,
     ) -> Iterator[torch.Tensor]:
         """Pieces [channels, time, sources] of the estimate, at the file's rate."""
         check_rate(filename, info.samplerate, self.sample_rate)  # before an output is begun
-        return self._estimate_pieces(
-            lambda: self._read(filename, info, mono), Path(filename).name, info, blocks, min_gain_db
-        )
+
+        def read() -> Iterator[torch.Tensor]:
+            return self._read(filename, info, mono)
+
+        return self._estimate_pieces(read, Path(filename).name, info, blocks, min_gain_db, amount)
 
     def _note(self, filename: str | Path, info: AudioInfo, writers: Iterable[Writer]) -> None:
         """Keep and log what a user should know of a file's result."""
@@ -76,27 +84,26 @@ class FileInterface(BloomInterface):
 
     def _estimate_pieces(
         self,
-        read: Callable[[], Iterator[torch.Tensor]],
+        read: Read,
         name: str,
         info: AudioInfo,
         blocks: int | str | None,
         min_gain_db: float | None = None,
+        amount: Amount = NO_MORE,
     ) -> Iterator[torch.Tensor]:
-        """The same of what `read` gives anew at each call: pieces at the network's rate."""
-        as_needed = blocks == AUTO and min_gain_db is not None
-        samples = math.ceil(info.frames * self.sample_rate / info.samplerate)
+        """The same of what `read` gives."""
+        num_sources = self.mods.model.num_sources
+        amount.check(num_sources)
+        depth = None if blocks == AUTO and min_gain_db is not None else self._checked(blocks)
         self.blocks_used = []
-        if self.mods.model.separator.causal and not as_needed:
-            estimates = self._streamed(read(), samples, self._checked(blocks), name)
-        else:
-            depth = None if as_needed else self._checked(blocks)
-            estimates = self._windowed(read, samples, depth, min_gain_db, name)
-        by_source = (estimate.transpose(1, 2) for estimate in estimates)
-        left = info.frames
-        for piece in resampled(by_source, self.sample_rate, info.samplerate):
-            # Resampling there and back may give some samples more; never fewer.
-            yield piece[..., :left].transpose(1, 2).cpu()
-            left -= min(piece.shape[-1], left)
+        if self.mods.model.separator.causal and depth is not None:
+            return self._streamed(read(), info, depth, name, amount)
+
+        def estimate(pieces: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+            return self._windowed(pieces, read, info, depth, min_gain_db, name)
+
+        rates = (self.sample_rate, info.samplerate)
+        return around_network(read(), estimate, rates, num_sources, amount)
 
     @property
     def _window_samples(self) -> int:
@@ -111,30 +118,45 @@ class FileInterface(BloomInterface):
         return plan_windows(samples, filterbank, self._window_samples, context, fade)
 
     def _streamed(
-        self, pieces: Iterator[torch.Tensor], samples: int, blocks: int, name: str
+        self,
+        pieces: Iterator[torch.Tensor],
+        info: AudioInfo,
+        blocks: int,
+        name: str,
+        amount: Amount,
     ) -> Iterator[torch.Tensor]:
         """Estimates [channels, time, sources] of a causal network, which goes on piece by piece."""
         self.blocks_used.append(blocks)
         first = next(pieces)
-        groups = first.split(CHANNELS_AT_ONCE)
-        streams = [self.stream(blocks, batch_size=len(group)) for group in groups]
-        total = math.ceil(samples / self.sample_rate)
-        for piece in self._shown(chain([first], pieces), name, samples, total):
+        groups, options = first.split(CHANNELS_AT_ONCE), asdict(amount)
+        streams = [
+            self.stream(blocks, len(group), sample_rate=info.samplerate, **options)
+            for group in groups
+        ]
+        total = math.ceil(info.frames / info.samplerate)
+        for piece in self._shown(chain([first], pieces), name, info, total):
             pairs = zip(streams, piece.split(CHANNELS_AT_ONCE), strict=True)
             yield _with_sources(torch.cat([stream.process(group) for stream, group in pairs]))
         yield _with_sources(torch.cat([stream.flush() for stream in streams]))
 
     def _windowed(
         self,
-        read: Callable[[], Iterator[torch.Tensor]],
-        samples: int,
+        pieces: Iterator[torch.Tensor],
+        read: Read,
+        info: AudioInfo,
         blocks: int | None,
         min_gain_db: float | None,
         name: str,
     ) -> Iterator[torch.Tensor]:
-        """Estimates [channels, time, sources] in windows; without `blocks`, as many as needed."""
-        windows = self._plan(samples)
-        level = self._level(read(), samples) if windows.count > 1 else None
+        """Estimates [channels, time, sources] of pieces at the network's rate, in windows.
+
+        Without `blocks`, of as many as are needed. `read` gives the file anew.
+        """
+        windows = self._plan(math.ceil(info.frames * self.sample_rate / info.samplerate))
+        level = None
+        if windows.count > 1:
+            again = resampled(read(), info.samplerate, self.sample_rate)
+            level = self._level(map(self._on_device, again), windows.samples)
 
         def estimate_some(window: torch.Tensor, level: torch.Tensor | None) -> torch.Tensor:
             if blocks is None:
@@ -148,14 +170,15 @@ class FileInterface(BloomInterface):
             levels = [None] * len(groups) if level is None else level.split(CHANNELS_AT_ONCE)
             return torch.cat(list(map(estimate_some, groups, levels)))
 
-        mixes = self._shown(cut(read(), windows), name, samples, windows.count)
+        windowed = cut(map(self._on_device, pieces), windows)
+        mixes = self._shown(windowed, name, info, windows.count)
         return join(map(estimate, mixes), windows)
 
     def _shown(
-        self, pieces: Iterator[torch.Tensor], name: str, samples: int, total: int
+        self, pieces: Iterator[torch.Tensor], name: str, info: AudioInfo, total: int
     ) -> Iterable[torch.Tensor]:
         """The pieces, with a progress bar for a long file at a terminal."""
-        short = samples <= self._window_samples
+        short = info.frames <= self.window_seconds * info.samplerate
         return tqdm(
             pieces, name, total=total, unit="window", leave=False, disable=True if short else None
         )
@@ -178,8 +201,11 @@ class FileInterface(BloomInterface):
         return (power / (frames * filterbank.num_filters)).sqrt().float()
 
     def _read(self, filename: str | Path, info: AudioInfo, mono: bool) -> Iterator[torch.Tensor]:
-        """Pieces [channels, time] of a file at the network's rate."""
-        return read_resampled(filename, info.samplerate, self.sample_rate, mono, self.device)
+        """Pieces [channels, time] of a file."""
+        return read_resampled(filename, info.samplerate, info.samplerate, mono)
+
+    def _on_device(self, piece: torch.Tensor) -> torch.Tensor:
+        return piece.to(self.device)
 
 
 def _with_sources(signals: torch.Tensor) -> torch.Tensor:

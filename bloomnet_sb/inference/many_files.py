@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from tqdm import tqdm
 
+from bloomnet_sb.inference.amount import NO_MORE, Amount
 from bloomnet_sb.inference.base import AUTO
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.places import check_new, check_outputs
@@ -57,11 +58,14 @@ class Choice:
         As `BloomEnhancer.enhance_file` takes it. Default: all.
     min_gain_db : float
         As `BloomEnhancer.enhance_file` takes it.
+    amount : Amount
+        How much of a noisy file stays in its result.
     """
 
     source: str
     blocks: int | str | None = None
     min_gain_db: float = -20.0
+    amount: Amount = NO_MORE
 
 
 @dataclass(frozen=True)
@@ -130,6 +134,7 @@ def enhance_many(
     enhancer = BloomEnhancer.from_hparams(source=choice.source)
     if choice.blocks is not None and choice.blocks != AUTO:
         check_blocks(choice.blocks, enhancer.num_blocks)
+    choice.amount.check(num_sources=1)
     head = asdict(choice) | {"network": enhancer.mods.model.fingerprint()}
     jobs = [(path, output, _state(path)) for path, output in files]
     check_outputs((path, output) for path, output, _ in jobs)
@@ -248,7 +253,8 @@ def _enhance(enhancer: BloomEnhancer, batch: list[Job], choice: Choice) -> list[
         blocks = choice.blocks
         assert not isinstance(blocks, str)  # those are not in batches
         with suppress(InputError):
-            enhancer.enhance_alike([(path, output) for path, output, _ in batch], blocks)
+            files = [(path, output) for path, output, _ in batch]
+            enhancer.enhance_alike(files, blocks, **asdict(choice.amount))
             return [Outcome(None, enhancer.notes[str(path)]) for path, *_ in batch]
     return [_enhance_one(enhancer, job, choice) for job in batch]
 
@@ -256,7 +262,8 @@ def _enhance(enhancer: BloomEnhancer, batch: list[Job], choice: Choice) -> list[
 def _enhance_one(enhancer: BloomEnhancer, job: Job, choice: Choice) -> Outcome:
     path, output, _ = job
     try:
-        enhancer.enhance_file(path, output, choice.blocks, choice.min_gain_db)
+        amount = asdict(choice.amount)
+        enhancer.enhance_file(path, output, choice.blocks, choice.min_gain_db, **amount)
     except InputError as error:
         return Outcome(str(error))
     return Outcome(None, enhancer.notes[str(path)])

@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES, audio_info, checked_encoding
-from bloomnet_sb.utils.audio_formats import FORMATS, AudioInfo, result_name
+from bloomnet_sb.utils.audio_formats import AudioInfo, result_name, suffix_of
 from bloomnet_sb.utils.errors import InputError
-from bloomnet_sb.utils.folders import LeftOut, list_audio, summary_of
+from bloomnet_sb.utils.folders import MOST_NAMES, LeftOut, list_audio, one_line, summary_of
 
 # In place of a file: what comes in, or goes out, by a pipe
 PIPE = Path("-")
@@ -63,11 +63,12 @@ def is_one_file(inputs: list[Path], output: Path) -> bool:
     >>> is_one_file([Path("noisy.wav")], Path("clean"))
     False
     """
-    if output.is_dir():
+    # Those of os.path: a name may be too long to be asked for.
+    if os.path.isdir(output):
         return False
-    if len(inputs) == 1 and not inputs[0].is_dir():
-        return output == PIPE or output.exists() or bool(output.suffix)
-    if output == PIPE or output.exists():
+    if len(inputs) == 1 and not os.path.isdir(inputs[0]):
+        return output == PIPE or os.path.exists(output) or bool(output.suffix)
+    if output == PIPE or os.path.exists(output):
         raise InputError(f"{output}: is no folder, but several results go to one")
     if output.suffix.lower() in AUDIO_SUFFIXES:
         raise InputError(f"{output}: is the name of one file, but several results go to a folder")
@@ -103,7 +104,7 @@ def find_inputs(inputs: Iterable[Path], output: Path) -> Found:
     files: dict[tuple[Path, Path], None] = {}
     left_out: list[LeftOut] = []
     for path in inputs:
-        if not path.is_dir():
+        if not os.path.isdir(path):
             files[path, Path()] = None
             continue
         if path.resolve() == output.resolve():
@@ -148,6 +149,22 @@ def name_results(files: Iterable[tuple[Path, Path]], folder: Path) -> list[tuple
         )
         for path, same, name in named
     ]
+
+
+def summary_of_names(files: Iterable[tuple[Path, Path]]) -> str:
+    """One line for the results that have another suffix than their files; "" for none.
+
+    Example
+    -------
+    >>> summary_of_names([(Path("in/call.m4a"), Path("out/call.flac"))])
+    '1 in another format, as such files cannot be written: call.flac'
+    """
+    names = [one_line(name.name) for path, name in files if path.suffix != name.suffix]
+    if not names:
+        return ""
+    more = [f"{len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
+    shown = ", ".join(names[:MOST_NAMES] + more)
+    return f"{len(names)} in another format, as such files cannot be written: {shown}"
 
 
 def _written_as(path: Path, same: Path) -> Path:
@@ -301,8 +318,7 @@ def to_pipe(path: Path, like: AudioInfo) -> Iterator[Path]:
         yield path
         return
     with TemporaryDirectory(prefix="bloomnet-") as folder:
-        suffix = path.suffix or next((s for s, f in FORMATS.items() if f == like.format), ".m4a")
-        file = Path(folder) / f"stdout{suffix}"
+        file = Path(folder) / f"stdout{path.suffix or suffix_of(like)}"
         file = file if path.suffix else result_name(file, like)
         yield file
         try:

@@ -1,4 +1,4 @@
-"""A signal enhanced as it comes: buffer, overlap-add, fades and changes of depth, in numpy."""
+"""A signal enhanced as it comes: buffer, overlap-add, depth and strength that change, in numpy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-try:
-    from depth_switch import DepthSwitch  # beside a copy of this file
+try:  # beside a copy of this file
+    from depth_switch import DepthSwitch
+    from noisy_share import NoisyShare, noisy_share, rise
 except ImportError:
     from bloomnet_sb.streaming.depth_switch import DepthSwitch
+    from bloomnet_sb.streaming.noisy_share import NoisyShare, noisy_share, rise
 
 
 # As bloomnet_sb.utils.errors has it, which is not beside a copy of this file.
@@ -86,6 +88,10 @@ class FrameStream:
     those that come back start anew, unheard, and are faded in once they are what they would be had
     they always run; those that never forget all, recurrent ones, after `wait_seconds`.
 
+    `strength` and `attenuation_limit_db` say how much of the noisy signal stays, in step with the
+    enhanced one: the larger of 1 - strength and 10^(-dB / 20) is its share, and the rest is that of
+    the network's output. Their changes are faded too.
+
     Arguments
     ---------
     engine : Engine
@@ -97,9 +103,13 @@ class FrameStream:
     batch_size : int, optional
         Chunks are [batch_size, time]. Default: they are [time].
     fade_seconds : float
-        Length of a cross-fade between two numbers of blocks.
+        Length of a cross-fade between two numbers of blocks, or two strengths.
     wait_seconds : float
         How long blocks that never forget all run before they are heard.
+    strength : float
+        How much is enhanced: 1, the network's output; 0, the noisy signal, delayed.
+    attenuation_limit_db : float, optional
+        The most, in dB, that anything is lowered. Default: no limit.
 
     Raises
     ------
@@ -121,6 +131,8 @@ class FrameStream:
         batch_size: int | None = None,
         fade_seconds: float = 0.02,
         wait_seconds: float = 1.0,
+        strength: float = 1.0,
+        attenuation_limit_db: float | None = None,
     ):
         if not fade_seconds > 0 or not wait_seconds >= 0:
             raise self.error(
@@ -133,14 +145,17 @@ class FrameStream:
         self.facts = facts = engine.facts
         self.sample_rate = sample_rate
         self.batch_size = batch_size
+        fade_samples = max(round(fade_seconds * sample_rate), 1)
         self._switch = DepthSwitch(
             facts.warm_ups,
             self._checked_blocks(facts.num_blocks if blocks is None else blocks),
             facts.window,
             facts.hop,
-            max(round(fade_seconds * sample_rate), 1),
+            fade_samples,
             round(wait_seconds * sample_rate / facts.hop),
         )
+        self._noisy = NoisyShare(batch_size or 1, fade_samples)
+        self._set_amount(strength, attenuation_limit_db)
         self.reset()
 
     @property
@@ -163,6 +178,24 @@ class FrameStream:
         return self._switch.heard
 
     @property
+    def strength(self) -> float:
+        """How much is enhanced, from 0 to 1; may be set at any time."""
+        return self._strength
+
+    @strength.setter
+    def strength(self, strength: float) -> None:
+        self._set_amount(strength, self._attenuation_limit_db)
+
+    @property
+    def attenuation_limit_db(self) -> float | None:
+        """The most, in dB, that anything is lowered, or None; may be set at any time."""
+        return self._attenuation_limit_db
+
+    @attenuation_limit_db.setter
+    def attenuation_limit_db(self, attenuation_limit_db: float | None) -> None:
+        self._set_amount(self._strength, attenuation_limit_db)
+
+    @property
     def delay_samples(self) -> int:
         """The most samples that `process` holds back: the window less one."""
         return self.facts.window - 1
@@ -178,6 +211,7 @@ class FrameStream:
         self._received = self._returned = 0
         self._before = facts.left  # samples to come that are before the signal
         self._switch.restart()
+        self._noisy.restart()
 
     def process(self, chunk: np.ndarray) -> np.ndarray:
         """Enhance the next chunk.
@@ -200,21 +234,23 @@ class FrameStream:
         ValueError
             If the chunk has another form, or holds NaN or infinite samples; it is not taken then.
         """
-        return self._returned_form(self._take(self._checked(chunk)))
+        rows = self._checked(chunk)
+        self._noisy.keep(rows)
+        return self._returned_form(self._noisy.mix(self._take(rows)))
 
     def flush(self) -> np.ndarray:
         """End the signal, and reset; gives the samples that `process` held back."""
-        signal = self._end()
+        signal = self._noisy.mix(self._end())
         self.reset()
         return self._returned_form(signal)
 
     def _take(self, rows: np.ndarray) -> np.ndarray:
-        """The samples [batch, sources, time] that are ready with these of the signal."""
+        """The enhanced samples [batch, sources, time] that are ready with these of the signal."""
         self._received += rows.shape[1]
         return self._process(rows)
 
     def _end(self) -> np.ndarray:
-        """The samples [batch, sources, time] that are left at the end of the signal."""
+        """The enhanced samples [batch, sources, time] that are left at the end of the signal."""
         left = self._received - self._returned
         ready = self._process(np.zeros((len(self._waiting), self._missing()), np.float32))
         silence = np.zeros((*self._tail.shape[:2], left), np.float32)
@@ -273,9 +309,8 @@ class FrameStream:
     def _share(self, frames: int) -> np.ndarray:
         """How much of what fades in is heard in each sample of the next windows."""
         starts = np.arange(frames)[:, None] * self.facts.hop
-        since = starts + np.arange(self.facts.window) + self._switch.samples_since_fade_start + 0.5
-        share = 0.5 - 0.5 * np.cos(np.pi * np.clip(since / self._switch.fade_samples, 0, 1))
-        return share.astype(np.float32)
+        since = starts + np.arange(self.facts.window) + self._switch.samples_since_fade_start
+        return rise(since + 0.5, self._switch.fade_samples)
 
     def _overlap_add(self, windows: np.ndarray) -> np.ndarray:
         """Add windows to the tail of those before; gives the samples that are complete."""
@@ -290,6 +325,16 @@ class FrameStream:
         complete = frames * hop
         self._tail = signal[:, :, complete : complete + window - hop].copy()
         return signal[:, :, :complete]
+
+    def _set_amount(self, strength: float, attenuation_limit_db: float | None) -> None:
+        share = noisy_share(strength, attenuation_limit_db, self.error)
+        if share and self.facts.num_sources > 1:
+            raise self.error(
+                "strength and attenuation_limit_db are for enhancement, and this network separates "
+                f"{self.facts.num_sources} sources"
+            )
+        self._strength, self._attenuation_limit_db = strength, attenuation_limit_db
+        self._noisy.share = share
 
     def _checked_blocks(self, blocks: int) -> int:
         if isinstance(blocks, bool) or not isinstance(blocks, int | np.integer):

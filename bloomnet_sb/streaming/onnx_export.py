@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.streaming import depth_switch, frame_stream, onnx_stream, wav_files
+from bloomnet_sb.streaming import depth_switch, frame_stream, noisy_share, onnx_stream, wav_files
 from bloomnet_sb.streaming.engines import stream_facts
 from bloomnet_sb.streaming.programs import Program, most_frames, programs_of
 from bloomnet_sb.utils.errors import InputError
@@ -84,7 +84,7 @@ def export_onnx(model: BloomNet, sample_rate: int, folder: str | Path, int8: boo
             "states": {part: list(program.states) for part, program in programs.items()},
         }
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        for module in (onnx_stream, frame_stream, depth_switch, wav_files):
+        for module in (onnx_stream, frame_stream, depth_switch, noisy_share, wav_files):
             shutil.copy(str(module.__file__), partial)
         if folder.exists():
             folder.rmdir()

@@ -2,10 +2,11 @@
 
     python onnx_stream.py noisy.wav enhanced.wav --blocks 2
 
-Copies of this file, of frame_stream.py, depth_switch.py and wav_files.py lie in each such folder.
-The command takes WAV files of one channel, at the network's sample rate, and writes 16 bits or, for
-floats, floats; of a network with several sources it writes a file for each, enhanced_1.wav and so
-on. It overwrites what is there with --force only, and never its input.
+Copies of this file and of those that it needs, frame_stream.py, depth_switch.py, noisy_share.py and
+wav_files.py, lie in each such folder. The command takes WAV files of one channel, at the network's
+sample rate, and writes 16 bits or, for floats, floats; of a network with several sources it writes
+a file for each, enhanced_1.wav and so on. It overwrites what is there with --force only, and never
+its input.
 """
 
 import argparse
@@ -105,7 +106,7 @@ class OnnxStream(FrameStream):
     ---------
     folder : str or Path
         What `bloomnet export` wrote.
-    blocks, fade_seconds, wait_seconds
+    blocks, fade_seconds, wait_seconds, strength, attenuation_limit_db
         As `FrameStream`.
     threads : int
         Threads of onnxruntime.
@@ -122,9 +123,13 @@ class OnnxStream(FrameStream):
         fade_seconds: float = 0.02,
         wait_seconds: float = 1.0,
         threads: int = 1,
+        strength: float = 1.0,
+        attenuation_limit_db: float | None = None,
     ):
         engine = OnnxEngine(folder, threads)
-        super().__init__(engine, engine.sample_rate, blocks, None, fade_seconds, wait_seconds)
+        times = (fade_seconds, wait_seconds)
+        amount = (strength, attenuation_limit_db)
+        super().__init__(engine, engine.sample_rate, blocks, None, *times, *amount)
 
 
 def _value(array: np.ndarray) -> onnxruntime.OrtValue:
@@ -137,11 +142,18 @@ def main() -> None:
     parser.add_argument("noisy")
     parser.add_argument("enhanced")
     parser.add_argument("--blocks", type=int)
+    parser.add_argument("--strength", type=float, default=1.0)
+    parser.add_argument("--attenuation_limit_db", type=float)
     parser.add_argument("--folder", default=Path(__file__).parent)
     parser.add_argument("--force", action="store_true", help="overwrite files that are there")
     options = parser.parse_args()
     try:
-        stream = OnnxStream(options.folder, options.blocks)
+        stream = OnnxStream(
+            options.folder,
+            options.blocks,
+            strength=options.strength,
+            attenuation_limit_db=options.attenuation_limit_db,
+        )
         wav = _read(options.noisy, stream.sample_rate)
         names = _names(Path(options.enhanced), stream.facts.num_sources)
         _check_new(options.noisy, names, options.force)

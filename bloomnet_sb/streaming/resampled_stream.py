@@ -3,9 +3,10 @@
 import numpy as np
 
 from bloomnet_sb.streaming.frame_stream import Engine
+from bloomnet_sb.streaming.full_band import FOLLOW, FullBand
+from bloomnet_sb.streaming.noisy_share import SampleQueue
 from bloomnet_sb.streaming.stream import Stream
 from bloomnet_sb.utils.errors import InputError
-from bloomnet_sb.utils.polyphase import PolyphaseResampler
 from bloomnet_sb.utils.resampling import check_rate
 
 
@@ -45,7 +46,8 @@ class ResampledStream(Stream):
 
     Made by `BloomEnhancer.stream` and `BloomSeparator.stream` with a `sample_rate`. It is used as
     any `Stream` is. Its delay is constant: once `delay_samples` were taken, a chunk comes back for
-    a chunk, of the same length.
+    a chunk, of the same length. Of a rate above the network's, the band above may be let through,
+    see `bloomnet_sb.streaming.full_band.FullBand`.
 
     Arguments
     ---------
@@ -55,8 +57,10 @@ class ResampledStream(Stream):
         The network's rate, in Hz.
     sample_rate : int
         The rate of the chunks, in Hz.
-    blocks, batch_size, fade_seconds, wait_seconds
+    blocks, batch_size, fade_seconds, wait_seconds, strength, attenuation_limit_db
         As `bloomnet_sb.streaming.frame_stream.FrameStream`.
+    highband : str
+        "follow", for networks of one source, or "mute".
 
     Example
     -------
@@ -83,42 +87,42 @@ class ResampledStream(Stream):
         batch_size: int | None = None,
         fade_seconds: float = 0.02,
         wait_seconds: float = 1.0,
+        strength: float = 1.0,
+        attenuation_limit_db: float | None = None,
+        highband: str = FOLLOW,
     ):
         signals = (batch_size or 1, engine.facts.num_sources)
-        self._down = PolyphaseResampler(sample_rate, network_rate, signals[:1])
-        self._up = PolyphaseResampler(network_rate, sample_rate, signals)
-        super().__init__(engine, network_rate, blocks, batch_size, fade_seconds, wait_seconds)
+        self._band = FullBand(network_rate, sample_rate, *signals, highband)
+        times, amount = (fade_seconds, wait_seconds), (strength, attenuation_limit_db)
+        super().__init__(engine, network_rate, blocks, batch_size, *times, *amount)
         self.sample_rate = sample_rate
+        self._noisy.fade_samples = max(round(fade_seconds * sample_rate), 1)
 
     @property
     def delay_samples(self) -> int:
         """How many samples `process` holds back, always: both filters' reach and the window."""
-        up, down = self._down.up, self._down.down
-        return (self._down.reach + self._up.reach + down * super().delay_samples) // up
+        return self._band.delay_samples(super().delay_samples)
 
     def reset(self) -> None:
         """Forget the signal; the next chunk is the start of another."""
         super().reset()
-        self._down.reset()
-        self._up.reset()
-        self._ready = self._up.process(self._tail[:, :, :0])
+        self._band.reset()
+        self._ready = SampleQueue(*self._tail.shape[:2])
         self._samples = 0  # received, less those returned
 
     def _take(self, rows: np.ndarray) -> np.ndarray:
-        """The samples [batch, sources, time] that are ready with these of the signal."""
-        enhanced = self._up.process(super()._take(self._down.process(rows)))
-        self._ready = np.concatenate([self._ready, enhanced], axis=2)
+        """The enhanced samples [batch, sources, time] that are ready with these of the signal."""
         self._samples += rows.shape[1]
+        self._ready.put(self._band.join(super()._take(self._band.split(rows))))
         return self._release(max(self._samples - self.delay_samples, 0))
 
     def _end(self) -> np.ndarray:
-        """The samples [batch, sources, time] that are left at the end of the signal."""
-        last = super()._take(self._down.flush())
-        pieces = [self._ready, self._up.process(last), self._up.process(super()._end())]
-        self._ready = np.concatenate([*pieces, self._up.flush()], axis=2)
+        """The enhanced samples [batch, sources, time] that are left at the end of the signal."""
+        self._ready.put(self._band.join(super()._take(self._band.split_end())))
+        self._ready.put(self._band.join(super()._end()))
+        self._ready.put(self._band.join_end())
         return self._release(self._samples)
 
     def _release(self, samples: int) -> np.ndarray:
-        released, self._ready = self._ready[:, :, :samples], self._ready[:, :, samples:]
         self._samples -= samples
-        return released
+        return self._ready.take(samples)

@@ -173,8 +173,7 @@ def read_pieces(path: str | Path, seconds: float = 1.0) -> Iterator[np.ndarray]:
     path : str or Path
         The file.
     seconds : float
-        Length of a piece; the last of a file, and of each of those that were joined to one, may be
-        shorter, as are all of many channels.
+        Length of a piece; the last may be shorter, as are all of many channels.
 
     Yields
     ------

@@ -25,7 +25,7 @@ class PolyphaseResampler:
     Arguments
     ---------
     from_rate, to_rate : int
-        In Hz.
+        In Hz. Of one rate, a signal passes as it is.
     shape : tuple of int
         Of a piece, without its time.
 
@@ -48,13 +48,18 @@ class PolyphaseResampler:
     def __init__(self, from_rate: int, to_rate: int, shape: tuple[int, ...] = ()):
         divisor = math.gcd(from_rate, to_rate)
         self.up, self.down = to_rate // divisor, from_rate // divisor
+        self.reach = 0
+        self._shape = shape
+        if self.up != self.down:
+            self._design()
+        self.reset()
+
+    def _design(self) -> None:
         most = max(self.up, self.down)
         # A whole number of output samples, so that they fall on its middle.
         self.reach = math.ceil(REACH * most / self.down) * self.down
         taps = firwin(2 * self.reach + 1, CUTOFF / most, window=("kaiser", KAISER_BETA))
         self._taps = (self.up * taps).astype(np.float32)
-        self._shape = shape
-        self.reset()
 
     def reset(self) -> None:
         """Forget the signal; the next piece is the start of another."""
@@ -87,7 +92,11 @@ class PolyphaseResampler:
         return rest
 
     def _filtered(self, piece: np.ndarray) -> np.ndarray:
-        self._waiting = np.concatenate([self._waiting, piece.astype(np.float32, copy=False)], -1)
+        piece = piece.astype(np.float32, copy=False)
+        if self.up == self.down:
+            self._returned += piece.shape[-1]
+            return piece
+        self._waiting = np.concatenate([self._waiting, piece], axis=-1)
         samples = self._start + self._waiting.shape[-1]
         ready = max(-(-(samples * self.up - self.reach) // self.down), self._returned)
         if ready == self._returned:

@@ -29,7 +29,7 @@ class Recording(NamedTuple):
     parts: tuple[Part, ...]
 
     def blocks(self, frames: int) -> Iterator[np.ndarray]:
-        """Samples [time, channels], float32, at most `frames` at once.
+        """Samples [time, channels], float32, `frames` at once; the last may be fewer.
 
         Raises
         ------
@@ -37,10 +37,15 @@ class Recording(NamedTuple):
             If the file ends within what its header promises, or holds NaN or infinite samples.
         """
         blocks = self._sound_blocks(frames) if self.parts else media_blocks(self.path, self.info)
+        waiting = np.zeros((0, self.info.channels), np.float32)
         for block in blocks:
             check_samples(block, f"{self.path}: holds")
-            for start in range(0, len(block), frames):
-                yield block[start : start + frames]
+            waiting = np.concatenate([waiting, block]) if len(waiting) else block
+            while len(waiting) >= frames:
+                yield waiting[:frames]
+                waiting = waiting[frames:]
+        if len(waiting):
+            yield waiting
 
     def _sound_blocks(self, frames: int) -> Iterator[np.ndarray]:
         done = 0

@@ -45,7 +45,7 @@ def test_every_cut_is_the_stream_of_the_resampled_signal(name, rate, data):
     sizes = data.draw(st.lists(st.integers(0, 1500), max_size=8))
     sizes = sizes if sum(sizes) <= length else []
     signal = torch.randn(length, generator=torch.Generator().manual_seed(length))
-    out = streamed(enhancer.stream(blocks=2, sample_rate=rate), signal, sizes)
+    out = streamed(enhancer.stream(blocks=2, sample_rate=rate, highband="mute"), signal, sizes)
     assert len(out) == length
     low = streamed(enhancer.stream(blocks=2), resampled(signal, rate, 16000), [])
     expected = resampled(low, 16000, rate)[:length]
@@ -115,7 +115,7 @@ def test_the_networks_own_rate_is_not_resampled():
         (float("nan"), "sample_rate is nan, but must be"),
         (True, "sample_rate is True, but must be"),
         (10, "its rate is 10 Hz, but must be within 1000"),
-        (15991, "too little in common with the network's 16000 Hz"),
+        (767_999, "too little in common with the network's 16000 Hz"),
     ],
 )
 def test_rates_that_cannot_be(rate, message):

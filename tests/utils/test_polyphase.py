@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -49,12 +48,10 @@ def test_what_the_lower_rate_cannot_hold_is_gone(rates):
 
 
 @pytest.mark.parametrize("rates", RATES)
-def test_it_holds_back_2_ms_where_soxr_holds_back_many(rates):
-    (resampler, theirs), held = (PolyphaseResampler(*rates), soxr.ResampleStream(*rates, 1)), []
-    received = ours = 0
-    for chunk in np.random.default_rng(0).standard_normal((100, 100)).astype(np.float32):
+def test_it_holds_back_2_ms_of_16_khz(rates):
+    resampler, received, returned, held = PolyphaseResampler(*rates), 0, 0, []
+    for chunk in np.zeros((100, 100), np.float32):
         received += len(chunk)
-        ours += len(resampler.process(chunk))
-        held.append(received * rates[1] / rates[0] - ours)
-        theirs.resample_chunk(chunk)
-    assert max(held[5:]) <= 33 * max(rates[1] / rates[0], 1) + 1
+        returned += len(resampler.process(chunk))
+        held.append((received / rates[0] - returned / rates[1]) * min(rates))
+    assert max(held) <= 33
