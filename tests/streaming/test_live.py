@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from typer.testing import CliRunner
 
+from bloomnet_sb.cli import app
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.streaming import live
 from bloomnet_sb.streaming.live import run_live
@@ -130,7 +132,21 @@ def test_an_input_is_never_the_output(place, short_file, tmp_path):
     before = written(short_file)
     with pytest.raises(InputError, match=f"{place}: is the input"):
         run_live(ENHANCER, Fixed(1), short_file, str(tmp_path / place), speed="full")
+    command = ["live", "--input", short_file, "--output", str(tmp_path / place)]
+    result = CliRunner().invoke(app, command)
+    assert "is the input" in str(result.exception)
     assert (written(short_file) == before).all()
+
+
+def test_a_recording_that_is_there_is_overwritten_on_demand_only(short_file, tmp_path):
+    out = tmp_path / "out.wav"
+    out.write_text("a recording")
+    command = ["live", "--input", short_file, "--output", str(out), "--speed", "full"]
+    result = CliRunner().invoke(app, command)
+    assert "is there already; with --force" in str(result.exception)
+    assert out.read_text() == "a recording"
+    assert CliRunner().invoke(app, [*command, "--force"]).exit_code == 0
+    assert len(written(out)) == 8050
 
 
 def test_the_first_chunk_may_be_all_there_is(tmp_path):
