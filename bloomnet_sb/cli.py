@@ -228,8 +228,9 @@ def live(
     from bloomnet_sb.inference.places import check_new
     from bloomnet_sb.streaming.live import run_live
     from bloomnet_sb.streaming.policies import Fixed, RealTime
+    from bloomnet_sb.utils.audio_files import is_same_file
 
-    if Path(output).suffix:
+    if Path(output).suffix and not is_same_file(input, output):  # which is refused for itself
         check_new(Path(output), force)
     enhancer = BloomEnhancer.from_hparams(source=source)
     policy = Fixed(check_blocks(blocks, enhancer.num_blocks)) if blocks else RealTime(target)

@@ -98,7 +98,8 @@ def virtual_microphone(rate: int) -> Iterator[Player]:
         modules.append(
             _pactl(
                 "load-module", "module-remap-source", f"source_name={SOURCE}",
-                f"master={sink}.monitor", f"source_properties=device.description={DESCRIPTION}",
+                f"master={sink}.monitor", "channels=1",
+                f"source_properties=device.description={DESCRIPTION}",
             )
         )  # fmt: skip
         _warn_of_own_sound()

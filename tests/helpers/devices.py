@@ -3,13 +3,14 @@
 It raises what sounddevice 0.5 raises, with PortAudio's codes.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 HOST_APIS = ({"name": "ALSA"}, {"name": "PulseAudio"})
-CHUNKS_AT_ONCE = 2  # that a device has room for
+HANG_SECONDS = 30  # longer than anybody waits
 
 
 class PortAudioError(Exception):
@@ -42,20 +43,19 @@ class Device:
     played: list[np.ndarray] = field(default_factory=list)
     opened: list[tuple[int, int]] = field(default_factory=list)  # rates and channels
     calls: int = 0
+    released: threading.Event = field(default_factory=threading.Event)  # ends a call that hangs
     is_open: bool = False
 
     def call(self) -> bool:
         """Do what is to be done at this call; whether it is flagged."""
-        assert not self.hangs(), "a blocking call that never comes back"
         self.calls += 1
         self.at_call.get(self.calls, lambda: None)()
+        if self.hangs_at is not None and self.calls >= self.hangs_at:
+            self.released.wait(HANG_SECONDS)
         if self.unplugged_at is not None and self.calls >= self.unplugged_at:
             host_error = (0, -19, "No such device")
             raise PortAudioError("Unanticipated host error", -9999, host_error)
         return self.calls in self.flagged
-
-    def hangs(self) -> bool:
-        return self.hangs_at is not None and self.calls + 1 >= self.hangs_at
 
 
 class _Stream:
@@ -88,13 +88,9 @@ class _Stream:
     def close(self):
         self.device.is_open = False
 
-    def available(self) -> int:
-        return 0 if self.device.hangs() else CHUNKS_AT_ONCE * self.blocksize
-
 
 class _InputStream(_Stream):
     side = "input"
-    read_available = property(_Stream.available)
 
     def read(self, frames):
         """What the device hears, and silence after it; mixed to the stream's channels by none."""
@@ -109,7 +105,6 @@ class _InputStream(_Stream):
 
 class _OutputStream(_Stream):
     side = "output"
-    write_available = property(_Stream.available)
 
     def write(self, data):
         assert self.started

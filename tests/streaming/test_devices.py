@@ -6,7 +6,7 @@ import pytest
 import soundfile as sf
 from typer.testing import CliRunner
 
-from bloomnet_sb.cli import app
+from bloomnet_sb.cli import app, main
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.streaming.devices import device_lines
 from bloomnet_sb.streaming.live import run_live
@@ -177,3 +177,25 @@ def test_the_command_records_a_device(use, tmp_path):
     assert result.stdout.startswith(f"{CHUNKS} chunks, ")
     assert sf.info(out).samplerate == 48000
     assert sf.info(out).frames == CHUNKS * 480
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "says"),
+    [
+        ({"busy": True}, 2, "error: 0 USB microphone: busy or unplugged"),
+        ({"unplugged_at": 11}, 1, "stopped: 0 USB microphone: gives no sound any more"),
+    ],
+)
+def test_the_command_says_in_one_line(fault, code, says, use, tmp_path, monkeypatch, capsys):
+    use(Device("USB microphone", inputs=1, heard=noise(48000, 1), **fault))
+    out = tmp_path / "out.wav"
+    monkeypatch.setattr(sys, "argv", ["bloomnet", "live", "--output", str(out), "--blocks", "1"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert ended.value.code == code
+    assert said.err.startswith(says)
+    assert said.err.count("\n") == 1
+    assert not said.out.strip()
+    assert out.exists() == (code == 1)
+    assert code == 2 or sf.info(out).frames == 10 * 480

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import soundfile as sf
 import torch
+from typer.testing import CliRunner
 
+from bloomnet_sb.cli import app
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.streaming import live
 from bloomnet_sb.streaming.live import run_live
@@ -130,7 +132,21 @@ def test_an_input_is_never_the_output(place, short_file, tmp_path):
     before = written(short_file)
     with pytest.raises(InputError, match=f"{place}: is the input"):
         run_live(ENHANCER, Fixed(1), short_file, str(tmp_path / place), speed="full")
+    command = ["live", "--input", short_file, "--output", str(tmp_path / place)]
+    result = CliRunner().invoke(app, command)
+    assert "is the input" in str(result.exception)
     assert (written(short_file) == before).all()
+
+
+def test_a_recording_that_is_there_is_overwritten_on_demand_only(short_file, tmp_path):
+    out = tmp_path / "out.wav"
+    out.write_text("a recording")
+    command = ["live", "--input", short_file, "--output", str(out), "--speed", "full"]
+    result = CliRunner().invoke(app, command)
+    assert "is there already; with --force" in str(result.exception)
+    assert out.read_text() == "a recording"
+    assert CliRunner().invoke(app, [*command, "--force"]).exit_code == 0
+    assert len(written(out)) == 8050
 
 
 def test_the_first_chunk_may_be_all_there_is(tmp_path):
@@ -157,13 +173,15 @@ def test_a_signal_ends_a_recording_that_is_whole(number, microphone, tmp_path):
 
 
 def test_a_second_signal_ends_at_once_and_the_recording_is_kept(microphone, tmp_path):
-    def twice():
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
+    class Impatient(Policy):
+        def choose(self, seen):
+            if microphone.calls >= 20:
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
+            return 1
 
-    microphone.at_call[20] = twice
     with pytest.raises(KeyboardInterrupt):
-        run_live(ENHANCER, Fixed(1), None, str(tmp_path / "out.wav"))
+        run_live(ENHANCER, Impatient(), None, str(tmp_path / "out.wav"))
     assert len(written(tmp_path / "out.wav")) >= 18 * CHUNK
 
 
@@ -182,24 +200,32 @@ def test_drivers_flags_are_late(microphone, monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["unplugged_at", "hangs_at"])
-@pytest.mark.parametrize("side", ["input", "output"])
-def test_what_a_lost_device_leaves(how, side, microphone, tmp_path, monkeypatch):
-    monkeypatch.setattr("bloomnet_sb.streaming.devices.PATIENCE_SECONDS", 0.05)
-    loud = sys.modules["sounddevice"].devices[1]
-    setattr(microphone if side == "input" else loud, how, 21)
-    out = str(tmp_path / "out.wav") if side == "input" else None
+def test_a_lost_microphone_leaves_what_is_recorded(how, microphone, tmp_path, monkeypatch):
+    monkeypatch.setattr("bloomnet_sb.streaming.devices.PATIENCE_SECONDS", 0.2)
+    setattr(microphone, how, 21)
+    out = str(tmp_path / "out.wav")
     with pytest.raises(Stopped) as stopped:
         run_live(ENHANCER, Fixed(1), None, out, blocks=1)
-    name, does = ("0 USB microphone", "gives") if side == "input" else ("1 Loudspeakers", "takes")
-    assert str(stopped.value).startswith(f"{name}: {does} no sound any more")
+    microphone.released.set()
+    assert str(stopped.value).startswith("0 USB microphone: gives no sound any more (")
+    assert str(stopped.value).endswith(f"was it unplugged?; {out} holds the 0.2 s before it")
     assert "\n" not in str(stopped.value)
+    expected = enhanced(microphone.heard[: 20 * CHUNK, 0], 1)
+    np.testing.assert_allclose(written(out), expected.clip(-1, 1), atol=1e-4)
+    # To close a device that hangs would hang.
+    assert microphone.is_open == (how == "hangs_at")
+
+
+@pytest.mark.parametrize("how", ["unplugged_at", "hangs_at"])
+def test_lost_loudspeakers(how, microphone, monkeypatch):
+    monkeypatch.setattr("bloomnet_sb.streaming.devices.PATIENCE_SECONDS", 0.2)
+    loud = sys.modules["sounddevice"].devices[1]
+    setattr(loud, how, 21)
+    with pytest.raises(Stopped, match="^1 Loudspeakers: takes no sound any more"):
+        run_live(ENHANCER, Fixed(1), blocks=1)
+    assert len(loud.played) == 20
+    loud.released.set()
     assert not microphone.is_open
-    assert not loud.is_open
-    if side == "input":
-        assert str(stopped.value).endswith(f"{out} holds the 0.2 s before it")
-        expected = enhanced(microphone.heard[: 20 * CHUNK, 0], 1)
-        np.testing.assert_allclose(written(out), expected.clip(-1, 1), atol=1e-4)
-    assert [path.name for path in tmp_path.iterdir()] == (["out.wav"] if side == "input" else [])
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])

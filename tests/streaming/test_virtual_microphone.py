@@ -55,7 +55,7 @@ def test_programs_hear_what_is_enhanced(server, noisy_file, tmp_path):
         f"module-null-sink sink_name={sink} rate=16000 channels=1 "
         f"sink_properties=device.description={sink}",
         f"module-remap-source source_name=bloomnet master={sink}.monitor "
-        "source_properties=device.description=BLOOM-Net",
+        "channels=1 source_properties=device.description=BLOOM-Net",
     ]
     assert server.modules() == BEFORE
     player = (server.folder / "player").read_text()
