@@ -21,13 +21,13 @@ LazyModule.__file__ = None
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory, worker_id) -> Path:
+def finished_run(tmp_path_factory, request) -> Path:
     """The output folder of one whole run of the mini recipe at its smallest; to be left as it is.
 
     The processes of pytest-xdist share it.
     """
     shared = tmp_path_factory.getbasetemp()
-    if worker_id != "master":
+    if hasattr(request.config, "workerinput"):
         shared = shared.parent
     folder, done = shared / "finished_run", shared / "finished_run.done"
     with open(shared / "finished_run.lock", "w") as lock:

@@ -1,7 +1,5 @@
 import resource
 import shutil
-import subprocess
-import sys
 from io import StringIO
 from pathlib import Path
 
@@ -15,38 +13,33 @@ from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.separator import BloomSeparator
 from bloomnet_sb.pretrained.fetching import installed_names
 from bloomnet_sb.pretrained.saving import export_pretrained, write_pretrained
+from tests.helpers.command import bloomnet, started_bloomnet
 from tests.helpers.networks import conv_tasnet
 from tests.helpers.recipes import SAMPLES, run_python
 
-COMMAND = Path(sys.executable).with_name("bloomnet")
 NOISY = [SAMPLES / "demo" / f"noisy_{snr}dB.flac" for snr in (0, 5)]
 
 
-def bloomnet(*arguments):
-    return subprocess.run(
-        [COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120
-    )
-
-
-def cpu_seconds(*arguments):
-    """Of the user and of the system, that a command takes; the better of two tries."""
-    tries = []
+def takes(most_seconds, *arguments):
+    """A started command that takes less of the CPU, of user and system; the better of two tries."""
     for _ in range(2):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert bloomnet(*arguments).returncode == 0
+        result = started_bloomnet(*arguments)
+        assert result.returncode == 0, result.stderr
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        tries.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return min(tries)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        if seconds < most_seconds:
+            return result
+    raise AssertionError(f"{seconds} s")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["enhance", "--help"], ["--version"], ["list"]])
 def test_what_runs_no_network_answers_at_once(arguments):
-    assert cpu_seconds(*arguments) < 0.5
+    assert takes(0.5, *arguments).stdout
 
 
-def test_the_first_enhancement_comes_soon(tmp_path):
-    assert sf.info(NOISY[0]).duration > 6
-    assert cpu_seconds("enhance", NOISY[0], tmp_path / "out.wav") < 4
+def test_list():
+    assert bloomnet("list").stdout.split() == installed_names()
 
 
 def test_the_version():
@@ -54,10 +47,10 @@ def test_the_version():
     assert run_python("-m", "bloomnet_sb", "--version").stdout == f"bloomnet {__version__}\n"
 
 
-def test_no_command_greets_with_warnings(pretrained):
-    result = bloomnet("info", "--source", pretrained)
-    assert result.returncode == 0
-    assert not result.stderr
+def test_a_fresh_install_enhances_a_file_in_one_command_soon_and_without_warnings(tmp_path):
+    assert sf.info(NOISY[0]).duration > 6
+    assert not takes(4, "enhance", NOISY[0], tmp_path / "out.wav").stderr
+    assert sf.info(tmp_path / "out.wav").frames == sf.info(NOISY[0]).frames
 
 
 def test_one_file(pretrained, tmp_path):
@@ -135,14 +128,15 @@ def test_enhance_with_as_many_blocks_as_needed(pretrained, tmp_path):
     np.testing.assert_allclose(enhanced, expected, atol=1e-4)
 
 
+@pytest.mark.xdist_group("export")  # ONNX takes seconds to import
 def test_live_and_export(tmp_path):
-    model = conv_tasnet(norm="BN", causal=True)
-    sizes = {"num_filters": 16, "bottleneck_channels": 8, "hidden_channels": 12, "num_blocks": 3}
+    model = conv_tasnet(norm="BN", causal=True, num_blocks=2, layers_per_block=1)
+    sizes = {"num_filters": 16, "bottleneck_channels": 8, "hidden_channels": 12, "num_blocks": 2}
     separator = "".join(f"\n    {name}: {value}" for name, value in sizes.items())
     hparams = (
         f"sample_rate: 16000\nmodel: !new:bloomnet_sb.model.BloomNet\n{FILTERBANK}"
         "  separator: !new:bloomnet_sb.separators.ConvTasNetSeparator\n"
-        f"    layers_per_block: 2\n    norm: BN\n    causal: True{separator}\n"
+        f"    layers_per_block: 1\n    norm: BN\n    causal: True{separator}\n"
     )
     write_pretrained(model, StringIO(hparams), tmp_path / "causal", "A card.")
     result = bloomnet(
@@ -158,7 +152,7 @@ def test_live_and_export(tmp_path):
     np.testing.assert_allclose(live[1000:], expected.clamp(-1, 1)[1000:], atol=1e-4)
     result = bloomnet("export", tmp_path / "onnx", "--source", tmp_path / "causal")
     assert result.returncode == 0, result.stderr
-    assert (tmp_path / "onnx" / "block3.onnx").is_file()
+    assert (tmp_path / "onnx" / "block2.onnx").is_file()
 
 
 def test_info(pretrained):
@@ -187,12 +181,6 @@ def test_evaluate_without_a_corpus(pretrained, tmp_path):
     result = bloomnet("evaluate", "--source", pretrained, "--data-folder", tmp_path)
     assert result.returncode == 2
     assert "has no folder musan/noise/free-sound" in result.stderr
-
-
-def test_list():
-    result = bloomnet("list")
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.split() == installed_names()
 
 
 @pytest.mark.parametrize("output", ["out.wav", "folder"])

@@ -9,6 +9,7 @@ from bloomnet_sb.data import PoolDataset, fill_pool, pools
 from bloomnet_sb.data.draws import Draw
 from bloomnet_sb.data.pools import pool_files, refresh
 from bloomnet_sb.utils.errors import InputError
+from tests.helpers.forked import fork_server
 
 RATE = 16000
 
@@ -77,8 +78,8 @@ def test_filling_keeps_what_is_there_and_no_number_of_workers_changes_it(tmp_pat
 
 
 def test_several_workers_fill_a_pool(tmp_path, monkeypatch):
-    monkeypatch.undo()  # workers import the module anew
-    monkeypatch.setattr(ToyDraws, "frames", 4000)
+    monkeypatch.undo()  # workers have a module of their own
+    monkeypatch.setattr(pools.multiprocessing, "get_context", lambda kind: fork_server())
     fill_pool(tmp_path / "two", ToyDraws(), files=2, seed=0, workers=2)
     fill_pool(tmp_path / "one", ToyDraws(), files=2, seed=0)
     for one, two in zip(pool_files(tmp_path / "one"), pool_files(tmp_path / "two"), strict=True):

@@ -1,4 +1,6 @@
 import json
+import os
+import pathlib
 import shutil
 import signal
 import sys
@@ -23,7 +25,9 @@ from bloomnet_sb.data.shards import read_shard, shard_manifest
 from bloomnet_sb.utils.audio_files import read_audio
 from bloomnet_sb.utils.errors import InputError
 from tests.faults.runs import OFTEN, assert_same_weights, run_broken
-from tests.helpers.recipes import RECIPE, SAMPLES, run_python, run_recipe, tiny_arguments
+from tests.helpers.command import bloomnet
+from tests.helpers.forked import Forked, ranks, run_forked
+from tests.helpers.recipes import SAMPLES, error_line, recipe_main, run_here, tiny_arguments
 
 UTTERANCES = 82
 OPTIONS = {"data_folder": str(SAMPLES), "snr_db": (-5, 10), "sample_rate": 16000}
@@ -324,22 +328,22 @@ def test_without_webdataset(sharded, manifest_folder, tmp_path, monkeypatch):
             use()
 
 
-KILLED = """
-import os, signal, sys, pathlib
-from bloomnet_sb.data import write_shards
-reads, read = iter(range(1000)), pathlib.Path.read_bytes
-def read_bytes(path):
-    if next(reads) == 30:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return read(path)
-pathlib.Path.read_bytes = read_bytes
-write_shards(sys.argv[1], sys.argv[2], sys.argv[3], shard_mb=1)
-"""
+def killed_while_it_packs(manifest_folder, folder):
+    """Write shards, and kill this process when it reads the thirty-first utterance."""
+    reads, read = iter(range(1000)), pathlib.Path.read_bytes
+
+    def read_bytes(path):
+        if next(reads) == 30:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read(path)
+
+    pathlib.Path.read_bytes = read_bytes
+    write_shards(manifest_folder, str(SAMPLES), folder, shard_mb=1)
 
 
 def test_a_kill_leaves_whole_shards_only(shards, manifest_folder, tmp_path):
-    arguments = (manifest_folder, SAMPLES, tmp_path)
-    assert run_python("-c", KILLED, *arguments).returncode == -signal.SIGKILL
+    killed = run_forked(killed_while_it_packs, manifest_folder, tmp_path)
+    assert killed.returncode == -signal.SIGKILL
     names = sorted(path.name for path in tmp_path.glob("*.tar"))
     assert 0 < len(names) < len(list(shards.glob("*.tar")))
     assert not (tmp_path / "shards.json").exists()
@@ -352,25 +356,20 @@ def test_a_kill_leaves_whole_shards_only(shards, manifest_folder, tmp_path):
     assert written == {path.name: path.read_bytes() for path in shards.iterdir()}
 
 
-def bloomnet_shard(*arguments):
-    command = "from bloomnet_sb.cli import main; main()"
-    return run_python("-W", "ignore", "-c", command, "shard", *arguments)
-
-
 def test_the_command(shards, tmp_path):
-    result = bloomnet_shard(SAMPLES, tmp_path / "out", "--shard_mb", 1)
+    result = bloomnet("shard", SAMPLES, tmp_path / "out", "--shard_mb", 1)
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith(f"82 utterances in {len(list(shards.glob('*.tar')))} shards")
     written = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert written == {path.name: path.read_bytes() for path in shards.iterdir()}
-    result = bloomnet_shard(SAMPLES, shards)
+    result = bloomnet("shard", SAMPLES, shards)
     assert result.returncode == 2
     assert result.stderr == f"error: {shards}: already holds shards; name another folder\n"
 
 
 def test_a_recipe_is_killed_and_goes_on(shards, tmp_path):
     options = {"shards": shards, "num_workers": 2, **OFTEN}
-    whole = run_recipe(tmp_path / "whole", **options)
+    whole = run_here(tmp_path / "whole", **options)
     assert whole.returncode == 0, whole.stderr
     card = (tmp_path / "whole" / "pretrained" / "README.md").read_text()
     assert "- speech_train: 82 files, 7.9 minutes" in card
@@ -378,17 +377,17 @@ def test_a_recipe_is_killed_and_goes_on(shards, tmp_path):
     for number in (6, 6):  # a checkpoint within an epoch is then the newest, the second time
         killed = run_broken(folder, "SIGKILL", "update", number, options)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-    resumed = run_recipe(folder, **options)
+    resumed = run_here(folder, **options)
     assert resumed.returncode == 0, resumed.stderr
     assert_same_weights(folder, tmp_path / "whole")
 
 
 def test_two_processes_train_from_shards(shards, tmp_path):
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     options = {"distributed_backend": "gloo", "device": "cpu", "block_epochs": 1}
     arguments = tiny_arguments(tmp_path, shards=shards, segments_per_epoch=7, **options)
-    result = run_python(*launcher, RECIPE / "train.py", *arguments)
-    assert result.returncode == 0, result.stderr
+    for process in [Forked(recipe_main, arguments, **rank) for rank in ranks()]:
+        result = process.finish()
+        assert result.returncode == 0, result.stderr
     assert (tmp_path / "results.json").is_file()
 
 
@@ -396,6 +395,5 @@ def test_a_damaged_shard_ends_a_run_with_one_line(shards, tmp_path):
     _, first = copied(shards, tmp_path / "copy")
     for path in first.parent.glob("*.tar"):
         path.write_bytes(path.read_bytes()[:5000])
-    result = run_recipe(tmp_path / "run", shards=first.parent)
-    assert result.returncode == 2
-    assert "not a readable shard (unexpected end of data)" in result.stderr.splitlines()[-1]
+    line = error_line(run_here(tmp_path / "run", shards=first.parent))
+    assert "not a readable shard (unexpected end of data)" in line

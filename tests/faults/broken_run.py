@@ -1,17 +1,14 @@
 """Runs a recipe and breaks its own process at a given moment.
 
-    python -m tests.faults.broken_run WHAT MOMENT NUMBER ARGUMENTS-OF-THE-RECIPE
-
-WHAT is a signal that it sends itself (SIGKILL), "group SIGINT" for one to the whole process group,
-or "worker" (kills a worker of the data loader). MOMENT is "update" (after the NUMBER-th update),
-"saving" (while the NUMBER-th weights are being written), "between" (after the NUMBER-th stage,
-before the next), "validation" or "test" (with the NUMBER-th mixture of it).
+`what` is a signal that it sends itself (SIGKILL), "group SIGINT" for one to the whole process
+group, or "worker" (kills a worker of the data loader). `moment` is "update" (after the `number`-th
+update), "saving" (while the `number`-th weights are being written), "between" (after the
+`number`-th stage, before the next), "validation" or "test" (with the `number`-th mixture of it).
 """
 
 import multiprocessing
 import os
 import signal
-import sys
 import time
 
 from bloomnet_sb.training.brain import BlockwiseBrain  # isort: skip (makes SpeechBrain importable)
@@ -19,7 +16,7 @@ from speechbrain import Stage
 from speechbrain.utils import checkpoints
 
 from bloomnet_sb.model import BloomNet
-from tests.helpers.recipes import recipe_module
+from tests.helpers.recipes import recipe_main
 
 
 def after_call(number: int, function, then):
@@ -81,7 +78,7 @@ def break_at(moment: str, number: int, then) -> None:
         BlockwiseBrain.evaluate_batch = evaluate_batch
 
 
-if __name__ == "__main__":
-    what, moment, number, *arguments = sys.argv[1:]
-    break_at(moment, int(number), breaking(what))
-    recipe_module().main(arguments)
+def broken_run(what: str, moment: str, number: int, arguments: list[str]) -> None:
+    """Run the recipe with these arguments, and break this process at that moment."""
+    break_at(moment, number, breaking(what))
+    recipe_main(arguments)

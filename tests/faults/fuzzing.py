@@ -6,7 +6,6 @@ or a hang is a finding too. A case is a folder, which is removed again where not
 
 import argparse
 import faulthandler
-import multiprocessing
 import resource
 import shutil
 import signal
@@ -17,6 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
+from tests.helpers.forked import fork_server
 
 BATCH = 100
 MEMORY = 6 * 2**30
@@ -78,9 +79,8 @@ def fuzz(
     """The number of cases tried, and the findings, a line each; `prepare` makes the check."""
     kept.mkdir(parents=True, exist_ok=True)
     tried, findings, end = 0, [], time.monotonic() + 60 * minutes
-    context = multiprocessing.get_context("spawn")
     while tried < cases and time.monotonic() < end:
-        process = context.Process(target=run_batch, args=(prepare, seed, kept))
+        process = fork_server().Process(target=run_batch, args=(prepare, seed, kept))
         process.start()
         process.join()
         for case in sorted(kept.glob(f"{seed}_*")):

@@ -6,7 +6,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from tests.helpers.recipes import run_python, tiny_arguments
+from tests.faults.broken_run import broken_run
+from tests.helpers.forked import run_forked
+from tests.helpers.recipes import tiny_arguments
 
 # 2 blocks and the fine-tuning, 2 epochs of 3 updates each: 18 updates, a checkpoint at every
 # second one and at the end of each epoch.
@@ -18,8 +20,7 @@ def run_broken(
 ) -> subprocess.CompletedProcess:
     """Run the recipe at its smallest, broken as broken_run.py says, in a session of its own."""
     arguments = tiny_arguments(folder, **options)
-    module = ["-m", "tests.faults.broken_run", what, moment, number, *arguments]
-    return run_python(*module, start_new_session=True)
+    return run_forked(broken_run, what, moment, number, arguments, new_session=True)
 
 
 def assert_same_weights(one: Path, two: Path) -> None:

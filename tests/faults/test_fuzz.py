@@ -1,6 +1,7 @@
 """A small share of what the fuzzers try, and files that would not fit into memory."""
 
 import os
+import resource
 import struct
 
 import numpy as np
@@ -11,8 +12,8 @@ from bloomnet_sb import BloomEnhancer
 from bloomnet_sb.utils.errors import InputError
 from tests.faults import fuzz_audio, fuzz_pretrained
 from tests.faults.fuzzing import fuzz
+from tests.helpers.forked import run_forked
 from tests.helpers.networks import conv_tasnet
-from tests.helpers.recipes import run_python
 
 
 @pytest.mark.parametrize(("fuzzer", "cases"), [(fuzz_audio, 200), (fuzz_pretrained, 200)])
@@ -57,20 +58,19 @@ def test_three_gigabytes_of_nothing_are_not_returned(tmp_path):
         enhancer.enhance_file(path)
 
 
+def enhance_wide(path, output):
+    """Enhance a file with a network of large activations; prints the most memory, in megabytes."""
+    model = conv_tasnet(num_filters=256, bottleneck_channels=64, hidden_channels=256)
+    BloomEnhancer({"model": model}, {"sample_rate": 16000}).enhance_file(path, output, blocks=1)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+
+
 def test_memory_does_not_grow_with_the_channels(tmp_path):
-    code = (
-        "import resource, sys; from bloomnet_sb import BloomEnhancer; "
-        "from tests.helpers.networks import conv_tasnet; "
-        "model = conv_tasnet(num_filters=256, bottleneck_channels=64, hidden_channels=256); "
-        "enhancer = BloomEnhancer({'model': model}, {'sample_rate': 16000}); "
-        "enhancer.enhance_file(sys.argv[1], sys.argv[2], blocks=1); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
-    )
     megabytes = []
     for channels in (8, 64):
         path = tmp_path / f"{channels}.wav"
         sf.write(path, np.zeros((4 * 16000, channels)), 16000)
-        result = run_python("-c", code, path, tmp_path / "out.wav")
+        result = run_forked(enhance_wide, path, tmp_path / "out.wav")
         megabytes.append(int(result.stdout.split()[-1]))
     # The samples of all channels, a few times, are held; the activations of eight.
     assert megabytes[1] - megabytes[0] < 250

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.broken_run import broken_run
 from tests.faults.runs import OFTEN, assert_same_weights, leftovers, run_broken
-from tests.helpers.recipes import error_line, run_here
+from tests.helpers.forked import Forked
+from tests.helpers.recipes import error_line, run_here, tiny_arguments
 
 # Before there is a checkpoint; while the first is written, and one that has others before it;
 # after a stage, and after the last. One within an epoch is `killed`. `make soak` has the rest.
@@ -90,20 +92,22 @@ def test_a_checkpoint_of_another_network_is_refused(finished_run, tmp_path):
 
 def test_a_kill_while_it_scores_leaves_no_process(tmp_path):
     """The pool that computes PESQ and STOI would wait for work for ever."""
-    killed = run_broken(tmp_path, "SIGKILL", "test", 3)
-    assert killed.returncode == -signal.SIGKILL
+    arguments = tiny_arguments(tmp_path, **OFTEN)
+    process = Forked(broken_run, "SIGKILL", "test", 3, arguments, new_session=True)
+    assert process.finish().returncode == -signal.SIGKILL
     deadline = time.monotonic() + 30
-    while children := processes_of(tmp_path):
+    while children := processes_of(process.pid):
         assert time.monotonic() < deadline, children
         time.sleep(0.5)
     assert run_here(tmp_path).returncode == 0
 
 
-def processes_of(folder) -> list[int]:
-    """The processes that were started with this folder as an argument."""
-    lines = {int(p.name): p / "cmdline" for p in Path("/proc").iterdir() if p.name.isdigit()}
+def processes_of(session: int) -> list[int]:
+    """The processes of a session that have not ended."""
     found = []
-    for pid, line in lines.items():
+    for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            found += [pid] if str(folder).encode() in line.read_bytes() else []
+            state, _, _, of_session = path.read_text().rpartition(")")[2].split()[:4]
+            if int(of_session) == session and state != "Z":
+                found.append(int(path.parent.name))
     return found

@@ -1,17 +1,17 @@
 """What ends a run from outside leaves a clear line and a run that can go on."""
 
 import os
+import resource
 import signal
-import socket
-import subprocess
-import sys
 import time
 
 import pytest
 
 from bloomnet_sb.utils.atomic_files import lock_folder
+from tests.faults.broken_run import broken_run
 from tests.faults.runs import OFTEN, assert_same_weights, leftovers, run_broken
-from tests.helpers.recipes import RECIPE, run_here, run_python, run_recipe, tiny_arguments
+from tests.helpers.forked import Forked, ranks, run_forked
+from tests.helpers.recipes import recipe_main, run_here, tiny_arguments
 
 RARELY = {"ckpt_interval_minutes": 15}
 SIGNALS = [
@@ -51,7 +51,7 @@ def test_a_worker_of_the_loader_is_killed(finished_run, tmp_path):
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
     (tmp_path / "save").mkdir()
     with lock_folder(tmp_path / "save"):
-        refused = run_recipe(tmp_path)
+        refused = run_forked(recipe_main, tiny_arguments(tmp_path))
         assert refused.returncode == 2
     owner = os.getpid()
     assert last_line(refused).startswith(f"error: {tmp_path}/save: in use by process {owner};")
@@ -61,13 +61,9 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
 def test_a_full_disk(finished_run, tmp_path):
     """The optimizer of the fine-tuning is the first file that does not fit."""
     largest = max(path.stat().st_size for path in finished_run.glob("save/*/optimizer.ckpt"))
-    code = (
-        f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({largest - 1},) * 2); "
-        "import sys; from tests.helpers.recipes import recipe_module; "
-        "recipe_module().main(sys.argv[1:])"
-    )
     # Without workers: the limit would hold for the memory that they share, too.
-    full = run_python("-c", code, *tiny_arguments(tmp_path, **OFTEN, num_workers=0))
+    arguments = tiny_arguments(tmp_path, **OFTEN, num_workers=0)
+    full = run_forked(run_with_small_files, largest - 1, arguments)
     assert full.returncode == 1, full.stderr
     assert last_line(full).startswith(f"stopped: {tmp_path}/save: a checkpoint could not be")
     assert not leftovers(tmp_path)
@@ -75,46 +71,28 @@ def test_a_full_disk(finished_run, tmp_path):
     assert_same_weights(tmp_path, finished_run)
 
 
+def run_with_small_files(most_bytes: int, arguments: list[str]) -> None:
+    """Run the recipe where no file can be larger."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+    recipe_main(arguments)
+
+
 def test_one_of_two_processes_is_killed(tmp_path):
-    options = {"distributed_backend": "gloo", "device": "cpu"}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    pair = [start_rank(rank, port, tiny_arguments(tmp_path, **OFTEN, **options)) for rank in (0, 1)]
+    arguments = tiny_arguments(tmp_path, **OFTEN, distributed_backend="gloo", device="cpu")
+    first, second = ranks()
+    kept = Forked(recipe_main, arguments, **first)
+    killed = Forked(broken_run, "SIGKILL", "update", 5, arguments, **second)
     began = time.monotonic()
     try:
-        _, stderr = pair[0].communicate(timeout=120)
-        assert pair[1].wait(timeout=10) == -signal.SIGKILL
+        stopped = kept.finish(timeout=120)
+        assert killed.finish(timeout=10).returncode == -signal.SIGKILL
     finally:
-        for process in pair:
-            process.kill()
-    assert pair[0].returncode == 1
-    assert stderr.strip().splitlines()[-1].startswith("stopped: another process of this run was")
+        kept.kill()
+        killed.kill()
+    assert stopped.returncode == 1
+    assert last_line(stopped).startswith("stopped: another process of this run was")
     assert time.monotonic() - began < 60
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    arguments = tiny_arguments(tmp_path, **OFTEN, **options)
-    resumed = run_python(*launcher, RECIPE / "train.py", *arguments)
-    assert resumed.returncode == 0, resumed.stderr
+    pair = [Forked(recipe_main, arguments, **rank) for rank in ranks()]
+    for resumed in pair:
+        assert resumed.finish().returncode == 0
     assert (tmp_path / "results.json").is_file()
-
-
-def start_rank(rank: int, port: int, arguments: list[str]) -> subprocess.Popen:
-    """One of two processes of a run; the second kills itself after five updates."""
-    program = [RECIPE / "train.py"]
-    if rank == 1:
-        program = ["-m", "tests.faults.broken_run", "SIGKILL", "update", 5]
-    return subprocess.Popen(
-        [sys.executable, *map(str, program), *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": "1",
-            "RANK": str(rank),
-            "LOCAL_RANK": str(rank),
-            "WORLD_SIZE": "2",
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-        },
-    )

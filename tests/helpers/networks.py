@@ -35,6 +35,13 @@ def band_rnn(**sizes) -> BloomNet:
     return BloomNet(STFTFilterbank(window=64, hop=32), separator).eval()
 
 
+def readmes_gru(num_blocks: int = 2) -> BloomNet:
+    """The backbone that recipes/README.md adds."""
+    torch.manual_seed(0)
+    separator = backbone_of_the_readme().GRUSeparator(16, 8, num_blocks=num_blocks)
+    return BloomNet(LearnedFilterbank(16, 32), separator).eval()
+
+
 NETWORKS = {
     "gLN": lambda: conv_tasnet(norm="gLN"),
     "cLN": lambda: conv_tasnet(norm="cLN"),
@@ -56,9 +63,7 @@ NETWORKS = {
     "causal sources": lambda: conv_tasnet(norm="BN", causal=True, num_sources=2),
     "BandRNN": band_rnn,
     "complex BandRNN": lambda: band_rnn(mask="complex", layers_per_block=2),
-    "README's GRU": lambda: BloomNet(
-        LearnedFilterbank(16, 32), backbone_of_the_readme().GRUSeparator(16, 8, num_blocks=2)
-    ),
+    "README's GRU": readmes_gru,
 }
 CAUSAL = tuple(list(NETWORKS)[6:])
 

@@ -14,10 +14,16 @@ from types import ModuleType
 
 import torch
 
+import bloomnet_sb  # noqa: F401  # isort: skip (makes SpeechBrain importable)
+from speechbrain.utils import logger
+
 REPOSITORY = Path(__file__).parent.parent.parent
 SAMPLES = REPOSITORY / "tests" / "samples"
 RECIPES = REPOSITORY / "recipes"
 RECIPE = RECIPES / "ConvTasNet"
+
+# The list of packages that each run leaves takes pip most of a second and is the same for all here.
+logger.get_environment_description = cache(logger.get_environment_description)
 
 # The least that goes through every stage: 2 blocks, 2 epochs of 3 updates each.
 TINY = {
@@ -92,13 +98,22 @@ def run_recipe(output_folder, recipe: Path = RECIPE, **overrides) -> subprocess.
     return run_python(recipe / "train.py", *tiny_arguments(output_folder, recipe, **overrides))
 
 
-@cache
 def recipe_module(script: Path = RECIPE / "train.py") -> ModuleType:
-    """A recipe's script, imported; its Brain and its main are the recipe's own."""
+    """A recipe's script, imported once; its Brain and its main are the recipe's own."""
+    return _imported(script)
+
+
+@cache
+def _imported(script: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"{script.parent.name}_{script.stem}", script)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def recipe_main(arguments: list[str], script: Path = RECIPE / "train.py") -> None:
+    """Run a recipe's main in this process, for `tests.helpers.forked`."""
+    recipe_module(script).main(arguments)
 
 
 def run_main(script: Path, arguments: list) -> subprocess.CompletedProcess:

@@ -134,11 +134,12 @@ def test_a_long_file_of_another_rate_in_windows(noisy, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["gLN", "causal cgLN", "DPRNN", "SepFormer"])
-def test_ten_minutes(name, noisy, tmp_path):
-    sf.write(tmp_path / "in.flac", noisy[0].repeat(97)[: 600 * 16000].numpy(), 16000)
+def test_sixty_windows(name, noisy, tmp_path):
+    sf.write(tmp_path / "in.flac", noisy[0].repeat(10)[: 60 * 16000].numpy(), 16000)
     enhancer = interface(network(name))
+    enhancer.window_seconds = 1.0
     enhanced = enhancer.enhance_file(tmp_path / "in.flac", tmp_path / "out.flac", blocks=1)
-    assert sf.info(tmp_path / "out.flac").frames == len(enhanced) == 600 * 16000
+    assert sf.info(tmp_path / "out.flac").frames == len(enhanced) == 60 * 16000
     assert torch.isfinite(enhanced).all()
     assert enhanced.square().mean() > 0
 

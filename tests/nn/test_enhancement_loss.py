@@ -145,6 +145,7 @@ def test_estimates_in_bfloat16_have_the_loss_of_their_values():
     torch.testing.assert_close(loss, loss_and_gradient(estimates.float(), SPEECH, mix)[0])
 
 
+@pytest.mark.xdist_group("compiled")  # what the compiler needs once, it makes once
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
 def test_compiled_it_is_the_same():
     loss = EnhancementLoss(SAMPLE_RATE)

@@ -1,8 +1,6 @@
 """Checkpoints of the paper's code: beside Asteroid's own modules, and what cannot be converted."""
 
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,8 +9,8 @@ import torch
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.pretrained.conversion import convert as convert_checkpoints
 from bloomnet_sb.utils.errors import InputError
+from tests.helpers.command import bloomnet
 
-COMMAND = Path(sys.executable).with_name("bloomnet")
 FILTERS, BOTTLENECK, HIDDEN, BLOCKS = 20, 8, 12, 3
 
 
@@ -72,12 +70,6 @@ def save(models, folder) -> list[Path]:
     return paths
 
 
-def convert(*arguments) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [COMMAND, "convert", *map(str, arguments)], capture_output=True, text=True, timeout=120
-    )
-
-
 def asteroid_estimate(weights: dict[str, torch.Tensor], mix: torch.Tensor) -> torch.Tensor:
     """The estimate of Asteroid's Conv-TasNet, made as the paper's code does, for one depth."""
     asteroid = pytest.importorskip(
@@ -114,7 +106,7 @@ def test_estimates_are_asteroids(kind, tmp_path):
             }
             models.append({name: own[name] for name in state_dict(blocks)})
         paths = save([{f"module.{name}": value for name, value in tuned.items()}], tmp_path)
-    result = convert(*paths, tmp_path / "converted")
+    result = bloomnet("convert", *paths, tmp_path / "converted")
     assert result.returncode == 0, result.stderr
     enhancer = BloomEnhancer.from_hparams(source=str(tmp_path / "converted"))
     assert enhancer.num_blocks == BLOCKS
@@ -133,7 +125,7 @@ def test_estimates_are_asteroids(kind, tmp_path):
 
 def test_what_is_written(tmp_path):
     paths = save([{"state_dict": model} for model in sequential_state_dicts()], tmp_path)
-    result = convert(*paths, tmp_path / "out", "--sample-rate", 8000)
+    result = bloomnet("convert", *paths, tmp_path / "out", "--sample-rate", 8000)
     assert result.returncode == 0, result.stderr
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"hyperparams.yaml", "model.safetensors", "README.md"}
@@ -316,6 +308,6 @@ def test_paths_that_cannot_be(tmp_path):
 def test_errors_of_the_command_are_one_line(tmp_path):
     first, second, _ = save(sequential_state_dicts(), tmp_path)
     out = tmp_path / "out"
-    check_refused(convert(second, out), "layer2.pt: a model of 2 blocks, but", out)
-    check_refused(convert(first), "convert takes one or more checkpoints", out)
-    check_refused(convert(first, out, "--sample-rate", 0), "sample_rate is 0", out)
+    check_refused(bloomnet("convert", second, out), "layer2.pt: a model of 2 blocks, but", out)
+    check_refused(bloomnet("convert", first), "convert takes one or more checkpoints", out)
+    check_refused(bloomnet("convert", first, out, "--sample-rate", 0), "sample_rate is 0", out)

@@ -1,6 +1,5 @@
 """The networks that come with the package."""
 
-import subprocess
 from itertools import combinations
 
 import pytest
@@ -11,7 +10,6 @@ from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.nn.losses import negative_si_sdr
 from bloomnet_sb.pretrained.fetching import INSTALLED, installed_names
 from tests.helpers.recipes import SAMPLES
-from tests.test_cli import COMMAND, NOISY
 
 MOST_BYTES = 12e6
 
@@ -53,14 +51,3 @@ def test_its_card_says_what_it_is(name):
 def test_they_are_small():
     size = sum(path.stat().st_size for path in INSTALLED.rglob("*") if path.is_file())
     assert 0 < size < MOST_BYTES
-
-
-def test_a_fresh_install_enhances_a_file_in_one_command(tmp_path):
-    result = subprocess.run(
-        [COMMAND, "enhance", str(NOISY[0]), str(tmp_path / "out.wav")],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert result.returncode == 0, result.stderr
-    assert sf.info(tmp_path / "out.wav").frames == sf.info(NOISY[0]).frames

@@ -1,28 +1,41 @@
 """Two processes train as one with twice the batch."""
 
+import signal
+
 import pytest
 import torch
 
-from tests.helpers.recipes import run_python, tiny_arguments
+from tests.faults.broken_run import broken_run
+from tests.helpers.forked import Forked, ranks
+from tests.helpers.ranks import watched_run
+from tests.helpers.recipes import tiny_arguments
 
 pytestmark = pytest.mark.xdist_group("distributed")
 
-LAUNCHER = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 GLOO = {"distributed_backend": "gloo", "device": "cpu"}
 # Four updates an epoch, of two utterances in all; none of the eight twice.
 SIZES = {"segments_per_epoch": 8, "block_epochs": 1, "finetune_epochs": 2}
 
 
+def arguments_of(folder, processes: int, **options) -> list[str]:
+    """The command line of a run in as many processes, of two utterances an update in all."""
+    sizes = {**SIZES, "batch_size": 2 // processes, **(GLOO if processes == 2 else {})}
+    return tiny_arguments(folder / "run", **sizes, **options)
+
+
+def exit_codes(function, *arguments, processes: int) -> list[int]:
+    """Of a run in as many processes."""
+    environments = ranks() if processes == 2 else [{}]
+    started = [Forked(function, *arguments, **environment) for environment in environments]
+    finished = [process.finish() for process in started]
+    return [process.returncode for process in finished]
+
+
 def train(folder, processes: int, **options) -> list[dict]:
-    """What `tests.ranks` wrote for each process."""
+    """What `watched_run` wrote for each process."""
     folder.mkdir(exist_ok=True)
-    sizes = {**SIZES, "batch_size": 2 // processes, **options}
-    if processes == 2:
-        sizes |= GLOO
-    arguments = tiny_arguments(folder / "run", **sizes)
-    launcher = LAUNCHER if processes == 2 else []
-    result = run_python(*launcher, "-m", "tests.ranks", folder, *arguments)
-    assert result.returncode == 0, result.stderr
+    arguments = arguments_of(folder, processes, **options)
+    assert not any(exit_codes(watched_run, folder, arguments, processes=processes))
     files = [folder / f"rank{rank}.pt" for rank in range(processes)]
     return [torch.load(file, weights_only=True) for file in files]
 
@@ -83,10 +96,8 @@ def test_only_one_of_them_writes(pair, alone, folder):
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
 def test_another_number_of_processes_goes_on(alone, tmp_path, before, after):
     often = {"ckpt_interval_steps": 1, "ckpt_interval_minutes": 0}
-    options = {**SIZES, **often, "batch_size": 2 // before, **(GLOO if before == 2 else {})}
-    broken = ["-m", "tests.faults.broken_run", "SIGKILL", "update", 7]
-    arguments = tiny_arguments(tmp_path / "run", **options)
-    killed = run_python(*(LAUNCHER if before == 2 else []), *broken, *arguments)
-    assert killed.returncode != 0
+    arguments = arguments_of(tmp_path, before, **often)
+    killed = exit_codes(broken_run, "SIGKILL", "update", 7, arguments, processes=before)
+    assert -signal.SIGKILL in killed
     resumed = train(tmp_path, after, **often)
     assert_close(alone[0]["weights"], resumed[0]["weights"])

@@ -1,7 +1,4 @@
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -10,9 +7,11 @@ import yaml
 from safetensors.torch import load_file
 
 from bloomnet_sb.training.run_state import pack_state
-from tests.helpers.recipes import REPOSITORY, SAMPLES, error_line, run_main, run_python
+from tests.helpers.forked import Forked, run_forked
+from tests.helpers.recipes import REPOSITORY, SAMPLES, error_line, recipe_main, run_main
 
 RECIPE = REPOSITORY / "recipes" / "BandRNN"
+SCRIPT = RECIPE / "train_listeners.py"
 TINY = {
     "data_folder": SAMPLES,
     "pool_files": 1,
@@ -32,7 +31,7 @@ TINY = {
 OFTEN = ["--ckpt_interval_minutes=0", "--ckpt_interval_steps=2", "--noprogressbar"]
 
 
-def command(folder, pool, **overrides):
+def arguments_of(folder, pool, **overrides):
     options = {**TINY, "output_folder": folder, "pool_folder": pool, **overrides}
     dumped = {
         name: yaml.safe_dump(
@@ -42,16 +41,11 @@ def command(folder, pool, **overrides):
         for name, value in options.items()
     }
     overriding = [f"--{name}={value}" for name, value in dumped.items()]
-    return [
-        RECIPE / "train_listeners.py",
-        RECIPE / "hparams" / "listeners.yaml",
-        *OFTEN,
-        *overriding,
-    ]
+    return [str(RECIPE / "hparams" / "listeners.yaml"), *OFTEN, *overriding]
 
 
 def finish(folder, pool, **overrides):
-    result = run_python(*command(folder, pool, **overrides))
+    result = run_forked(recipe_main, arguments_of(folder, pool, **overrides), SCRIPT)
     assert result.returncode == 0, result.stderr
     return state_of(folder)
 
@@ -82,18 +76,12 @@ def assert_same(one, two):
 
 
 def stop_after_a_checkpoint(folder, pool, number):
-    process = subprocess.Popen(
-        [sys.executable, *map(str, command(folder, pool))],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    process = Forked(recipe_main, arguments_of(folder, pool), SCRIPT)
     while not list((folder / "save").glob("CKPT+*")):
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.finish().stderr
         time.sleep(0.01)
     process.send_signal(number)
-    return process.wait(), process.stderr.read()
+    return process.finish()
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +92,15 @@ def pool(tmp_path_factory):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, pool):
     folder = tmp_path_factory.mktemp("whole")
-    finish(folder, pool)
+    result = run_main(SCRIPT, arguments_of(folder, pool))
+    assert result.returncode == 0, result.stderr
     return folder
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(number, tmp_path, pool, whole):
-    code, errors = stop_after_a_checkpoint(tmp_path, pool, number)
-    assert code == (-9 if number == signal.SIGKILL else 143), errors
+    stopped = stop_after_a_checkpoint(tmp_path, pool, number)
+    assert stopped.returncode == (-9 if number == signal.SIGKILL else 143), stopped.stderr
     assert state_of(tmp_path)[0] < 12
     assert_same(finish(tmp_path, pool), state_of(whole))
 
@@ -124,10 +113,8 @@ def test_a_checkpoint_has_what_one_of_a_run_that_goes_on_had(whole):
 
 
 def test_whole_modules_are_not_compiled(tmp_path, pool):
-    script, *arguments = command(tmp_path, pool)
-    assert "--compile: here compile_parts says" in error_line(
-        run_main(script, [*arguments, "--compile"])
-    )
+    refused = run_main(SCRIPT, [*arguments_of(tmp_path, pool), "--compile"])
+    assert "--compile: here compile_parts says" in error_line(refused)
 
 
 def test_a_packed_state_goes_on_elsewhere(tmp_path, pool, whole):

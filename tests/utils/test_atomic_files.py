@@ -5,7 +5,7 @@ import os
 import pytest
 
 from bloomnet_sb.utils.atomic_files import lock_folder, written_whole
-from tests.helpers.recipes import run_python
+from tests.helpers.forked import run_forked
 
 
 def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path):
@@ -27,8 +27,7 @@ def test_a_second_handle_of_a_process_does_not_let_go_the_lock(tmp_path):
     second = lock_folder(tmp_path)
     assert second is first
     del second
-    code = f"from bloomnet_sb.utils.atomic_files import lock_folder; lock_folder({str(tmp_path)!r})"
-    result = run_python("-c", code)
+    result = run_forked(lock_folder, tmp_path)
     assert f"in use by process {os.getpid()}" in result.stderr
     first.close()
     lock_folder(tmp_path).close()

@@ -1,10 +1,13 @@
 """Tests of how torchaudio is imported beside a torch its extension does not fit.
 
-Each test imports the real Python files of torchaudio in a fresh interpreter.
-Only the loading of the compiled extension is simulated, so that the outcome does
-not depend on which builds of torch and torchaudio are installed.
+Each test imports the real Python files of torchaudio in a fresh interpreter, or in
+one that has imported torch and nothing else. Only the loading of the compiled extension
+is simulated, so that the outcome does not depend on which builds of torch and
+torchaudio are installed.
 """
 
+import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -14,6 +17,34 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.xdist_group("torchaudio")
+
+# Imports torch, which takes seconds, and then runs each script that it is given in a fork of
+# itself.
+FORKING = """
+import json, os, sys, tempfile, traceback
+import torch
+
+for line in sys.stdin:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        pid = os.fork()
+        if pid == 0:
+            os.dup2(output.fileno(), 1)
+            os.dup2(errors.fileno(), 2)
+            code = 0
+            try:
+                exec(compile(json.loads(line), "script", "exec"), {"__name__": "__main__"})
+            except BaseException:
+                traceback.print_exc()
+                code = 1
+            sys.stdout.flush()
+            os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        output.seek(0)
+        errors.seek(0)
+        print(json.dumps([code, output.read().decode(), errors.read().decode()]), flush=True)
+"""
 
 # The extension loads, was compiled for CUDA 13.0, and has the operators that
 # torchaudio looks up when it is imported.
@@ -118,12 +149,40 @@ needs_extension = pytest.mark.skipif(
 )
 
 
-def _run(*parts: str) -> subprocess.CompletedProcess:
+def _joined(parts: tuple[str, ...]) -> str:
+    return "\n".join(textwrap.dedent(part) for part in parts)
+
+
+def _run_fresh(*parts: str) -> subprocess.CompletedProcess:
     """Runs a script, given in parts, in a fresh interpreter."""
-    script = "\n".join(textwrap.dedent(part) for part in parts)
     return subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", _joined(parts)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
+
+
+@pytest.fixture(scope="module")
+def run():
+    """Runs a script, given in parts, in an interpreter that has imported torch alone."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORKING],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+    def run(*parts: str) -> subprocess.CompletedProcess:
+        print(json.dumps(_joined(parts)), file=process.stdin, flush=True)
+        return subprocess.CompletedProcess([], *json.loads(process.stdout.readline()))
+
+    yield run
+    process.stdin.close()
+    process.wait(timeout=60)
 
 
 @needs_extension
@@ -135,14 +194,14 @@ def _run(*parts: str) -> subprocess.CompletedProcess:
     ],
     ids=["does not load", "other CUDA version"],
 )
-def test_imports_without_extension(simulation, keywords):
+def test_imports_without_extension(run, simulation, keywords):
     """torchaudio and SpeechBrain import and work, and one line at debug level says what is not."""
-    done = _run(simulation, IMPORT, f"KEYWORDS = {keywords!r}", CHECK_IMPORTED_WITHOUT)
+    done = run(simulation, IMPORT, f"KEYWORDS = {keywords!r}", CHECK_IMPORTED_WITHOUT)
     assert done.returncode == 0, done.stderr
 
 
 @needs_extension
-def test_failed_import_before():
+def test_failed_import_before(run):
     """A failed attempt to import torchaudio earlier in the process changes nothing."""
     attempt = """
     try:
@@ -152,12 +211,12 @@ def test_failed_import_before():
     else:
         raise AssertionError("torchaudio imported")
     """
-    done = _run(DOES_NOT_LOAD, attempt, IMPORT, "KEYWORDS = []", CHECK_IMPORTED_WITHOUT)
+    done = run(DOES_NOT_LOAD, attempt, IMPORT, "KEYWORDS = []", CHECK_IMPORTED_WITHOUT)
     assert done.returncode == 0, done.stderr
 
 
 @needs_extension
-def test_leaves_healthy_torchaudio_alone():
+def test_leaves_healthy_torchaudio_alone(run):
     """Where the extension loads, it is used, and nothing is replaced or said."""
     check = """
     assert not said, said
@@ -174,12 +233,12 @@ def test_leaves_healthy_torchaudio_alone():
     assert torchaudio.__spec__.loader is torchaudio.__loader__
     assert None not in [m for n, m in sys.modules.items() if n.startswith("torchaudio")]
     """
-    done = _run(LOADS, IMPORT, check)
+    done = run(LOADS, IMPORT, check)
     assert done.returncode == 0, done.stderr
 
 
 @needs_extension
-def test_leaves_imported_torchaudio_alone():
+def test_leaves_imported_torchaudio_alone(run):
     """A torchaudio that was imported before stays, whatever the extension would do now."""
     before = """
     import sys
@@ -193,7 +252,7 @@ def test_leaves_imported_torchaudio_alone():
     assert all(sys.modules[name] is module for name, module in before.items())
     assert vars(sys.modules["torchaudio._extension.utils"]) == before_utils
     """
-    done = _run(LOADS, before, DOES_NOT_LOAD, IMPORT, check)
+    done = run(LOADS, before, DOES_NOT_LOAD, IMPORT, check)
     assert done.returncode == 0, done.stderr
 
 
@@ -202,7 +261,7 @@ def test_leaves_imported_torchaudio_alone():
     "error",
     ["ImportError('other')", "SyntaxError('other')", "RuntimeError('other')", "OSError('other')"],
 )
-def test_passes_on_other_errors(error):
+def test_passes_on_other_errors(run, error):
     """An error that does not come from the loading of the extension is raised as it is."""
     simulation = f"""
     import importlib.abc
@@ -215,7 +274,7 @@ def test_passes_on_other_errors(error):
 
     sys.meta_path.insert(0, Finder())
     """
-    done = _run(LOADS, simulation, "import bloomnet_sb, torchaudio")
+    done = run(LOADS, simulation, "import bloomnet_sb, torchaudio")
     assert done.returncode == 1
     kind = error.partition("(")[0]
     assert done.stderr.strip().splitlines()[-1] == f"{kind}: other"
@@ -225,7 +284,7 @@ def test_passes_on_other_errors(error):
 @pytest.mark.parametrize("absence", ["sys.modules['torchaudio'] = None", "sys.path.clear()"])
 def test_passes_on_missing_torchaudio(absence):
     """Where torchaudio is not installed, the usual error says so, once it is asked for."""
-    done = _run("import sys, bloomnet_sb", absence, "print('imported')", "import torchaudio")
+    done = _run_fresh("import sys, bloomnet_sb", absence, "print('imported')", "import torchaudio")
     assert done.returncode == 1
     assert done.stdout.strip() == "imported"
     assert done.stderr.strip().splitlines()[-1].startswith("ModuleNotFoundError: ")

@@ -1,12 +1,9 @@
-"""Runs a recipe and writes what each process of it saw and ended with. For test_distributed.py.
+"""Runs a recipe and writes what each process of it saw and ended with.
 
-    torchrun --nproc_per_node=2 -m tests.ranks FOLDER ARGUMENTS-OF-THE-RECIPE
-
-FOLDER gets a file for each rank: the ids of each epoch's utterances, and the trained weights.
+A file for each rank: the ids of each epoch's utterances, and the trained weights.
 """
 
 import os
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -15,13 +12,13 @@ import torch
 import bloomnet_sb  # noqa: F401  # isort: skip (makes SpeechBrain importable)
 from speechbrain import Stage
 
-from tests.helpers.recipes import recipe_module
+from tests.helpers.recipes import recipe_main, recipe_module
 
-if __name__ == "__main__":
-    folder, *arguments = sys.argv[1:]
+
+def watched_run(folder: Path, arguments: list[str]) -> None:
+    """Run the recipe with these arguments; `folder` gets a file of this process."""
     seen = defaultdict(list)
-    recipe = recipe_module()
-    Brain = recipe.ConvTasNetBrain
+    Brain = recipe_module().ConvTasNetBrain
     forward, fit_stage = Brain.compute_forward, Brain.fit_stage
 
     def watched_forward(brain, batch, stage):
@@ -33,7 +30,7 @@ if __name__ == "__main__":
         fit_stage(brain, *args, **kwargs)
         rank = os.environ.get("RANK", "0")
         state = {"seen": dict(seen), "weights": brain.model.state_dict()}
-        torch.save(state, Path(folder) / f"rank{rank}.pt")
+        torch.save(state, folder / f"rank{rank}.pt")
 
     Brain.compute_forward, Brain.fit_stage = watched_forward, watched_fit_stage
-    recipe.main(arguments)
+    recipe_main(arguments)
