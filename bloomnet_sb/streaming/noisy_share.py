@@ -145,7 +145,7 @@ class NoisyShare:
         if share == self._share:
             return
         # Before the first sample there is nothing to fade from.
-        self._before = float(self._shares(1)[0]) if self._mixed else share
+        self._before = self._now() if self._mixed else share
         self._share, self._since = share, 0
 
     def restart(self) -> None:
@@ -165,11 +165,15 @@ class NoisyShare:
         shares = self._shares(samples)
         self._since += samples
         self._mixed += samples
-        return (1 - shares) * enhanced + shares * noisy if shares.any() else enhanced
+        return enhanced if shares is None else (1 - shares) * enhanced + shares * noisy
 
-    def _shares(self, samples: int) -> np.ndarray:
-        """The noisy signal's share in each of the next samples."""
+    def _now(self) -> float:
+        shares = self._shares(1)
+        return 0.0 if shares is None else float(shares[0])
+
+    def _shares(self, samples: int) -> np.ndarray | None:
+        """The noisy signal's share in each of the next samples; None where it is 0."""
         if self._before == self._share or self._since >= self.fade_samples:
-            return np.full(samples, self._share, np.float32)
+            return np.full(samples, self._share, np.float32) if self._share else None
         risen = rise(self._since + np.arange(samples) + 0.5, self.fade_samples)
         return self._before + risen * np.float32(self._share - self._before)
