@@ -11,6 +11,7 @@ from bloomnet_sb.inference import many_files
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.many_files import REPORT, Choice, enhance_many
 from bloomnet_sb.utils.errors import InputError
+from tests.helpers.forked import fork_server
 from tests.helpers.recipes import SAMPLES
 
 
@@ -27,11 +28,18 @@ def files(tmp_path):
     return [(path, tmp_path / "out" / path.name) for path in paths]
 
 
+@pytest.fixture
+def forked_workers(monkeypatch):
+    """Processes that begin at once; those of the file that kills its process are started."""
+    monkeypatch.setattr(many_files, "get_context", lambda kind: fork_server())
+
+
 def entries(folder):
     head, *lines = (folder / REPORT).read_text().splitlines()
     return json.loads(head), [json.loads(line) for line in lines]
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("processes", [1, 2])
 def test_each_result_is_that_of_its_file(pretrained, files, tmp_path, processes):
     choice = Choice(str(pretrained), blocks=1)
@@ -139,6 +147,7 @@ def test_a_file_over_which_a_process_dies_does_not_stop_the_others(
     assert sorted(line["input"] for line in lines) == sorted(str(path) for path, _ in files)
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("processes", [1, 2])
 def test_short_files_of_one_length_are_batched(pretrained, tmp_path, monkeypatch, processes):
     samples, rate = sf.read(SAMPLES / "demo" / "noisy_0dB.flac", dtype="float32")

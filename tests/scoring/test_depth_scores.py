@@ -28,7 +28,7 @@ def test_the_better_estimate_scores_better():
 
 
 def test_a_metric_that_fails_is_named_and_left_out():
-    scores = DepthScores([1], 16000)
+    scores = DepthScores([1], 16000, with_dnsmos=False)
     click = torch.randn(1, 1600)
     scores.add("click", click, click[..., None], click[None, ..., None])
     speech = demo("clean_0dB")
@@ -72,15 +72,6 @@ def test_a_mixture_of_speech_alone_is_in_no_snr_band():
     scores.add("an-id", target.sum(-1), target, torch.randn(1, 1, 16000, 2))
     assert scores.improvement_by(snr_band) == scores.improvement_by(noise_name) == []
     assert scores.rows[0]["si_sdr_improvement"] == 0
-
-
-def test_dnsmos_does_not_follow_the_level():
-    clean = demo("clean_5dB")
-    scores = DepthScores([1], 16000)
-    scores.add("demo", 0.01 * clean, clean[..., None], clean[None, ..., None])
-    quiet, loud = scores.summary()
-    assert quiet["dnsmos"] == pytest.approx(loud["dnsmos"], abs=1e-3)
-    assert 1 < loud["dnsmos"] < 5
 
 
 def test_a_mixture_too_short_for_a_metric_is_named_and_left_out():

@@ -11,18 +11,41 @@ from bloomnet_sb.scoring.metrics import (
 )
 from tests.helpers.recipes import SAMPLES
 
+# DNSMOS takes seconds to import.
+dnsmos = pytest.mark.xdist_group("dnsmos")
 
-@pytest.mark.parametrize("sample_rate", [24000, 44100, 48000])
-def test_scores_of_higher_rates_are_those_at_16_khz(sample_rate):
-    signals = [
+
+@pytest.fixture(scope="module")
+def signals():
+    """Three seconds of clean and of noisy speech at 16 kHz."""
+    return [
         sf.read(SAMPLES / "demo" / f"{name}_5dB.flac", dtype="float32")[0][None, :48000]
         for name in ("clean", "noisy")
     ]
-    expected, _ = perceptual_scores(*signals, 16000, with_dnsmos=True)
+
+
+@pytest.fixture(scope="module")
+def scores(signals):
+    """Those of the noisy speech."""
+    return perceptual_scores(*signals, 16000, with_dnsmos=True)[0]
+
+
+@dnsmos
+@pytest.mark.parametrize("sample_rate", [24000, 44100, 48000])
+def test_scores_of_higher_rates_are_those_at_16_khz(signals, scores, sample_rate):
     resampled = [soxr.resample(signal[0], 16000, sample_rate)[None] for signal in signals]
-    scores, failures = perceptual_scores(*resampled, sample_rate, with_dnsmos=True)
+    found, failures = perceptual_scores(*resampled, sample_rate, with_dnsmos=True)
     assert failures == {}
-    assert scores == pytest.approx(expected, abs=0.02)
+    assert found == pytest.approx(scores, abs=0.02)
+
+
+@dnsmos
+def test_dnsmos_does_not_follow_the_level(signals, scores):
+    clean, noisy = signals
+    quiet, failures = perceptual_scores(clean, 0.01 * noisy, 16000, with_dnsmos=True)
+    assert failures == {}
+    assert quiet["dnsmos"] == pytest.approx(scores["dnsmos"], abs=1e-3)
+    assert 1 < scores["dnsmos"] < 5
 
 
 def test_noise_that_is_left_does_not_count_as_level():
