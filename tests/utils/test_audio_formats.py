@@ -10,7 +10,7 @@ from bloomnet_sb.utils.mpeg import frame_of
 from bloomnet_sb.utils.recordings import recording
 
 LENGTH = 2385  # no whole number of any format's blocks
-# DWVW libsndfile does not read by parts, layers I and II it does not write, RAW and SD2 not into one
+# libsndfile reads DWVW not by parts, and writes no layers I and II, RAW and SD2 not into one
 # file
 KINDS = [
     (container, subtype)
