@@ -10,8 +10,8 @@ from bloomnet_sb.utils.mpeg import frame_of
 from bloomnet_sb.utils.recordings import recording
 
 LENGTH = 2385  # no whole number of any format's blocks
-# libsndfile does not read DWVW by parts, does not write layers I and II, and RAW and SD2 not into
-# one file
+# libsndfile reads DWVW not by parts, and writes no layers I and II, RAW and SD2 not into one
+# file
 KINDS = [
     (container, subtype)
     for container in sf.available_formats()
