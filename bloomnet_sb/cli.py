@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -17,6 +17,8 @@ from bloomnet_sb.utils.errors import InputError, check_blocks, exit_with_one_lin
 
 if TYPE_CHECKING:
     from bloomnet_sb.inference.base import BloomInterface
+
+Interface = TypeVar("Interface", bound="BloomInterface")
 
 DEFAULT_SOURCE = "convtasnet-16k"
 LIVE_SOURCE = "convtasnet-causal-16k"
@@ -28,6 +30,9 @@ Blocks = Annotated[str, typer.Option(help="How many blocks run. Default: all.")]
 Source = Annotated[
     str,
     typer.Option(help="A pretrained folder, a name of `bloomnet list`, or a Hugging Face id."),
+]
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda, cuda:1, mps.. Default: a GPU, where there is one.")
 ]
 
 
@@ -70,6 +75,7 @@ def enhance(
         ),
     ] = -20.0,
     jobs: Annotated[int, typer.Option(help="How many files are enhanced at a time.")] = 1,
+    device: Device = "",
 ) -> None:
     """Enhance audio files, or all in a folder.
 
@@ -86,12 +92,12 @@ def enhance(
     number = blocks if blocks == AUTO else _number(blocks)
     if len(inputs) == 1 and not inputs[0].is_dir() and can_be_written(output):
         _check_outputs([(inputs[0], output)])
-        enhancer = BloomEnhancer.from_hparams(source=source)
+        enhancer = _load(BloomEnhancer, source, device)
         enhancer.enhance_file(inputs[0], output, number, min_gain_db)
         return
     files = [(file, output / place / file.name) for file, place in _find(inputs, output)]
     _check_outputs(files)
-    summary = enhance_many(files, output, Choice(source, number, min_gain_db), jobs)
+    summary = enhance_many(files, output, Choice(source, number, min_gain_db, device or None), jobs)
     for error in summary.errors:
         typer.echo(f"error: {error}", err=True)
     typer.echo(
@@ -103,7 +109,7 @@ def enhance(
 
 
 @app.command()
-def separate(paths: Paths, source: Source, blocks: Blocks = "") -> None:
+def separate(paths: Paths, source: Source, blocks: Blocks = "", device: Device = "") -> None:
     """Separate the speakers in audio files, or in all of a folder.
 
     OUT is a folder. It gets a file for each source, NAME_source1 and so on; what was in a folder
@@ -114,16 +120,19 @@ def separate(paths: Paths, source: Source, blocks: Blocks = "") -> None:
     *inputs, output = _checked(paths, "separate", "files or folders")
     jobs = [(file, output / place) for file, place in _find(inputs, output)]
     _check_outputs([(file, place / file.name) for file, place in jobs])
-    _run(_load(BloomSeparator, source, blocks).separate_file, jobs)
+    separator = _load(BloomSeparator, source, device)
+    if blocks:
+        separator.blocks = _number(blocks)  # type: ignore[assignment]  # it refuses what is none
+    _run(separator.separate_file, jobs)
 
 
 @app.command()
-def info(source: Source = DEFAULT_SOURCE) -> None:
+def info(source: Source = DEFAULT_SOURCE, device: Device = "") -> None:
     """Print what each number of blocks costs: parameters, multiply-accumulates, time."""
     from bloomnet_sb.inference.base import BloomInterface
     from bloomnet_sb.scoring.tables import profile_table
 
-    typer.echo(profile_table(BloomInterface.from_hparams(source=source).profile()))
+    typer.echo(profile_table(_load(BloomInterface, source, device).profile()))
 
 
 @app.command()
@@ -146,12 +155,13 @@ def export(
     folder: Annotated[Path, typer.Argument(help="OUT: a new folder.")],
     source: Source = LIVE_SOURCE,
     int8: Annotated[bool, typer.Option(help="Whether to quantise to 8 bits.")] = False,
+    device: Annotated[str, typer.Option(help="Where the network is run to be written.")] = "cpu",
 ) -> None:
     """Write a causal network as ONNX files that stream at any depth without torch."""
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.streaming.onnx_export import export_onnx
 
-    enhancer = BloomEnhancer.from_hparams(source=source)
+    enhancer = _load(BloomEnhancer, source, device)
     export_onnx(enhancer.mods.model, enhancer.sample_rate, folder, int8)
 
 
@@ -166,13 +176,14 @@ def live(
         Speed, typer.Option(help="For a file: as a microphone, or as fast as it goes.")
     ] = Speed.REALTIME,
     compiled: Annotated[bool, typer.Option(help="Whether to compile it for this CPU.")] = False,
+    device: Device = "",
 ) -> None:
     """Enhance a microphone as it comes; a digit sets the blocks, "a" the automatic, "q" ends."""
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.streaming.live import run_live
     from bloomnet_sb.streaming.policies import Fixed, RealTime
 
-    enhancer = BloomEnhancer.from_hparams(source=source)
+    enhancer = _load(BloomEnhancer, source, device)
     policy = Fixed(check_blocks(blocks, enhancer.num_blocks)) if blocks else RealTime(target)
     stream = enhancer.stream(blocks or None, compiled=compiled)
     report = run_live(stream, policy, input or None, output or None, speed.value)
@@ -209,13 +220,14 @@ def evaluate(
             help="Whether to take files of lower rates than the network's.",
         ),
     ] = False,
+    device: Device = "",
 ) -> None:
     """Score every number of blocks on a corpus's test part, and print the tables."""
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.scoring.corpus import evaluate_on_librispeech_musan
     from bloomnet_sb.scoring.tables import results_table
 
-    enhancer = BloomEnhancer.from_hparams(source=source)
+    enhancer = _load(BloomEnhancer, source, device)
     results = evaluate_on_librispeech_musan(
         enhancer.mods.model,
         enhancer.sample_rate,
@@ -305,11 +317,8 @@ def _check_outputs(files: list[tuple[Path, Path]]) -> None:
             raise InputError(f"{output}: would be the result of both {taken[place]} and {path}")
 
 
-def _load(kind: "type[BloomInterface]", source: str, blocks: str):
-    interface = kind.from_hparams(source=source)
-    if blocks:
-        interface.blocks = _number(blocks)  # type: ignore[assignment]  # it refuses what is none
-    return interface
+def _load(kind: "type[Interface]", source: str, device: str) -> "Interface":
+    return kind.from_hparams(source=source, run_opts={"device": device or None})
 
 
 def _number(blocks: str) -> int | str | None:

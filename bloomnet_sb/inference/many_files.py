@@ -44,11 +44,23 @@ class Choice:
         As `BloomEnhancer.enhance_file` takes it. Default: all.
     min_gain_db : float
         As `BloomEnhancer.enhance_file` takes it.
+    device : str, optional
+        Where the network runs. Default: a GPU, where there is one.
     """
 
     source: str
     blocks: int | str | None = None
     min_gain_db: float = -20.0
+    device: str | None = None
+
+    def load(self) -> BloomEnhancer:
+        """The network, on the device."""
+        return BloomEnhancer.from_hparams(source=self.source, run_opts={"device": self.device})
+
+    @property
+    def of_the_result(self) -> dict:
+        """What a result depends on: not on where it was computed."""
+        return {name: value for name, value in asdict(self).items() if name != "device"}
 
 
 @dataclass(frozen=True)
@@ -102,10 +114,10 @@ def enhance_many(
     """
     check_positive(processes=processes)
     report = folder / REPORT
-    enhancer = BloomEnhancer.from_hparams(source=choice.source)
+    enhancer = choice.load()
     if choice.blocks is not None and choice.blocks != AUTO:
         check_blocks(choice.blocks, enhancer.num_blocks)
-    head = asdict(choice) | {"network": enhancer.mods.model.fingerprint()}
+    head = choice.of_the_result | {"network": enhancer.mods.model.fingerprint()}
     done = _done(report, head)
     jobs = [(path, output, _state(path)) for path, output in files]
     left = [job for job in jobs if _key(*job) not in done]
@@ -220,12 +232,12 @@ def _start_worker() -> None:
 
 
 def _enhance_in_worker(batch: list[Job], choice: Choice) -> list[str | None]:
-    return _enhance(_enhancer(choice.source), batch, choice)
+    return _enhance(_enhancer(choice), batch, choice)
 
 
 @cache
-def _enhancer(source: str) -> BloomEnhancer:
-    return BloomEnhancer.from_hparams(source=source)
+def _enhancer(choice: Choice) -> BloomEnhancer:
+    return choice.load()
 
 
 def _state(path: Path) -> list[int]:
