@@ -242,6 +242,23 @@ def evaluate(
 
 
 @app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="A pretrained folder, with its README.md.")],
+    repo_id: Annotated[str, typer.Argument(help="NAME/MODEL on the Hugging Face hub.")],
+    private: Annotated[bool, typer.Option(help="Whether a new repository is private.")] = False,
+    license: Annotated[
+        str, typer.Option(help="Of the weights, by the hub's name for it, such as cc-by-4.0.")
+    ] = "",
+    message: Annotated[str, typer.Option(help="Of the commit.")] = "",
+) -> None:
+    """Put a pretrained folder and its card on the Hugging Face hub."""
+    from bloomnet_sb.pretrained.pushing import push as push_folder
+
+    address = push_folder(folder, repo_id, private, license or None, message or None)
+    typer.echo(f"{address}: --source {repo_id} loads it")
+
+
+@app.command()
 def shard(
     data_folder: Annotated[Path, typer.Argument(help="The folder of LibriSpeech/ and musan/.")],
     folder: Annotated[Path, typer.Argument(help="OUT: a folder without shards.")],

@@ -1,6 +1,6 @@
 """Files of a repository on the Hugging Face hub, by SpeechBrain's `fetch`, all of one commit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +71,7 @@ def fetch_from_hub(
     config = _config(revision, fetch_config)
     if savedir is not None:
         _make(Path(savedir))
-    with _one_line(repo_id, config):
+    with one_line(repo_id, lambda error: _reason(error, config)):
         # Not what another source or commit left in savedir
         pinned = replace(_at_its_commit(repo_id, config), overwrite=savedir is not None)
         source = FetchSource(FetchFrom.HUGGING_FACE, repo_id)
@@ -124,24 +124,41 @@ def _remember(repo_id: str, config: FetchConfig, commit: str) -> None:
 
 
 @contextmanager
-def _one_line(repo_id: str, config: FetchConfig) -> Iterator[None]:
-    """One line for what a hub and its client say; the faults of a program keep their traceback."""
-    try:
-        yield
-    except Exception as error:
-        if not of_the_hub(error):
-            raise
-        raise InputError(f"{repo_id}: {_reason(error, config)}") from error
+def one_line(what: str, reason: Callable[[Exception], str]) -> Iterator[None]:
+    """One line for what a hub and its client say; the faults of a program keep their traceback.
 
+    Arguments
+    ---------
+    what : str
+        The repository or the file, for the line.
+    reason : callable
+        What to say of an error.
 
-def of_the_hub(error: Exception) -> bool:
-    """Whether an error is the answer of a hub, or its client's way to say that there is none.
+    Raises
+    ------
+    InputError
+        In place of an error that is the hub's.
 
     Example
     -------
-    >>> of_the_hub(errors.OfflineModeIsEnabled()), of_the_hub(TypeError("an argument too many"))
-    (True, False)
+    >>> with one_line("name/model", first_line):
+    ...     raise errors.OfflineModeIsEnabled("offline")
+    Traceback (most recent call last):
+    ...
+    bloomnet_sb.utils.errors.InputError: name/model: OfflineModeIsEnabled: offline
     """
+    try:
+        yield
+    except Exception as error:
+        # Its threads raise an error of their own from what the hub said.
+        cause = error.__cause__ if isinstance(error, RuntimeError) else error
+        if not _of_the_hub(cause):
+            raise
+        raise InputError(f"{what}: {reason(cause)}") from error  # type: ignore[arg-type]
+
+
+def _of_the_hub(error: BaseException | None) -> bool:
+    """Whether an error is the answer of a hub, or its client's way to say that there is none."""
     return isinstance(error, HTTPError | OSError) or type(error).__module__ == errors.__name__
 
 
