@@ -7,8 +7,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from bloomnet_sb.inference.enhancer import BloomEnhancer
+from bloomnet_sb.pretrained import loading
 from bloomnet_sb.pretrained.fetching import installed_names
 from bloomnet_sb.pretrained.saving import write_pretrained
+from bloomnet_sb.separators import ConvTasNetSeparator
 from bloomnet_sb.utils.errors import InputError
 from tests.helpers.hostile import BANDS, HOSTILE, NETWORK, WRONG, WRONG_BANDS, Bomb, small_bands
 from tests.helpers.networks import conv_tasnet
@@ -118,3 +120,22 @@ def test_paths_out_of_the_folder_are_not_followed(name, folder):
 def test_every_network_of_the_package_is_allowed():
     for name in installed_names():
         BloomEnhancer.from_hparams(source=name)
+
+
+@pytest.mark.parametrize("fault", [TypeError, AttributeError])
+def test_a_fault_of_a_class_is_not_the_folders(fault, folder, monkeypatch):
+    def set_parts(*_, **__):
+        raise fault("of the program")
+
+    monkeypatch.setattr(ConvTasNetSeparator, "set_parts", set_parts)
+    with pytest.raises(fault):
+        BloomEnhancer.from_hparams(source=str(folder))
+
+
+def test_a_module_that_lacks_a_package_is_not_the_folders_fault(folder, monkeypatch):
+    def import_module(name):
+        raise ModuleNotFoundError("No module named 'gone'", name="gone")
+
+    monkeypatch.setattr(loading.importlib, "import_module", import_module)
+    with pytest.raises(ModuleNotFoundError):
+        BloomEnhancer.from_hparams(source=str(folder))
