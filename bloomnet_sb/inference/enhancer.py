@@ -8,7 +8,7 @@ import torch
 
 from bloomnet_sb.inference.base import BloomInterface, in_memory, write_all
 from bloomnet_sb.utils.audio_files import audio_info, writing
-from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.utils.errors import InputError, check_path
 from bloomnet_sb.utils.resampling import check_rate
 
 
@@ -129,6 +129,7 @@ class BloomEnhancer(BloomInterface):
             audio's; if the result cannot be written, or has more than 2**28 samples and no
             `output_filename`; or if `blocks` is no number of blocks of this network.
         """
+        check_path(filename=filename, output_filename=output_filename)
         info = audio_info(filename)
         pieces = self._estimate_file(filename, info, blocks, mono=False, min_gain_db=min_gain_db)
         signals = (piece[..., 0].t() for piece in pieces)

@@ -7,6 +7,7 @@ import torch
 
 from bloomnet_sb.inference.base import BloomInterface, in_memory, write_all
 from bloomnet_sb.utils.audio_files import audio_info, writing
+from bloomnet_sb.utils.errors import check_path
 
 
 class BloomSeparator(BloomInterface):
@@ -108,6 +109,7 @@ class BloomSeparator(BloomInterface):
         InputError
             As `BloomEnhancer.enhance_file`.
         """
+        check_path(path=path, output_folder=output_folder)
         info, path = audio_info(path), Path(path)
         pieces = self._estimate_file(path, info, blocks, mono=True)
         sources = self.mods.model.num_sources

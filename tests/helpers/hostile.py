@@ -131,6 +131,12 @@ WRONG = {
     "more modules": ("model: *net\n", "model: *net\n  more: 16\n"),
     "no network": ("model: *net", "model: 3"),
     "no modules": ("modules:", "others:"),
+    "a name that is none": ("sample_rate", "7: 8\nsample_rate"),
+    "a device": ("sample_rate", "device: 5\nsample_rate"),
+    "an option of a run": ("sample_rate", "precision: fp8\nsample_rate"),
+    "a truth for a number": ("window: 16", "window: true"),
+    "a number for a truth": ("num_blocks: 2", "num_blocks: 2\n    causal: 1"),
+    "nothing for the filterbank": ("separator: !new", "filterbank: null\n  separator: !new"),
     "no sample rate": ("sample_rate: 16000", "sample_rate: fast"),
     "a list of all": ("sample_rate", "- sample_rate"),
 }
@@ -144,6 +150,8 @@ WRONG_BANDS = {
     "taps without end": ("channels: 8", "channels: 1000\n    taps: 1000000"),
     "a state without end": ("channels: 8", "channels: 1000\n    taps: 10000"),
     "a window that is no number": ("window: 64", "window: null"),
+    "a pair of three": ("channels: 8", "channels: 8\n    head_channels: [1, 2, 3]"),
+    "a pair of words": ("channels: 8", "channels: 8\n    head_channels: [a, b]"),
     "a level of nothing": ("filterbank: *bank", "filterbank: 3"),
     "a level of another": ("filterbank: *bank\n", "filterbank: *bank\n    seconds: -1.0\n"),
 }
