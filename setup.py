@@ -34,6 +34,7 @@ setup(
     package_data={"bloomnet_sb": ["pretrained/*/*"]},
     python_requires=">=3.10",
     install_requires=[
+        "huggingface_hub>=1.0",
         "hyperpyyaml>=1.2.3",
         "librosa>=0.10",  # speechmos needs it and onnxruntime, but does not say so
         "matplotlib>=3.8",

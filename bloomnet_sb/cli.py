@@ -7,7 +7,7 @@ so that the others answer at once.
 from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -17,6 +17,8 @@ from bloomnet_sb.utils.errors import InputError, check_blocks, exit_with_one_lin
 if TYPE_CHECKING:
     from bloomnet_sb.inference.base import BloomInterface
     from bloomnet_sb.utils.folders import LeftOut
+
+Interface = TypeVar("Interface", bound="BloomInterface")
 
 DEFAULT_SOURCE = "convtasnet-16k"
 LIVE_SOURCE = "convtasnet-causal-16k"
@@ -44,6 +46,9 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are t
 Source = Annotated[
     str,
     typer.Option(help="A pretrained folder, a name of `bloomnet list`, or a Hugging Face id."),
+]
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda, cuda:1, mps.. Default: a GPU, where there is one.")
 ]
 
 
@@ -90,6 +95,7 @@ def enhance(
     attenuation_limit_db: AttenuationLimit = None,
     highband: Highband = "follow",
     force: Force = False,
+    device: Device = "",
 ) -> None:
     """Enhance audio files, or all in a folder.
 
@@ -115,12 +121,12 @@ def enhance(
     amount = (strength, attenuation_limit_db, highband)
     if is_one_file(inputs, output):
         with one_file(inputs[0], output, force) as (file, result):
-            enhancer = BloomEnhancer.from_hparams(source=source)
+            enhancer = _load(BloomEnhancer, source, device)
             enhancer.enhance_file(file, result, number, min_gain_db, *amount)
         return
     found = find_inputs(inputs, output)
     files = name_results(found.files, output)
-    choice = Choice(source, number, min_gain_db, Amount(*amount))
+    choice = Choice(source, number, min_gain_db, Amount(*amount), device or None)
     summary = enhance_many(files, output, choice, jobs, force, found.left_out)
     typer.echo(
         f"{summary.enhanced} files enhanced, {summary.skipped} had been before, "
@@ -132,7 +138,13 @@ def enhance(
 
 
 @app.command()
-def separate(paths: Paths, source: Source, blocks: Blocks = "", force: Force = False) -> None:
+def separate(
+    paths: Paths,
+    source: Source,
+    blocks: Blocks = "",
+    force: Force = False,
+    device: Device = "",
+) -> None:
     """Separate the speakers in audio files, or in all of a folder.
 
     OUT is a folder. It gets a file for each source, NAME_source1 and so on; what was in a folder
@@ -145,17 +157,20 @@ def separate(paths: Paths, source: Source, blocks: Blocks = "", force: Force = F
     *inputs, output = _checked(paths, "separate", "files or folders")
     found = find_inputs(inputs, output)
     jobs = [(file, output / place) for file, place in found.files]
-    errors = separate_many(_load(BloomSeparator, source, blocks), jobs, force)
+    separator = _load(BloomSeparator, source, device)
+    if blocks:
+        separator.blocks = _number(blocks)  # type: ignore[assignment]  # it refuses what is none
+    errors = separate_many(separator, jobs, force)
     _end(errors, found.left_out)
 
 
 @app.command()
-def info(source: Source = DEFAULT_SOURCE) -> None:
+def info(source: Source = DEFAULT_SOURCE, device: Device = "") -> None:
     """Print what each number of blocks costs: parameters, multiply-accumulates, time."""
     from bloomnet_sb.inference.base import BloomInterface
     from bloomnet_sb.scoring.tables import profile_table
 
-    typer.echo(profile_table(BloomInterface.from_hparams(source=source).profile()))
+    typer.echo(profile_table(_load(BloomInterface, source, device).profile()))
 
 
 @app.command()
@@ -178,12 +193,13 @@ def export(
     folder: Annotated[Path, typer.Argument(help="OUT: a new folder.")],
     source: Source = LIVE_SOURCE,
     int8: Annotated[bool, typer.Option(help="Whether to quantise to 8 bits.")] = False,
+    device: Annotated[str, typer.Option(help="Where the network is run to be written.")] = "cpu",
 ) -> None:
     """Write a causal network as ONNX files that stream at any depth without torch."""
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.streaming.onnx_export import export_onnx
 
-    enhancer = BloomEnhancer.from_hparams(source=source)
+    enhancer = _load(BloomEnhancer, source, device)
     export_onnx(enhancer.mods.model, enhancer.sample_rate, folder, int8)
 
 
@@ -214,6 +230,7 @@ def live(
     attenuation_limit_db: AttenuationLimit = None,
     highband: Highband = "follow",
     force: Force = False,
+    device: Device = "",
 ) -> None:
     """Enhance a microphone as it comes; a digit sets the blocks, "a" the automatic, "q" ends.
 
@@ -232,7 +249,7 @@ def live(
 
     if Path(output).suffix and not is_same_file(input, output):  # which is refused for itself
         check_new(Path(output), force)
-    enhancer = BloomEnhancer.from_hparams(source=source)
+    enhancer = _load(BloomEnhancer, source, device)
     policy = Fixed(check_blocks(blocks, enhancer.num_blocks)) if blocks else RealTime(target)
     report = run_live(
         enhancer, policy, input or None, output or None, speed.value, virtual=virtual_microphone,
@@ -272,13 +289,14 @@ def evaluate(
             help="Whether to take files of lower rates than the network's.",
         ),
     ] = False,
+    device: Device = "",
 ) -> None:
     """Score every number of blocks on a corpus's test part, and print the tables."""
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.scoring.corpus import evaluate_on_librispeech_musan
     from bloomnet_sb.scoring.tables import results_table
 
-    enhancer = BloomEnhancer.from_hparams(source=source)
+    enhancer = _load(BloomEnhancer, source, device)
     results = evaluate_on_librispeech_musan(
         enhancer.mods.model,
         enhancer.sample_rate,
@@ -290,6 +308,23 @@ def evaluate(
         allow_upsampling=allow_upsampling,
     )
     typer.echo(results_table(results))
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="A pretrained folder, with its README.md.")],
+    repo_id: Annotated[str, typer.Argument(help="NAME/MODEL on the Hugging Face hub.")],
+    private: Annotated[bool, typer.Option(help="Whether a new repository is private.")] = False,
+    license: Annotated[
+        str, typer.Option(help="Of the weights, by the hub's name for it, such as cc-by-4.0.")
+    ] = "",
+    message: Annotated[str, typer.Option(help="Of the commit.")] = "",
+) -> None:
+    """Put a pretrained folder and its card on the Hugging Face hub."""
+    from bloomnet_sb.pretrained.pushing import push as push_folder
+
+    address = push_folder(folder, repo_id, private, license or None, message or None)
+    typer.echo(f"{address}: --source {repo_id} loads it")
 
 
 @app.command()
@@ -334,11 +369,8 @@ def _checked(paths: list[Path], command: str, inputs: str) -> list[Path]:
     return paths
 
 
-def _load(kind: "type[BloomInterface]", source: str, blocks: str):
-    interface = kind.from_hparams(source=source)
-    if blocks:
-        interface.blocks = _number(blocks)  # type: ignore[assignment]  # it refuses what is none
-    return interface
+def _load(kind: "type[Interface]", source: str, device: str) -> "Interface":
+    return kind.from_hparams(source=source, run_opts={"device": device or None})
 
 
 def _number(blocks: str) -> int | str | None:

@@ -29,8 +29,8 @@ DOCUMENTS = sorted(
         for part in path.relative_to(REPOSITORY).parts
     )
 )
-# Needs trained networks of the paper's code, a sound device, or hours.
-NOT_RUN = ("convert", "live", "evaluate", "export", "separate", "shard")
+# Needs trained networks of the paper's code, a sound device, a hub, or hours.
+NOT_RUN = ("convert", "live", "evaluate", "export", "push", "separate", "shard")
 
 
 def blocks_of(document: Path, language: str) -> list[str]:

@@ -200,22 +200,21 @@ def shard_manifest(
         stream = import_webdataset().gopen(source)
         index = json.loads(stream.read())
         stream.close()
-        manifest = {
-            name: _checked(source, name, entry, sample_rate, allow_upsampling)
-            for name, entry in index.items()
-        }
+        entries = {name: _facts(entry) for name, entry in _mapping(index).items()}
     except InputError:
         raise
-    except (*UNREADABLE, AttributeError, TypeError) as error:
+    except UNREADABLE as error:
         raise InputError(
             f"shards {shards}: {INDEX}, which `bloomnet shard` writes, cannot be read "
             f"({_reason(error)})"
         ) from None
     finally:
         _close(stream)
-    if not manifest:
+    if not entries:
         raise InputError(f"{source}: names no shard")
-    for name, entry in manifest.items():
+    manifest = {}
+    for name, entry in entries.items():
+        _check_shard(source, name, entry, sample_rate, allow_upsampling)
         # SpeechBrain takes what is in braces in a manifest for a replacement.
         url = located(shards, name).replace("{", "{{").replace("}", "}}")
         manifest[name] = {"shard": url, **entry}
@@ -233,12 +232,27 @@ def located(shards: str, name: str) -> str:
     return shards.replace("{}", name) if "{}" in shards else f"{str(shards).rstrip('/')}/{name}"
 
 
-def _checked(source: str, name: str, entry: dict, sample_rate: int, allow_upsampling: bool) -> dict:
+def _mapping(value: object) -> dict:
+    if not isinstance(value, dict):
+        raise ValueError(f"{type(value).__name__} in place of a mapping")
+    return value
+
+
+def _facts(entry: object) -> dict[str, int]:
+    """What an index says of a shard."""
+    facts = {key: _mapping(entry)[key] for key in ("utterances", "frames", "sample_rate")}
+    for key, value in facts.items():
+        if type(value) is not int:
+            raise ValueError(f"{key} is {value!r}")
+    return facts
+
+
+def _check_shard(
+    source: str, name: str, facts: dict[str, int], sample_rate: int, allow_upsampling: bool
+) -> None:
     if not SHARD_NAME.fullmatch(name):
         raise InputError(f"{source}: {name!r} is no name of a shard")
-    checked = {key: entry[key] for key in ("utterances", "frames", "sample_rate")}
-    check_upsampling(f"{source}, {name}", checked["sample_rate"], sample_rate, allow_upsampling)
-    return checked
+    check_upsampling(f"{source}, {name}", facts["sample_rate"], sample_rate, allow_upsampling)
 
 
 def read_shard(url: str, utterances: int) -> Iterator[Utterance]:

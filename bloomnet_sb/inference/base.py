@@ -1,11 +1,8 @@
 """What the pretrained interfaces share: loading, choosing the depth, batches and streams."""
 
 import torch
-from hyperpyyaml import load_hyperpyyaml
-from speechbrain.inference.interfaces import Pretrained
 
-from bloomnet_sb.pretrained.fetching import HPARAMS_FILE, WEIGHTS_FILE, fetch_from
-from bloomnet_sb.pretrained.loading import load_pretrained, load_weights
+from bloomnet_sb.inference.loaded import LoadedNetwork
 from bloomnet_sb.scoring.costs import DepthProfile, profile_depths
 from bloomnet_sb.streaming.engines import CompiledEngine, EagerEngine
 from bloomnet_sb.streaming.full_band import checked_highband
@@ -17,7 +14,7 @@ from bloomnet_sb.utils.errors import InputError, check_blocks, check_samples
 AUTO = "auto"
 
 
-class BloomInterface(Pretrained):
+class BloomInterface(LoadedNetwork):
     """What `BloomEnhancer` and `BloomSeparator` share.
 
     Attributes
@@ -33,68 +30,12 @@ class BloomInterface(Pretrained):
     See `bloomnet_sb.inference.enhancer.BloomEnhancer`.
     """
 
-    HPARAMS_NEEDED = ["sample_rate"]
-    MODULES_NEEDED = ["model"]
-
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.sample_rate = self.hparams.sample_rate
         self.blocks_used: list[int] = []
         self._blocks = self.num_blocks
         self._engines: dict[bool, EagerEngine | CompiledEngine] = {}
-
-    @classmethod
-    def from_hparams(
-        cls,
-        source: str,
-        hparams_file: str = HPARAMS_FILE,
-        savedir: str | None = None,
-        trust_source: bool = False,
-        **kwargs,
-    ) -> "BloomInterface":
-        """Load a `pretrained` folder, as a recipe leaves it.
-
-        The folder need not be trusted: it may name the networks of this package only, and its
-        weights hold no code, see `bloomnet_sb.pretrained.loading`.
-
-        Arguments
-        ---------
-        source : str
-            A folder with hyperparams.yaml and model.safetensors, the name of a network that came
-            with the package (see `bloomnet_sb.pretrained.fetching.installed_names`), or the id of
-            such a repository on the Hugging Face hub.
-        hparams_file : str
-            Another name for hyperparams.yaml.
-        savedir : str, optional
-            Where links to what was fetched from the hub go. Default: no links, and the hub's own
-            cache.
-        trust_source : bool
-            Whether hyperparams.yaml may have every tag of HyperPyYAML. Those run whatever code they
-            name: only for folders of people whom you trust with all that your account can do.
-        **kwargs
-            Arguments of SpeechBrain's `Pretrained`, such as `run_opts={"device": "cuda"}`.
-
-        Returns
-        -------
-        BloomInterface
-            The object, of the class that this is called on.
-
-        Raises
-        ------
-        InputError
-            If there is no such folder or repository, a file is missing, the weights are not those
-            of the network in hyperparams.yaml, the network is not for this class, or the folder
-            holds what a folder that is not trusted may not.
-        """
-        hparams_path = fetch_from(source, hparams_file, savedir)
-        weights_path = fetch_from(source, WEIGHTS_FILE, savedir)
-        if trust_source:
-            with open(hparams_path, encoding="utf-8") as file:
-                hparams = load_hyperpyyaml(file)
-            load_weights(hparams["modules"]["model"], weights_path)
-        else:
-            hparams = load_pretrained(hparams_path, weights_path)
-        return cls(modules=hparams["modules"], hparams=hparams, **kwargs)
 
     @property
     def num_blocks(self) -> int:

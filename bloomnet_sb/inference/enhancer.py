@@ -9,7 +9,7 @@ import torch
 from bloomnet_sb.inference.amount import Amount
 from bloomnet_sb.inference.files import FileInterface, in_memory, write_all
 from bloomnet_sb.utils.audio_files import audio_info, writing
-from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.utils.errors import InputError, check_path
 from bloomnet_sb.utils.resampling import check_rate
 
 
@@ -146,6 +146,7 @@ class BloomEnhancer(FileInterface):
             `output_filename`; if `blocks` is no number of blocks of this network; or if `strength`,
             `attenuation_limit_db` or `highband` cannot be.
         """
+        check_path(filename=filename, output_filename=output_filename)
         info = audio_info(filename)
         amount = Amount(strength, attenuation_limit_db, highband)
         pieces = self._estimate_file(filename, info, blocks, False, min_gain_db, amount)

@@ -197,8 +197,9 @@ class FileInterface(BloomInterface):
                     torch.linalg.vector_norm(filterbank(channels).flatten(1), dim=1)
                     for channels in piece.split(CHANNELS_AT_ONCE)
                 ]
-            power = power + torch.cat(norms).double().square()
-        return (power / (frames * filterbank.num_filters)).sqrt().float()
+            # In double precision, which the network's device need not have
+            power = power + torch.cat(norms).cpu().double().square()
+        return (power / (frames * filterbank.num_filters)).sqrt().float().to(self.device)
 
     def _read(self, filename: str | Path, info: AudioInfo, mono: bool) -> Iterator[torch.Tensor]:
         """Pieces [channels, time] of a file."""

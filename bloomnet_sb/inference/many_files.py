@@ -60,12 +60,24 @@ class Choice:
         As `BloomEnhancer.enhance_file` takes it.
     amount : Amount
         How much of a noisy file stays in its result.
+    device : str, optional
+        Where the network runs. Default: a GPU, where there is one.
     """
 
     source: str
     blocks: int | str | None = None
     min_gain_db: float = -20.0
     amount: Amount = NO_MORE
+    device: str | None = None
+
+    def load(self) -> BloomEnhancer:
+        """The network, on the device."""
+        return BloomEnhancer.from_hparams(source=self.source, run_opts={"device": self.device})
+
+    @property
+    def of_the_result(self) -> dict:
+        """What a result depends on: not on where it was computed."""
+        return {name: value for name, value in asdict(self).items() if name != "device"}
 
 
 @dataclass(frozen=True)
@@ -131,11 +143,11 @@ def enhance_many(
     """
     check_positive(processes=processes)
     report = folder / REPORT
-    enhancer = BloomEnhancer.from_hparams(source=choice.source)
+    enhancer = choice.load()
     if choice.blocks is not None and choice.blocks != AUTO:
         check_blocks(choice.blocks, enhancer.num_blocks)
     choice.amount.check(num_sources=1)
-    head = asdict(choice) | {"network": enhancer.mods.model.fingerprint()}
+    head = choice.of_the_result | {"network": enhancer.mods.model.fingerprint()}
     jobs = [(path, output, _state(path)) for path, output in files]
     check_outputs((path, output) for path, output, _ in jobs)
     try:
@@ -275,12 +287,12 @@ def _start_worker() -> None:
 
 
 def _enhance_in_worker(batch: list[Job], choice: Choice) -> list[Outcome]:
-    return _enhance(_enhancer(choice.source), batch, choice)
+    return _enhance(_enhancer(choice), batch, choice)
 
 
 @cache
-def _enhancer(source: str) -> BloomEnhancer:
-    return BloomEnhancer.from_hparams(source=source)
+def _enhancer(choice: Choice) -> BloomEnhancer:
+    return choice.load()
 
 
 def _state(path: Path) -> list[int]:

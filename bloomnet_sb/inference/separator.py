@@ -8,6 +8,7 @@ import torch
 from bloomnet_sb.inference.files import FileInterface, in_memory, write_all
 from bloomnet_sb.utils.audio_files import audio_info, writing
 from bloomnet_sb.utils.audio_formats import result_name
+from bloomnet_sb.utils.errors import check_path
 
 
 class BloomSeparator(FileInterface):
@@ -135,6 +136,7 @@ class BloomSeparator(FileInterface):
         InputError
             As `BloomEnhancer.enhance_file`.
         """
+        check_path(path=path, output_folder=output_folder)
         info, path = audio_info(path), Path(path)
         pieces = self._estimate_file(path, info, blocks, mono=True)
         sources = self.mods.model.num_sources

@@ -282,4 +282,6 @@ class STFTSynthesis(FrameWise):
 
 
 def _square_root_hann(window: int) -> torch.Tensor:
-    return torch.hann_window(window, dtype=torch.double).sqrt().float()
+    # On the CPU: the device that new tensors go to need not have double precision.
+    shape = torch.hann_window(window, dtype=torch.double, device="cpu").sqrt().float()
+    return torch.empty(window).copy_(shape)

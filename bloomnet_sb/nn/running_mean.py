@@ -2,6 +2,8 @@
 
 import torch
 
+from bloomnet_sb.utils import devices
+
 # Windows at once: what is left of a mean after so many, e to the -32nd, can be divided by.
 MOST_AT_ONCE = 32
 # In place of 0, what a frame that takes all of it keeps of the mean before: too little to be seen
@@ -67,8 +69,8 @@ def running_mean(
 
 
 def _exact(x: torch.Tensor) -> torch.dtype:
-    """Double: sums of many frames cancel in single precision. MPS has no other."""
-    return torch.float32 if x.device.type == "mps" else torch.float64
+    """Double, where there is: sums of many frames cancel in single precision."""
+    return torch.float64 if devices.has_double(x.device) else torch.float32
 
 
 def _over_piece(x: torch.Tensor, shares: torch.Tensor, mean: torch.Tensor) -> torch.Tensor:

@@ -240,7 +240,9 @@ def _load(path: Path) -> Checkpoint:
         raise InputError(f"{path}: no such file")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # torch's reader raises a dozen kinds, depending on where a file is damaged
+    except Exception as error:  # torch's reader raises a dozen kinds, depending on the damage
+        if error.__traceback__ is not None and error.__traceback__.tb_next is None:
+            raise  # it is of the call itself
         raise InputError(
             f"{path}: not a checkpoint that torch loads with weights_only=True"
         ) from None

@@ -6,15 +6,23 @@ are safetensors, which hold no code.
 """
 
 import importlib
+import inspect
 import re
+import types
+import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
+from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml.error import YAMLError as RuamelError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+from speechbrain.utils.run_opts import RunOptions
 from torch import nn
 from torch.nn.modules.module import (
     register_module_buffer_registration_hook,
@@ -54,6 +62,8 @@ MOST = {
 }
 MOST_REACH = 10**6  # frames that a network looks back
 MOST_STATE = 2**24  # numbers that a network carries from one piece of a signal to the next
+# SpeechBrain takes its options from a folder's keys, too.
+RUN_OPTIONS = {field.name for field in fields(RunOptions)}
 DTYPES = {torch.float32: "F32", torch.float64: "F64", torch.int64: "I64"}
 
 
@@ -75,7 +85,9 @@ def _class_named(name: str) -> type | None:
         return None
     try:
         found = getattr(importlib.import_module(module), name, None)
-    except ImportError:
+    except ModuleNotFoundError as error:
+        if error.name != module:  # one that there is lacks a package
+            raise
         return None
     return found if isinstance(found, type) and issubclass(found, Separator) else None
 
@@ -88,7 +100,35 @@ def _new(loader: _Loader, name: str, node: yaml.Node) -> nn.Module:
         most = MOST.get(found.__name__, {}).get(argument, MOST_SIZE)
         if isinstance(value, int) and abs(value) > most:
             raise InputError(f"{argument} is {value:.1e}, but must be at most {most}")
+    _check_arguments(found, arguments)
     return found(**arguments)
+
+
+def _check_arguments(found: type, arguments: dict) -> None:
+    """Refuse arguments by name and type, so that a TypeError of a class is a fault of the class."""
+    try:
+        inspect.signature(found).bind(**arguments)
+    except TypeError as error:
+        raise InputError(f"{found.__name__}: {error}") from None
+    hints = typing.get_type_hints(found.__init__)  # type: ignore[misc]
+    for name, value in arguments.items():
+        if not _fits(value, hints.get(name, Any)):
+            kind = getattr(hints[name], "__name__", hints[name])
+            raise InputError(f"{found.__name__}, {name}: {str(value)[:40]!r}, but must be {kind}")
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value is of the type that an argument is annotated with."""
+    parts = typing.get_args(hint)
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        return any(_fits(value, part) for part in parts)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list) or len(value) != len(parts):
+            return False
+        return all(map(_fits, value, parts))
+    if hint in (int, float):
+        return isinstance(value, hint | int) and not isinstance(value, bool)
+    return hint is Any or isinstance(value, hint)
 
 
 _Loader.add_multi_constructor("!new:", _new)
@@ -138,6 +178,51 @@ def load_pretrained(hparams_path: Path, weights_path: Path) -> dict:
     return hparams
 
 
+def load_trusted(
+    hparams_path: Path,
+    weights_path: Path,
+    overrides: dict | str | None = None,
+    overrides_must_match: bool = True,
+) -> dict:
+    """The contents of a pretrained folder of which every tag of HyperPyYAML is followed.
+
+    Arguments
+    ---------
+    hparams_path, weights_path : Path
+        As `load_pretrained`.
+    overrides : dict or str, optional
+        Other values for keys of the file, as HyperPyYAML takes them.
+    overrides_must_match : bool
+        Whether each has to be of a key that there is.
+
+    Returns
+    -------
+    dict
+        What the YAML file holds, with sample_rate and modules, whose model has the weights.
+
+    Raises
+    ------
+    InputError
+        If the file is no YAML, or lacks a key that is overridden or needed, or the weights are not
+        the network's. What is raised within the code that a tag names passes as it is.
+
+    Example
+    -------
+    >>> folder = Path("bloomnet_sb/pretrained/convtasnet-16k")
+    >>> load_trusted(folder / "hyperparams.yaml", folder / "model.safetensors")["sample_rate"]
+    16000
+    """
+    try:
+        with open(hparams_path, encoding="utf-8") as file:
+            text = resolve_references(file, overrides, overrides_must_match)
+    except (RuamelError, KeyError, ValueError) as error:
+        raise InputError(f"{hparams_path}: {_reason(error)}") from error
+    hparams = load_hyperpyyaml(text)
+    _check_contents(hparams, hparams_path)
+    load_weights(hparams["modules"]["model"], weights_path)
+    return hparams
+
+
 def load_weights(model: nn.Module, path: Path) -> None:
     """Load a network's weights.
 
@@ -170,17 +255,33 @@ def _built(path: Path) -> dict:
         node = loader.get_single_node()
         _check_tags(node)
         hparams = loader.construct_document(node)
-    except Exception as error:  # whatever a parser or a class says to what it cannot take
-        reason = " ".join(str(error).split())[:400]
-        raise InputError(f"{path}: {reason or type(error).__name__}") from None
+    except (yaml.YAMLError, ValueError, LookupError, ArithmeticError, RuntimeError) as error:
+        # Of a parser, or of a class that cannot take a value. A TypeError or AttributeError would
+        # be a fault of the class: the types of its arguments were checked.
+        raise InputError(f"{path}: {_reason(error)}") from None
+    _check_contents(hparams, path)
+    for name in hparams:
+        if not isinstance(name, str):
+            raise InputError(f"{path}: {str(name)[:40]!r} is no name of a key")
+        if name in RUN_OPTIONS:
+            raise InputError(f"{path}: {name} is for whoever loads it to say, as one of run_opts")
+    return hparams
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:400] or type(error).__name__
+
+
+def _check_contents(hparams: object, path: Path) -> None:
+    """Refuse what holds no network or sample rate."""
     modules = hparams.get("modules") if isinstance(hparams, dict) else None
     if not isinstance(modules, dict) or not isinstance(modules.get("model"), BloomNet):
         raise InputError(f"{path}: has no BloomNet as modules: model")
     if len(modules) > 1:
         raise InputError(f"{path}: has more modules than model")
+    assert isinstance(hparams, dict)
     if type(hparams.get("sample_rate")) is not int or hparams["sample_rate"] < 1:
         raise InputError(f"{path}: sample_rate must be a whole number of hertz")
-    return hparams
 
 
 def _check_tags(root: yaml.Node | None) -> None:

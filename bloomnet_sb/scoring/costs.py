@@ -137,6 +137,7 @@ def _time_estimate(model: BloomNet, num_samples: int, blocks: int) -> float:
 def _seconds(model: BloomNet, mix: torch.Tensor, blocks: int) -> float:
     start = time.perf_counter()
     model.estimate(mix, blocks)
-    if mix.is_cuda:
-        torch.cuda.synchronize()
+    accelerator = torch.accelerator.current_accelerator()
+    if accelerator is not None and mix.device.type == accelerator.type:
+        torch.accelerator.synchronize(mix.device)
     return time.perf_counter() - start

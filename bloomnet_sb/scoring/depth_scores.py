@@ -103,6 +103,8 @@ class DepthScores:
             )
         if self._pool is None:
             self._pool = ProcessPoolExecutor(os.cpu_count(), initializer=end_with_parent)
+        # Scores are of double precision, which the network's device need not have.
+        mix, target, estimates = mix.cpu(), target.cpu(), estimates.cpu()
         unprocessed = mix[None, ..., None].expand(1, -1, -1, target.shape[-1])
         signals = torch.cat([unprocessed, estimates])
         si_sdr = -negative_si_sdr(signals, target).mean((1, 2))
@@ -111,7 +113,7 @@ class DepthScores:
         for index, blocks in enumerate([0, *self.depths]):
             if not (blocks or self.with_unprocessed):
                 continue
-            clean, signal = target[0].t().cpu().numpy(), signals[index, 0].t().cpu().numpy()
+            clean, signal = target[0].t().numpy(), signals[index, 0].t().numpy()
             row = {
                 "utterance": utterance_id,
                 "kind": kind,

@@ -136,8 +136,10 @@ def _is_whole(checkpoint: Path) -> bool:
     """Whether the files are as large as when they were saved, where that was noted."""
     try:
         meta = yaml.safe_load((checkpoint / METAFNAME).read_bytes())
-        sizes = {file.name: file.stat().st_size for file in _files(checkpoint)}
-        # The keys are in the order of the alphabet: a file cut short has lost this one.
-        return "unixtime" in meta and meta.get("bytes", sizes) == sizes
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError, AttributeError):
+    except (yaml.YAMLError, UnicodeDecodeError):
         return False
+    # The keys are in the order of the alphabet: a file cut short has lost this one.
+    if not isinstance(meta, dict) or "unixtime" not in meta:
+        return False
+    sizes = {file.name: file.stat().st_size for file in _files(checkpoint)}
+    return meta.get("bytes", sizes) == sizes

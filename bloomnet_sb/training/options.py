@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 from speechbrain.utils.run_opts import RunOptions
 
+from bloomnet_sb.utils.devices import check_device
 from bloomnet_sb.utils.errors import InputError
 
 REFUSED = {
@@ -48,19 +49,11 @@ def check_options(options: RunOptions) -> RunOptions:
         if options.get(name):
             raise InputError(f"--{name}: {reason}")
     if options.device is not None:
-        _check_device(options.device)
+        check_device(options.device)
     half = "fp16" in (options.precision, options.eval_precision) or options.auto_mix_prec
     if half and _device_type(options.device) == "cpu":
         raise InputError("precision fp16 is for GPUs; on a CPU it may be fp32 or bf16")
     return replace(options, optimizer_step_limit=_updates(options.optimizer_step_limit))
-
-
-def _check_device(device: str) -> None:
-    try:
-        torch.empty(1, device=device).cpu()
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = " ".join(str(error).split(". ")[0].split())
-        raise InputError(f"device is {device!r}, which torch cannot use here ({reason})") from None
 
 
 def _device_type(device: str | None) -> str:

@@ -1,5 +1,6 @@
 """The blockwise schedule as data: which parts train, on which estimates, how long."""
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -359,9 +360,11 @@ def _settings(name: str, settings: dict) -> StageSettings:
     if not isinstance(settings, dict):
         raise InputError(f"{name} is {settings!r}, but must have epochs and lr")
     try:
-        return StageSettings(**settings)
+        inspect.signature(StageSettings).bind(**settings)
     except TypeError:
         known = ", ".join(StageSettings.__dataclass_fields__)
         raise InputError(f"{name} has {', '.join(settings)}, but takes {known}") from None
+    try:
+        return StageSettings(**settings)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None

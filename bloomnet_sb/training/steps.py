@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.pretrained.fetching import WEIGHTS_FILE, fetch_from
+from bloomnet_sb.pretrained.fetching import fetch_pretrained
 from bloomnet_sb.pretrained.loading import load_weights
 from bloomnet_sb.training.options import check_options
 from bloomnet_sb.training.resilience import StopSignals, named_failures
@@ -228,4 +228,4 @@ def start_from(source: str | None, model: BloomNet) -> None:
     >>> start_from(None, model=None)
     """
     if source is not None:
-        load_weights(model, fetch_from(source, WEIGHTS_FILE))
+        load_weights(model, fetch_pretrained(source)[1])

@@ -4,6 +4,8 @@ import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral
+from os import PathLike
 
 # No space, over a quota, over a limit of file sizes
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -82,14 +84,14 @@ def check_blocks(blocks: object, num_blocks: int) -> int:
     Arguments
     ---------
     blocks : int
-        The number of blocks asked for, counted from 1.
+        The number of blocks asked for, counted from 1; NumPy's integers are taken, too.
     num_blocks : int
         The number of blocks that the network has.
 
     Returns
     -------
     int
-        `blocks`, unchanged.
+        `blocks`, as Python's integer.
 
     Raises
     ------
@@ -101,9 +103,27 @@ def check_blocks(blocks: object, num_blocks: int) -> int:
     >>> check_blocks(2, num_blocks=4)
     2
     """
-    if isinstance(blocks, bool) or not isinstance(blocks, int) or not 1 <= blocks <= num_blocks:
+    whole = isinstance(blocks, Integral) and not isinstance(blocks, bool)
+    if not whole or not 1 <= int(blocks) <= num_blocks:  # type: ignore[call-overload]
         raise InputError(f"blocks is {blocks!r}, but this network has 1 to {num_blocks} blocks")
-    return blocks
+    return int(blocks)  # type: ignore[call-overload]
+
+
+def check_path(**paths: object) -> None:
+    """Refuse what is no path, such as a file object.
+
+    Raises
+    ------
+    InputError
+        Naming the first argument that is none; None is taken for one that was not given.
+
+    Example
+    -------
+    >>> check_path(filename="noisy.wav", output_filename=None)
+    """
+    for name, path in paths.items():
+        if path is not None and not isinstance(path, str | PathLike):
+            raise InputError(f"{name} is {path!r}, but must be the path of a file")
 
 
 def check_positive(**sizes: int) -> None:

@@ -311,3 +311,10 @@ def test_errors_of_the_command_are_one_line(tmp_path):
     check_refused(bloomnet("convert", second, out), "layer2.pt: a model of 2 blocks, but", out)
     check_refused(bloomnet("convert", first), "convert takes one or more checkpoints", out)
     check_refused(bloomnet("convert", first, out, "--sample-rate", 0), "sample_rate is 0", out)
+
+
+def test_a_wrong_call_of_torch_is_not_the_files_fault(tmp_path, monkeypatch):
+    torch.save({}, tmp_path / "layer1.pt")
+    monkeypatch.setattr(torch, "load", lambda path: {})
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        convert_checkpoints([tmp_path / "layer1.pt"], tmp_path / "out")

@@ -13,7 +13,7 @@ def test_a_network_that_came_with_the_package(pretrained, tmp_path, monkeypatch)
     installed = shutil.copytree(pretrained, tmp_path / "installed" / "small-16k")
     monkeypatch.setattr(sources, "INSTALLED", tmp_path / "installed")
     assert sources.installed_names() == ["small-16k"]
-    assert sources.fetch_from("small-16k", "hyperparams.yaml").parent == installed
+    assert sources.fetch_pretrained("small-16k")[0].parent == installed
     networks = [
         BloomEnhancer.from_hparams(source=source).mods.model
         for source in ("small-16k", str(pretrained))
@@ -24,7 +24,7 @@ def test_a_network_that_came_with_the_package(pretrained, tmp_path, monkeypatch)
 def test_a_folder_comes_before_a_network_of_its_name(pretrained, tmp_path, monkeypatch):
     shutil.copytree(pretrained, tmp_path / "convtasnet-16k")
     monkeypatch.chdir(tmp_path)
-    found = sources.fetch_from("convtasnet-16k", "model.safetensors").resolve()
+    found = sources.fetch_pretrained("convtasnet-16k")[1].resolve()
     assert found == tmp_path / "convtasnet-16k" / "model.safetensors"
 
 
