@@ -10,7 +10,7 @@ README = ROOT / "README.md"
 PACKAGE = (ROOT / "bloomnet_sb" / "__init__.py").read_text(encoding="utf-8")
 (VERSION,) = re.findall(r'^__version__ = "(.+?)"', PACKAGE, flags=re.MULTILINE)
 
-EXPORT = ["onnx>=1.17", "onnxscript>=0.3"]
+EXPORT = ["onnx>=1.17", "onnxscript>=0.7.2"]
 MEDIA = ["av>=14"]
 LIVE = ["psutil>=5.9", "sounddevice>=0.4.6"]
 SHARDS = ["webdataset>=1.0"]

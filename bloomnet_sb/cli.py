@@ -150,11 +150,12 @@ def separate(
     OUT is a folder. It gets a file for each source, NAME_source1 and so on; what was in a folder
     IN keeps its place below it.
     """
-    from bloomnet_sb.inference.places import find_inputs
+    from bloomnet_sb.inference.places import check_folder, find_inputs
     from bloomnet_sb.inference.separate_many import separate_many
     from bloomnet_sb.inference.separator import BloomSeparator
 
     *inputs, output = _checked(paths, "separate", "files or folders")
+    check_folder(output)
     found = find_inputs(inputs, output)
     jobs = [(file, output / place) for file, place in found.files]
     separator = _load(BloomSeparator, source, device)

@@ -68,11 +68,28 @@ def is_one_file(inputs: list[Path], output: Path) -> bool:
         return False
     if len(inputs) == 1 and not os.path.isdir(inputs[0]):
         return output == PIPE or os.path.exists(output) or bool(output.suffix)
+    check_folder(output)
+    return False
+
+
+def check_folder(output: Path) -> None:
+    """Refuse a file, and what is named like one, as the folder of several results.
+
+    Raises
+    ------
+    InputError
+        If it is one.
+
+    Example
+    -------
+    >>> check_folder(Path("clean"))
+    """
+    if os.path.isdir(output):
+        return
     if output == PIPE or os.path.exists(output):
         raise InputError(f"{output}: is no folder, but several results go to one")
     if output.suffix.lower() in AUDIO_SUFFIXES:
         raise InputError(f"{output}: is the name of one file, but several results go to a folder")
-    return False
 
 
 def find_inputs(inputs: Iterable[Path], output: Path) -> Found:

@@ -164,7 +164,10 @@ def _opened(path: str | Path) -> "av.container.InputContainer":
         container = av.open(f"file:{os.fspath(path)}", metadata_errors="replace")
     except av.FFmpegError as error:
         raise InputError(f"{path}: not a readable audio file ({error.strerror})") from None
-    if not container.streams.audio:
+    tracks = container.streams.audio
+    code = tracks[0].codec_context if tracks else None
+    if code is None or code.format is None or not code.sample_rate:
         container.close()
-        raise InputError(f"{path}: holds no sound")
+        what = "sound of an unknown kind" if tracks else "no sound"
+        raise InputError(f"{path}: not a readable audio file (it holds {what})")
     return container

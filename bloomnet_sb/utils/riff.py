@@ -219,8 +219,8 @@ def _chunks(file: BinaryIO, until: bytes | None = None) -> Iterator[Chunk]:
         if len(head) < 8 or not _is_name(head[:4]):
             return
         name, size = head[:4], struct.unpack(f"{order}I", head[4:])[0]
-        if name == b"ds64" and size >= 16:
-            large_size = struct.unpack("<8xQ", file.read(16))[0]
+        if name == b"ds64" and len(sizes := file.read(16)) == 16:
+            large_size = struct.unpack("<8xQ", sizes)[0]
         if name == b"data" and size == 0xFFFFFFFF and large_size is not None:
             size = large_size
         yield Chunk(name, at + 8, size)

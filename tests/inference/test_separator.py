@@ -4,6 +4,7 @@ import soundfile as sf
 import torch
 
 from bloomnet_sb.inference.enhancer import BloomEnhancer
+from bloomnet_sb.inference.separate_many import separate_many
 from bloomnet_sb.inference.separator import BloomSeparator
 from bloomnet_sb.utils.errors import InputError
 from tests.helpers.networks import conv_tasnet
@@ -53,3 +54,22 @@ def test_separation_in_windows_keeps_the_sources_apart(noisy, tmp_path):
 def test_a_separator_is_no_enhancer():
     with pytest.raises(InputError, match="separates 2 sources; use BloomSeparator"):
         BloomEnhancer({"model": conv_tasnet(num_sources=2)}, {"sample_rate": 16000})
+
+
+def test_many_files_lose_nothing(noisy_file, tmp_path):
+    separator = separator_of(conv_tasnet(num_sources=2))
+    paths = [tmp_path / "a.flac", tmp_path / "a_source1.flac"]
+    for path in paths:
+        path.write_bytes(noisy_file.read_bytes())
+    with pytest.raises(InputError, match="a_source1.flac: is an input"):
+        separate_many(separator, [(path, tmp_path) for path in paths])
+    (tmp_path / "broken.wav").write_bytes(b"no audio")
+    jobs = [(path, tmp_path / "out") for path in (tmp_path / "broken.wav", *paths)]
+    (error,) = separate_many(separator, jobs)
+    assert "broken.wav: not a readable audio file" in error
+    assert len(list((tmp_path / "out").iterdir())) == 4
+    errors = separate_many(separator, jobs)
+    assert [error.partition(": ")[2] for error in errors[1:]] == [
+        "is there already; with --force it is overwritten"
+    ] * 2
+    assert len(separate_many(separator, jobs, force=True)) == 1
