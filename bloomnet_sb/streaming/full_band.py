@@ -98,7 +98,7 @@ class TopOctaveGain:
         both = np.stack([noisy, estimates]).astype(np.float64)
         high, self._filtered = sosfilt(self._high_pass, both, zi=self._filtered)
         powers, self._averaged = lfilter(*self._average, high**2, zi=self._averaged)
-        before, after = powers + LEAST_POWER
+        before, after = np.maximum(powers, 0) + LEAST_POWER  # a filter may round below 0
         gains = np.sqrt(np.minimum(after / before, 1)).astype(np.float32)
         self._gains = np.concatenate([self._gains, gains], axis=1)
 
