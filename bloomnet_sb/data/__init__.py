@@ -3,14 +3,11 @@
 from bloomnet_sb.data.augmentation import Augmentation
 from bloomnet_sb.data.datasets import eval_dataset, train_dataset, train_sampler
 from bloomnet_sb.data.draws import TrainingDraws
-from bloomnet_sb.data.librimix import (
-    librimix_eval_dataset,
-    librimix_train_dataset,
-    prepare_librimix,
-)
+from bloomnet_sb.data.librimix import prepare_librimix
 from bloomnet_sb.data.librispeech_musan import prepare_librispeech_musan
 from bloomnet_sb.data.manifests import manifests_summary
 from bloomnet_sb.data.mixer import Mixer
+from bloomnet_sb.data.mixtures import mixture_eval_dataset, mixture_train_dataset
 from bloomnet_sb.data.pools import PoolDataset, fill_pool
 from bloomnet_sb.data.shards import write_shards
 from bloomnet_sb.data.validation import validation_dataset
@@ -22,9 +19,9 @@ __all__ = [
     "TrainingDraws",
     "eval_dataset",
     "fill_pool",
-    "librimix_eval_dataset",
-    "librimix_train_dataset",
     "manifests_summary",
+    "mixture_eval_dataset",
+    "mixture_train_dataset",
     "prepare_librimix",
     "prepare_librispeech_musan",
     "train_dataset",

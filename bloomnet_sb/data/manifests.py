@@ -3,12 +3,13 @@
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import soundfile as sf
 from speechbrain.dataio.dataio import load_data_json
 
+from bloomnet_sb.data.faults import Faults
 from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES, audio_files, audio_info
 from bloomnet_sb.utils.errors import InputError
@@ -80,8 +81,8 @@ def find_audio(root: Path, folder: str, origin: str) -> list[Path]:
     return files
 
 
-def mono_info(path: Path, sample_rate: int, allow_upsampling: bool = False) -> sf._SoundFileInfo:
-    """The header of an audio file that must have one channel, and no lower rate than a network.
+def usable_info(path: Path, sample_rate: int, allow_upsampling: bool = False) -> sf._SoundFileInfo:
+    """The header of an audio file that must have no lower rate than a network.
 
     Arguments
     ---------
@@ -100,7 +101,26 @@ def mono_info(path: Path, sample_rate: int, allow_upsampling: bool = False) -> s
     Raises
     ------
     InputError
-        If it cannot be read, has more channels, or a rate that is no audio's or too low.
+        If it cannot be read, or has a rate that is no audio's or too low.
+
+    Example
+    -------
+    >>> usable_info(Path("tests/samples/demo/clean_0dB.flac"), 16000).samplerate
+    16000
+    """
+    info = audio_info(path)
+    check_rate(path, info.samplerate, sample_rate)
+    check_upsampling(path, info.samplerate, sample_rate, allow_upsampling)
+    return info
+
+
+def mono_info(path: Path, sample_rate: int, allow_upsampling: bool = False) -> sf._SoundFileInfo:
+    """The header of an audio file that must have one channel, too; else see `usable_info`.
+
+    Raises
+    ------
+    InputError
+        If it has more channels, or as `usable_info`.
 
     Example
     -------
@@ -110,9 +130,50 @@ def mono_info(path: Path, sample_rate: int, allow_upsampling: bool = False) -> s
     info = audio_info(path)
     if info.channels != 1:
         raise InputError(f"{path}: {info.channels} channels, but 1 is needed")
-    check_rate(path, info.samplerate, sample_rate)
-    check_upsampling(path, info.samplerate, sample_rate, allow_upsampling)
-    return info
+    return usable_info(path, sample_rate, allow_upsampling)
+
+
+def audio_entries(
+    root: Path,
+    files: Mapping[str, Path],
+    info_of: Callable[[Path], sf._SoundFileInfo],
+    faults: Faults,
+) -> dict[str, dict]:
+    """The entries of a manifest for audio files.
+
+    Arguments
+    ---------
+    root : Path
+        What {data_root} stands for.
+    files : mapping
+        Id to file.
+    info_of : callable
+        Gives the header of a file, see `usable_info`.
+    faults : Faults
+        Where files that cannot be used are noted; they have no entry.
+
+    Returns
+    -------
+    dict
+        Id to "wav", "frames" and "sample_rate".
+
+    Example
+    -------
+    >>> root = Path("tests/samples/demo")
+    >>> files = {"clean": root / "clean_0dB.flac"}
+    >>> audio_entries(root, files, audio_info, Faults("the samples"))["clean"]["wav"]
+    '{data_root}/clean_0dB.flac'
+    """
+    entries = {}
+    for name, file in files.items():
+        with faults.noted():
+            info = info_of(file)
+            entries[name] = {
+                "wav": path_in_manifest(root, file),
+                "frames": info.frames,
+                "sample_rate": info.samplerate,
+            }
+    return entries
 
 
 def check_upsampling(
@@ -160,7 +221,7 @@ def check_manifests(manifest_folder: str | Path, sample_rate: int, allow_upsampl
     Raises
     ------
     InputError
-        Naming the first file that may not.
+        Naming the files that may not.
 
     Example
     -------
@@ -169,42 +230,68 @@ def check_manifests(manifest_folder: str | Path, sample_rate: int, allow_upsampl
     >>> write_manifest(folder, "speech_test", {"an-id": entry})
     >>> check_manifests(folder, 8000, allow_upsampling=False)
     """
+    faults = Faults(str(manifest_folder))
     for path in sorted(Path(manifest_folder).glob("*_*.json")):
         for name, entry in _loaded(path, "").items():
             rate = entry.get("sample_rate", sample_rate)
-            check_upsampling(f"{path}, {name}", rate, sample_rate, allow_upsampling)
+            with faults.noted():
+                check_upsampling(f"{path}, {name}", rate, sample_rate, allow_upsampling)
+    faults.refuse_any()
 
 
-def by_stem(files: Iterable[Path]) -> dict[str, Path]:
+def by_stem(files: Iterable[Path], faults: Faults) -> dict[str, Path]:
     """Files by their names without suffix, which are their ids in a manifest.
 
-    Raises
-    ------
-    InputError
-        If two have one name.
+    Arguments
+    ---------
+    files : iterable of Path
+        The files.
+    faults : Faults
+        Where those are noted that have the name of another.
+
+    Returns
+    -------
+    dict
+        Name to file.
 
     Example
     -------
-    >>> list(by_stem([Path("musan/rain.wav")]))
+    >>> list(by_stem([Path("musan/rain.wav")], Faults("noise")))
     ['rain']
     """
     found: dict[str, Path] = {}
     for file in files:
         if found.setdefault(file.stem, file) != file:
-            raise InputError(f"{file}: has the name of {found[file.stem]}; names are ids")
+            faults.found.append(f"{file}: has the name of {found[file.stem]}; names are ids")
     return found
 
 
 def path_in_manifest(root: Path, path: Path) -> str:
     """A path as a manifest has it: {data_root} stands for the corpus, braces are doubled.
 
+    One that is not in the corpus is a whole path.
+
     Example
     -------
     >>> path_in_manifest(Path("/corpora"), Path("/corpora/musan/noise.wav"))
     '{data_root}/musan/noise.wav'
+    >>> path_in_manifest(Path("/corpora"), Path("/noise/{1}.wav"))
+    '/noise/{{1}}.wav'
     """
-    place = path.relative_to(root).as_posix()
-    return "{data_root}/" + place.replace("{", "{{").replace("}", "}}")
+    if not path.is_relative_to(root):
+        return text_in_manifest(path.absolute().as_posix())
+    return "{data_root}/" + text_in_manifest(path.relative_to(root).as_posix())
+
+
+def text_in_manifest(text: str) -> str:
+    """A text as a manifest has it, which SpeechBrain formats: braces are doubled.
+
+    Example
+    -------
+    >>> text_in_manifest("speaker {1}")
+    'speaker {{1}}'
+    """
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def write_manifest(save_folder: str | Path, name: str, manifest: dict[str, dict]) -> None:
@@ -220,8 +307,8 @@ def write_manifest(save_folder: str | Path, name: str, manifest: dict[str, dict]
         Id to entry: "wav" (a path with {data_root}), "frames" and "sample_rate", both the file's
         own (without a rate, it is the network's); where it is known "spk_id", the speaker, "kind"
         of speech, "category" of noise, and "snr_db", the level of a recording of speech over that
-        of its pauses; and, where a file has clean sources beside it, "sources" (a list of such
-        paths).
+        of its pauses; and, where a file is a mixture that has its clean sources beside it,
+        "sources" (a list of such paths), "noise", the name of what is in it, and its "snr_db".
         Or, in speech_train, name to "shard" (such a path, or a URL), "utterances" (how many it
         holds), "frames" (of all of them) and "sample_rate".
 
@@ -257,7 +344,7 @@ def load_manifest(manifest_folder: str | Path, data_folder: str, name: str) -> d
     Raises
     ------
     InputError
-        If it is missing, no JSON or empty, names a missing file, or names shards and is not that
+        If it is missing, no JSON or empty, names missing files, or names shards and is not that
         of the training speech.
 
     Example
@@ -274,12 +361,13 @@ def load_manifest(manifest_folder: str | Path, data_folder: str, name: str) -> d
     manifest = _loaded(path, data_folder)
     if not manifest:
         raise InputError(f"{path}: an empty manifest")
+    faults = Faults(str(path))
     for entry in manifest.values():
         if "shard" in entry and name != "speech_train":
             raise InputError(f"{path} names shards, but only speech_train.json may")
-        for file in _files(entry):
-            if not os.path.isfile(file):
-                raise InputError(f"{path} names {file}, but there is no such file")
+        missing = [file for file in _files(entry) if not os.path.isfile(file)]
+        faults.found += [f"{path} names {file}, but there is no such file" for file in missing]
+    faults.refuse_any()
     return manifest
 
 

@@ -9,9 +9,9 @@ import torch
 from speechbrain.dataio.dataloader import make_dataloader
 
 from bloomnet_sb.data import (
-    librimix_eval_dataset,
-    librimix_train_dataset,
     manifests_summary,
+    mixture_eval_dataset,
+    mixture_train_dataset,
     prepare_librimix,
     reading,
     train_sampler,
@@ -58,11 +58,11 @@ def manifests(data_folder, save_folder, **options):
 
 
 def segments(manifest_folder, data_folder, seconds=0.5, seed=7):
-    return librimix_train_dataset(manifest_folder, str(data_folder), seconds, RATE, seed)
+    return mixture_train_dataset(manifest_folder, str(data_folder), seconds, RATE, seed)
 
 
 def mixtures(manifest_folder, data_folder, split="test", max_seconds=60.0):
-    return librimix_eval_dataset(manifest_folder, str(data_folder), split, max_seconds, RATE)
+    return mixture_eval_dataset(manifest_folder, str(data_folder), split, max_seconds, RATE)
 
 
 def voice(length, seed=0):
