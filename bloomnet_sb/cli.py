@@ -276,7 +276,7 @@ def _find(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:
 
     Without those below `output`: they are results of a run before.
     """
-    from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES, audio_files
+    from bloomnet_sb.utils.folders import list_audio
 
     found = []
     for path in inputs:
@@ -285,10 +285,9 @@ def _find(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:
             continue
         if path.resolve() == output.resolve():
             raise InputError(f"{output}: where the files are; name another folder for the results")
-        results = output.resolve()
-        files = [file for file in audio_files(path) if results not in file.resolve().parents]
+        files, _ = list_audio(path, apart_from=output)
         if not files:
-            raise InputError(f"{path}: holds no {', '.join(AUDIO_SUFFIXES)} file")
+            raise InputError(f"{path}: holds no audio file")
         found += [(file, file.parent.relative_to(path)) for file in files]
     return list(dict.fromkeys(found))
 

@@ -11,8 +11,9 @@ from speechbrain.dataio.dataio import load_data_json
 
 from bloomnet_sb.data.faults import Faults
 from bloomnet_sb.utils.atomic_files import written_whole
-from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES, audio_files, audio_info
+from bloomnet_sb.utils.audio_files import audio_info
 from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.utils.folders import list_audio, log_left_out, summary_of
 from bloomnet_sb.utils.resampling import check_rate
 
 
@@ -60,7 +61,8 @@ def find_audio(root: Path, folder: str, origin: str) -> list[Path]:
     Returns
     -------
     list of Path
-        The files in it and in the folders below it, in order of name.
+        The files in it and in the folders below it, linked ones too, in order of name. What is left
+        out is logged.
 
     Raises
     ------
@@ -74,11 +76,14 @@ def find_audio(root: Path, folder: str, origin: str) -> list[Path]:
     """
     if not (root / folder).is_dir():
         raise InputError(f"data_folder {root} has no folder {folder} ({origin})")
-    files = audio_files(root / folder)
-    if not files:
-        accepted = ", ".join(AUDIO_SUFFIXES)
-        raise InputError(f"{root / folder} holds no {accepted} file ({origin})")
-    return files
+    listing = list_audio(root / folder, media=False)
+    if not listing.files:
+        found = summary_of(listing.left_out)
+        raise InputError(
+            f"{root / folder} holds no audio file ({origin})" + (f"; {found}" if found else "")
+        )
+    log_left_out(root / folder, listing.left_out)
+    return listing.files
 
 
 def usable_info(path: Path, sample_rate: int, allow_upsampling: bool = False) -> sf._SoundFileInfo:

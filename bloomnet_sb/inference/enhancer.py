@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from bloomnet_sb.inference.base import BloomInterface, in_memory, write_all
+from bloomnet_sb.inference.files import FileInterface, in_memory, write_all
 from bloomnet_sb.utils.audio_files import audio_info, writing
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.resampling import check_rate
 
 
-class BloomEnhancer(BloomInterface):
+class BloomEnhancer(FileInterface):
     """A trained BLOOM-Net, ready to enhance speech with any number of its blocks.
 
     Made by `BloomEnhancer.from_hparams`. An output has its input's length and level.

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
-from bloomnet_sb.inference.base import BloomInterface, in_memory, write_all
+from bloomnet_sb.inference.files import FileInterface, in_memory, write_all
 from bloomnet_sb.utils.audio_files import audio_info, writing
 
 
-class BloomSeparator(BloomInterface):
+class BloomSeparator(FileInterface):
     """A trained BLOOM-Net, ready to separate speakers with any number of its blocks.
 
     Made by `BloomSeparator.from_hparams`. Its calls are those of SpeechBrain's

@@ -11,9 +11,10 @@ import soundfile as sf
 from numpy.typing import ArrayLike
 
 from bloomnet_sb.utils.atomic_files import written_whole
+from bloomnet_sb.utils.audio_formats import MEDIA_SUFFIXES, READABLE_SUFFIXES
 from bloomnet_sb.utils.errors import LARGEST_SAMPLE, InputError, check_samples
 
-AUDIO_SUFFIXES = (".flac", ".wav", ".ogg")
+AUDIO_SUFFIXES = (*READABLE_SUFFIXES, *MEDIA_SUFFIXES)
 MOST_VALUES = 2**24  # of a piece, over all channels
 # The last for files without a header, which soundfile asks the rate of
 UNREADABLE = (sf.SoundFileError, OSError, TypeError)
@@ -41,17 +42,6 @@ class Clip(NamedTuple):
 
     def __str__(self) -> str:
         return self.name
-
-
-def audio_files(folder: Path) -> list[Path]:
-    """The audio files in a folder and in those below it, in order of name.
-
-    Example
-    -------
-    >>> [path.name for path in audio_files(Path("tests/samples/demo"))][:2]
-    ['clean_0dB.flac', 'clean_5dB.flac']
-    """
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES)
 
 
 def can_be_written(path: Path) -> bool:

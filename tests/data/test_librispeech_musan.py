@@ -98,7 +98,7 @@ def test_missing_folders_are_named(corpus, tmp_path):
     with pytest.raises(InputError, match=f"no folder {SPEECH} .*openslr.org/12"):
         manifests(corpus, tmp_path)
     (corpus / SPEECH).mkdir()
-    with pytest.raises(InputError, match=f"{SPEECH} holds no .flac.*openslr.org/12"):
+    with pytest.raises(InputError, match=f"{SPEECH} holds no audio file.*openslr.org/12"):
         manifests(corpus, tmp_path)
     shutil.rmtree(corpus / "musan")
     with pytest.raises(InputError, match=f"no folder {NOISE} .*openslr.org/17"):

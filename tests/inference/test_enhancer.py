@@ -4,7 +4,7 @@ import soundfile as sf
 import torch
 from torchaudio.functional import resample
 
-from bloomnet_sb.inference import base
+from bloomnet_sb.inference import files
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.nn.losses import negative_si_sdr
 from bloomnet_sb.utils.errors import InputError
@@ -145,7 +145,7 @@ def test_ten_minutes(name, noisy, tmp_path):
 
 def test_a_long_result_is_in_its_file_only(noisy_file, tmp_path, monkeypatch):
     enhancer = interface(network("gLN"))
-    monkeypatch.setattr(base, "MOST_SAMPLES_RETURNED", 1000)
+    monkeypatch.setattr(files, "MOST_SAMPLES_RETURNED", 1000)
     assert enhancer.enhance_file(noisy_file, tmp_path / "out.wav") is None
     assert sf.info(tmp_path / "out.wav").frames == sf.info(noisy_file).frames
     assert len(enhancer.enhance_file(noisy_file)) == sf.info(noisy_file).frames
