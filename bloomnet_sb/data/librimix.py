@@ -3,15 +3,9 @@
 from functools import partial
 from pathlib import Path
 
+from bloomnet_sb.data.corpus_files import by_stem, corpus_root, find_audio, mono_info
 from bloomnet_sb.data.faults import Faults
-from bloomnet_sb.data.manifests import (
-    by_stem,
-    check_manifests,
-    corpus_root,
-    find_audio,
-    mono_info,
-    write_manifest,
-)
+from bloomnet_sb.data.manifests import check_manifests, write_manifest
 from bloomnet_sb.data.mixtures import mixture_entries
 from bloomnet_sb.utils.errors import InputError, check_positive
 

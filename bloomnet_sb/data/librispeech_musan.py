@@ -4,15 +4,12 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
+from bloomnet_sb.data.corpus_files import by_stem, corpus_root, find_audio, mono_info
 from bloomnet_sb.data.envelopes import speech_snr_db
 from bloomnet_sb.data.faults import Faults
 from bloomnet_sb.data.manifests import (
     audio_entries,
-    by_stem,
     check_manifests,
-    corpus_root,
-    find_audio,
-    mono_info,
     text_in_manifest,
     write_manifest,
 )

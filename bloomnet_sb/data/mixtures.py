@@ -59,11 +59,14 @@ def mixture_entries(
     """
     entries = {}
     for name, mix in mixtures.items():
-        sources = sources_of(mix)
+        sources, before = sources_of(mix), len(faults.found)
+        info = None
         with faults.noted():
             info = info_of(mix)
-            for source in sources:
+        for source in sources:
+            with faults.noted():
                 _check_source(source, mix, info, info_of)
+        if info is not None and len(faults.found) == before:
             entries[name] = {
                 "wav": path_in_manifest(root, mix),
                 "sources": [path_in_manifest(root, source) for source in sources],
@@ -185,12 +188,14 @@ def mixture_eval_dataset(
 def _check_source(
     source: Path,
     mix: Path,
-    info: sf._SoundFileInfo,
+    info: sf._SoundFileInfo | None,
     info_of: Callable[[Path], sf._SoundFileInfo],
 ) -> None:
     if not source.is_file():
         raise InputError(f"{source}: no such file, but it is needed as a source of {mix}")
     found = info_of(source)
+    if info is None:
+        return
     for what, one, other in (
         ("samples", found.frames, info.frames),
         ("Hz", found.samplerate, info.samplerate),

@@ -177,7 +177,7 @@ class BlockwiseBrain(ResilientBrain):
         estimates, target : torch.Tensor
             As `paired` gives them.
         batch : PaddedBatch
-            With id, mix and noise.
+            With id, mix and noise, and where the corpus says it snr_db.
         stage : speechbrain.Stage
             Training, validation or test.
         """
@@ -185,7 +185,9 @@ class BlockwiseBrain(ResilientBrain):
             self.valid_si_sdr.append(-negative_si_sdr(estimates, target).mean((1, 2)).cpu())
             self.valid_products.append((estimates * target).sum((1, 2, 3)).cpu())
         if stage == sb.Stage.TEST:
-            self.scores.add(batch.id[0], batch.mix.data, target, estimates, batch.noise[0] or None)
+            said = float(batch.snr_db[0]) if hasattr(batch, "snr_db") else None
+            mix, noise = batch.mix.data, batch.noise[0] or None
+            self.scores.add(batch.id[0], mix, target, estimates, noise, snr_db=said)
 
     def _train_loader(self, dataset: Dataset | ShardDataset, options: dict) -> DataLoader:
         if isinstance(dataset, ShardDataset) and isinstance(self.train_sampler, ShardSampler):
