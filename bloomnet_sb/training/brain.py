@@ -8,7 +8,7 @@ import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.checkpoints import Checkpoint, torch_recovery
-from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.distributed import if_main_process, is_distributed_initialized
 from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.optimizers import rm_vector_weight_decay
@@ -59,6 +59,8 @@ class BlockwiseBrain(ResilientBrain):
     See recipes/ConvTasNet/train.py.
     """
 
+    step: int  # of the epoch, SpeechBrain's
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         check_pesq_weight(self.hparams.pesq_weight, self.hparams.sample_rate)
@@ -76,8 +78,12 @@ class BlockwiseBrain(ResilientBrain):
 
     @property
     def checkpoint_meta(self) -> dict:
-        """Each checkpoint is marked with its stage."""
-        return {"stage": self.stage.name}
+        """Each checkpoint is marked with its stage, and with what its counts are counts of."""
+        return {
+            "stage": self.stage.name,
+            "mixtures_in_batch": self.mixtures_in_batch,
+            "updates_in_epoch": self.updates_in_epoch,
+        }
 
     def stages_left(self) -> list[Stage]:
         """The stages that are still to run, the one of the last checkpoint first.
@@ -123,12 +129,14 @@ class BlockwiseBrain(ResilientBrain):
         """
         self._enter_stage(stage)
         self.train_sampler = train_sampler
-        loader = self._train_loader(train_set, train_loader_kwargs)
-        updates_in_epoch = max(len(loader) // self.grad_accumulation_factor, 1)
-        self.updates_in_stage = stage.settings.epochs * updates_in_epoch
+        self.train_loader = self._train_loader(train_set, train_loader_kwargs)
+        processes = torch.distributed.get_world_size() if is_distributed_initialized() else 1
+        self.mixtures_in_batch = processes * train_loader_kwargs.get("batch_size", 1)
+        self.updates_in_epoch = max(len(self.train_loader) // self.grad_accumulation_factor, 1)
+        self.updates_in_stage = stage.settings.epochs * self.updates_in_epoch
         self.fit(
             self.epoch_counter,
-            loader,
+            self.train_loader,
             valid_set,
             valid_loader_kwargs=valid_loader_kwargs,
         )
@@ -222,6 +230,23 @@ class BlockwiseBrain(ResilientBrain):
         if latest is not None:
             with refuse_other_network(latest):
                 self.checkpointer.load_checkpoint(latest)
+            self._count_anew(latest.meta)
+
+    def _count_anew(self, meta: dict) -> None:
+        """Stand after as many mixtures as a checkpoint, should a batch now have more or fewer.
+
+        The mixtures of a batch that is not whole come again.
+        """
+        if meta["mixtures_in_batch"] != self.mixtures_in_batch:
+            mixtures = self.step * meta["mixtures_in_batch"]
+            self.step = min(mixtures // self.mixtures_in_batch, len(self.train_loader))
+            self.train_loader._speechbrain_recovery_skip_to = self.step
+        if meta["updates_in_epoch"] != self.updates_in_epoch:
+            epochs = self.lr_scheduler.last_epoch / meta["updates_in_epoch"]
+            self.lr_scheduler.last_epoch = round(epochs * self.updates_in_epoch)
+            factor = self.lr_scheduler.lr_lambdas[0](self.lr_scheduler.last_epoch)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.stage.settings.lr * factor
 
     def init_optimizers(self) -> None:
         """An optimizer of the trained parameters only, and the stage's learning rates."""
