@@ -11,6 +11,7 @@ PACKAGE = (ROOT / "bloomnet_sb" / "__init__.py").read_text(encoding="utf-8")
 (VERSION,) = re.findall(r'^__version__ = "(.+?)"', PACKAGE, flags=re.MULTILINE)
 
 EXPORT = ["onnx>=1.17", "onnxscript>=0.3"]
+MEDIA = ["av>=14"]
 LIVE = ["psutil>=5.9", "sounddevice>=0.4.6"]
 SHARDS = ["webdataset>=1.0"]
 TENSORBOARD = ["tensorboard>=2.16"]
@@ -36,6 +37,7 @@ setup(
         "hyperpyyaml>=1.2.3",
         "librosa>=0.10",  # speechmos needs it and onnxruntime, but does not say so
         "matplotlib>=3.8",
+        "mutagen>=1.47",
         "numpy>=1.26",
         "onnxruntime>=1.17",
         "pesq>=0.0.4",
@@ -51,7 +53,7 @@ setup(
         "torch>=2.7.1",  # as SpeechBrain 1.1 asks for
         "torchaudio>=2.7.1",
         "tqdm>=4.66",
-        "typer>=0.12.4",
+        "typer>=0.16",
     ],
     extras_require={
         # Training curves for TensorBoard
@@ -60,6 +62,8 @@ setup(
         "export": EXPORT,
         # Sound devices for `bloomnet live`, the battery for budget.Power
         "live": LIVE,
+        # m4a, mp4, webm and the sound of videos as input
+        "media": MEDIA,
         # `bloomnet shard`, and training from shards
         "shards": SHARDS,
         # Tests and linting. Those beside Asteroid's modules are skipped without them; an extra
@@ -74,6 +78,7 @@ setup(
             "ruff>=0.12",
             *EXPORT,
             *LIVE,
+            *MEDIA,
             *SHARDS,
             *TENSORBOARD,
         ],

@@ -4,7 +4,6 @@ What takes long to import (torch, SpeechBrain, even NumPy) is imported by the co
 so that the others answer at once.
 """
 
-from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,6 +16,7 @@ from bloomnet_sb.utils.errors import InputError, check_blocks, exit_with_one_lin
 
 if TYPE_CHECKING:
     from bloomnet_sb.inference.base import BloomInterface
+    from bloomnet_sb.utils.folders import LeftOut
 
 DEFAULT_SOURCE = "convtasnet-16k"
 LIVE_SOURCE = "convtasnet-causal-16k"
@@ -25,6 +25,7 @@ app = typer.Typer()
 
 Paths = Annotated[list[Path], typer.Argument(help="IN... OUT: files or folders, and where to.")]
 Blocks = Annotated[str, typer.Option(help="How many blocks run. Default: all.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite files that are there.")]
 Source = Annotated[
     str,
     typer.Option(help="A pretrained folder, a name of `bloomnet list`, or a Hugging Face id."),
@@ -70,51 +71,62 @@ def enhance(
         ),
     ] = -20.0,
     jobs: Annotated[int, typer.Option(help="How many files are enhanced at a time.")] = 1,
+    force: Force = False,
 ) -> None:
     """Enhance audio files, or all in a folder.
 
-    One file IN and an OUT with an audio suffix: OUT is the file to write. Otherwise OUT is a
-    folder, and what was in a folder IN keeps its place below it. The folder gets report.jsonl, a
-    line for each file; started again, the command goes on where it was.
+    One file IN and an OUT with a suffix: OUT is the file to write; "-" stands for a pipe. Otherwise
+    OUT is a folder, and what was in a folder IN keeps its place below it. The folder gets
+    report.jsonl, a line for each file; started again, the command goes on where it was.
     """
     from bloomnet_sb.inference.base import AUTO
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.inference.many_files import REPORT, Choice, enhance_many
-    from bloomnet_sb.utils.audio_files import can_be_written
+    from bloomnet_sb.inference.places import (
+        find_inputs,
+        is_one_file,
+        name_results,
+        one_file,
+        summary_of_names,
+    )
+    from bloomnet_sb.utils.folders import one_line
 
     *inputs, output = _checked(paths, "enhance", "files or folders")
     number = blocks if blocks == AUTO else _number(blocks)
-    if len(inputs) == 1 and not inputs[0].is_dir() and can_be_written(output):
-        _check_outputs([(inputs[0], output)])
-        enhancer = BloomEnhancer.from_hparams(source=source)
-        enhancer.enhance_file(inputs[0], output, number, min_gain_db)
+    if is_one_file(inputs, output):
+        with one_file(inputs[0], output, force) as (file, result):
+            enhancer = BloomEnhancer.from_hparams(source=source)
+            enhancer.enhance_file(file, result, number, min_gain_db)
         return
-    files = [(file, output / place / file.name) for file, place in _find(inputs, output)]
-    _check_outputs(files)
-    summary = enhance_many(files, output, Choice(source, number, min_gain_db), jobs)
-    for error in summary.errors:
-        typer.echo(f"error: {error}", err=True)
+    found = find_inputs(inputs, output)
+    files = name_results(found.files, output)
+    choice = Choice(source, number, min_gain_db)
+    summary = enhance_many(files, output, choice, jobs, force, found.left_out)
     typer.echo(
         f"{summary.enhanced} files enhanced, {summary.skipped} had been before, "
-        f"{len(summary.errors)} could not be; see {output / REPORT}"
+        f"{len(summary.errors)} could not be; see {one_line(str(output / REPORT))}"
     )
-    if summary.errors:
-        raise typer.Exit(code=1)
+    if renamed := summary_of_names(files):
+        typer.echo(renamed)
+    _end(summary.errors, found.left_out)
 
 
 @app.command()
-def separate(paths: Paths, source: Source, blocks: Blocks = "") -> None:
+def separate(paths: Paths, source: Source, blocks: Blocks = "", force: Force = False) -> None:
     """Separate the speakers in audio files, or in all of a folder.
 
     OUT is a folder. It gets a file for each source, NAME_source1 and so on; what was in a folder
     IN keeps its place below it.
     """
+    from bloomnet_sb.inference.places import find_inputs
+    from bloomnet_sb.inference.separate_many import separate_many
     from bloomnet_sb.inference.separator import BloomSeparator
 
     *inputs, output = _checked(paths, "separate", "files or folders")
-    jobs = [(file, output / place) for file, place in _find(inputs, output)]
-    _check_outputs([(file, place / file.name) for file, place in jobs])
-    _run(_load(BloomSeparator, source, blocks).separate_file, jobs)
+    found = find_inputs(inputs, output)
+    jobs = [(file, output / place) for file, place in found.files]
+    errors = separate_many(_load(BloomSeparator, source, blocks), jobs, force)
+    _end(errors, found.left_out)
 
 
 @app.command()
@@ -166,12 +178,16 @@ def live(
         Speed, typer.Option(help="For a file: as a microphone, or as fast as it goes.")
     ] = Speed.REALTIME,
     compiled: Annotated[bool, typer.Option(help="Whether to compile it for this CPU.")] = False,
+    force: Force = False,
 ) -> None:
     """Enhance a microphone as it comes; a digit sets the blocks, "a" the automatic, "q" ends."""
     from bloomnet_sb.inference.enhancer import BloomEnhancer
+    from bloomnet_sb.inference.places import check_new
     from bloomnet_sb.streaming.live import run_live
     from bloomnet_sb.streaming.policies import Fixed, RealTime
 
+    if Path(output).suffix:
+        check_new(Path(output), force)
     enhancer = BloomEnhancer.from_hparams(source=source)
     policy = Fixed(check_blocks(blocks, enhancer.num_blocks)) if blocks else RealTime(target)
     stream = enhancer.stream(blocks or None, compiled=compiled)
@@ -305,39 +321,6 @@ def _checked(paths: list[Path], command: str, inputs: str) -> list[Path]:
     return paths
 
 
-def _find(inputs: list[Path], output: Path) -> list[tuple[Path, Path]]:
-    """The audio files in `inputs`, each with its folder's place below the folder it is from.
-
-    Without those below `output`: they are results of a run before.
-    """
-    from bloomnet_sb.utils.folders import list_audio
-
-    found = []
-    for path in inputs:
-        if not path.is_dir():
-            found.append((path, Path()))
-            continue
-        if path.resolve() == output.resolve():
-            raise InputError(f"{output}: where the files are; name another folder for the results")
-        files, _ = list_audio(path, apart_from=output)
-        if not files:
-            raise InputError(f"{path}: holds no audio file")
-        found += [(file, file.parent.relative_to(path)) for file in files]
-    return list(dict.fromkeys(found))
-
-
-def _check_outputs(files: list[tuple[Path, Path]]) -> None:
-    """Refuse to write over an input, or two results to one place."""
-    inputs = {path.resolve() for path, _ in files}
-    taken: dict[Path, Path] = {}
-    for path, output in files:
-        place = output.resolve()
-        if place in inputs:
-            raise InputError(f"{output}: is an input; its result would be written over it")
-        if taken.setdefault(place, path) != path:
-            raise InputError(f"{output}: would be the result of both {taken[place]} and {path}")
-
-
 def _load(kind: "type[BloomInterface]", source: str, blocks: str):
     interface = kind.from_hparams(source=source)
     if blocks:
@@ -350,17 +333,13 @@ def _number(blocks: str) -> int | str | None:
     return int(blocks) if blocks.removeprefix("-").isdecimal() else blocks or None
 
 
-def _run(process: Callable[[Path, Path], object], jobs: list[tuple[Path, Path]]) -> None:
-    """Process each file; one that cannot be does not stop the others."""
-    from tqdm import tqdm
+def _end(errors: "list[str]", left_out: "list[LeftOut]") -> None:
+    """Say what files could not be processed, and what were left out; exit with 1 for the former."""
+    from bloomnet_sb.utils.folders import one_line, summary_of
 
-    failures = 0
-    # None: only where there is a terminal.
-    for path, output in tqdm(jobs, unit="file", disable=True if len(jobs) == 1 else None):
-        try:
-            process(path, output)
-        except InputError as error:
-            typer.echo(f"error: {error}", err=True)
-            failures += 1
-    if failures:
+    for error in errors:
+        typer.echo(f"error: {one_line(error)}", err=True)
+    if left_out:
+        typer.echo(summary_of(left_out))
+    if errors:
         raise typer.Exit(code=1)

@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import soundfile as sf
-
 from bloomnet_sb.data.faults import Faults
 from bloomnet_sb.utils.audio_files import audio_info
+from bloomnet_sb.utils.audio_formats import AudioInfo
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.folders import list_audio, log_left_out, summary_of
 from bloomnet_sb.utils.resampling import check_rate
@@ -81,7 +80,7 @@ def find_audio(root: Path, folder: str, origin: str) -> list[Path]:
     return listing.files
 
 
-def usable_info(path: Path, sample_rate: int, allow_upsampling: bool = False) -> sf._SoundFileInfo:
+def usable_info(path: Path, sample_rate: int, allow_upsampling: bool = False) -> AudioInfo:
     """The header of an audio file that must have no lower rate than a network.
 
     Arguments
@@ -95,7 +94,7 @@ def usable_info(path: Path, sample_rate: int, allow_upsampling: bool = False) ->
 
     Returns
     -------
-    soundfile info
+    AudioInfo
         See `bloomnet_sb.utils.audio_files.audio_info`.
 
     Raises
@@ -108,12 +107,12 @@ def usable_info(path: Path, sample_rate: int, allow_upsampling: bool = False) ->
     >>> usable_info(Path("tests/samples/demo/clean_0dB.flac"), 16000).samplerate
     16000
     """
-    info = audio_info(path)
+    info = audio_info(path, header_only=True)
     _check_rates(path, info.samplerate, sample_rate, allow_upsampling)
     return info
 
 
-def mono_info(path: Path, sample_rate: int, allow_upsampling: bool = False) -> sf._SoundFileInfo:
+def mono_info(path: Path, sample_rate: int, allow_upsampling: bool = False) -> AudioInfo:
     """The header of an audio file that must have one channel, too; else see `usable_info`.
 
     Raises
@@ -126,7 +125,7 @@ def mono_info(path: Path, sample_rate: int, allow_upsampling: bool = False) -> s
     >>> mono_info(Path("tests/samples/demo/clean_0dB.flac"), 16000).channels
     1
     """
-    info = audio_info(path)
+    info = audio_info(path, header_only=True)
     if info.channels != 1:
         raise InputError(f"{path}: {info.channels} channels, but 1 is needed")
     _check_rates(path, info.samplerate, sample_rate, allow_upsampling)

@@ -6,19 +6,19 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import soundfile as sf
 from speechbrain.dataio.dataio import load_data_json
 
 from bloomnet_sb.data.corpus_files import check_upsampling
 from bloomnet_sb.data.faults import Faults
 from bloomnet_sb.utils.atomic_files import written_whole
+from bloomnet_sb.utils.audio_formats import AudioInfo
 from bloomnet_sb.utils.errors import InputError
 
 
 def audio_entries(
     root: Path,
     files: Mapping[str, Path],
-    info_of: Callable[[Path], sf._SoundFileInfo],
+    info_of: Callable[[Path], AudioInfo],
     faults: Faults,
 ) -> dict[str, dict]:
     """The entries of a manifest for audio files.

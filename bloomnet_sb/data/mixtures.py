@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
@@ -15,6 +14,7 @@ from bloomnet_sb.data.manifests import load_manifest, path_in_manifest
 from bloomnet_sb.data.mixing import at_unit_power, draw_sounding, random_start
 from bloomnet_sb.data.reading import File, read_segment
 from bloomnet_sb.utils.audio_files import Clip
+from bloomnet_sb.utils.audio_formats import AudioInfo
 from bloomnet_sb.utils.errors import InputError
 
 
@@ -22,7 +22,7 @@ def mixture_entries(
     root: Path,
     mixtures: Mapping[str, Path],
     sources_of: Callable[[Path], Sequence[Path]],
-    info_of: Callable[[Path], sf._SoundFileInfo],
+    info_of: Callable[[Path], AudioInfo],
     faults: Faults,
 ) -> dict[str, dict]:
     """The entries of a manifest mix_{train,valid,test}.json.
@@ -188,8 +188,8 @@ def mixture_eval_dataset(
 def _check_source(
     source: Path,
     mix: Path,
-    info: sf._SoundFileInfo | None,
-    info_of: Callable[[Path], sf._SoundFileInfo],
+    info: AudioInfo | None,
+    info_of: Callable[[Path], AudioInfo],
 ) -> None:
     if not source.is_file():
         raise InputError(f"{source}: no such file, but it is needed as a source of {mix}")

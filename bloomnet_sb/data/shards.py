@@ -146,7 +146,7 @@ def _write_shard(path: Path, utterances: Sequence[dict], first: int) -> dict:
             audio = Path(utterance["wav"])
             data = audio.read_bytes()
             meta = {key: utterance[key] for key in META if key in utterance}
-            meta["sample_rate"] = audio_info(audio).samplerate
+            meta["sample_rate"] = audio_info(audio, header_only=True).samplerate
             rates.append(meta["sample_rate"])
             meta["crc32"] = zlib.crc32(data)  # a tar file has sums of its headers only
             # A number, as WebDataset ends a key at its first dot and an id may hold some.

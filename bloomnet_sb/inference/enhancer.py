@@ -93,6 +93,8 @@ class BloomEnhancer(FileInterface):
     ) -> torch.Tensor | None:
         """Enhance an audio file of any length, rate, number of channels and readable format.
 
+        What libsndfile cannot read (m4a, mp4, webm, the sound of videos) needs the extra `media`.
+
         The channels are enhanced one by one, at the network's sample rate: what lies above half
         of it is lost. A file longer than `window_seconds` is read, enhanced and written window by
         window, with a progress bar on a terminal. A causal Conv-TasNet carries its state from
@@ -109,8 +111,9 @@ class BloomEnhancer(FileInterface):
             The file.
         output_filename : str or Path, optional
             Where the result goes, in the format of this name's suffix, with the input's rate,
-            channels, length and, where the format has it, sample type. It appears when it is
-            complete.
+            channels, length and, where the format has it, sample type, tags, cue points and the
+            like; `notes` says what could not be kept. It appears when it is complete, and what was
+            there is overwritten, unless it is the input.
         blocks : int or "auto", optional
             How many blocks run. Default: `self.blocks`.
         min_gain_db : float
@@ -134,8 +137,10 @@ class BloomEnhancer(FileInterface):
         signals = (piece[..., 0].t() for piece in pieces)
         if output_filename is None:
             return in_memory(signals, filename, info.frames * info.channels, dim=0).squeeze(1)
-        with writing(output_filename, info, info.channels) as write:
+        self.notes = {}
+        with writing(output_filename, info, info.channels, source=filename) as write:
             kept = write_all(signals, write, info.frames * info.channels)
+        self._note(filename, info, [write])
         return torch.cat(kept).squeeze(1) if kept else None
 
     def enhance_alike(
@@ -181,9 +186,12 @@ class BloomEnhancer(FileInterface):
 
         with ExitStack() as outputs:
             writers = [
-                outputs.enter_context(writing(output, info, 1))
-                for (_, output), info in zip(files, infos, strict=True)
+                outputs.enter_context(writing(output, info, 1, source=path))
+                for (path, output), info in zip(files, infos, strict=True)
             ]
             for piece in self._estimate_pieces(read, f"{len(files)} files", first, blocks):
                 for write, estimate in zip(writers, piece, strict=True):
                     write(estimate)
+        self.notes = {}
+        for (path, _), info, writer in zip(files, infos, writers, strict=True):
+            self._note(path, info, [writer])

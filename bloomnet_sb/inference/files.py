@@ -1,19 +1,24 @@
 """Files of any length, rate and number of channels, for the pretrained interfaces."""
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
-import soundfile as sf
 import torch
 from tqdm import tqdm
 
 from bloomnet_sb.inference.base import AUTO, BloomInterface
 from bloomnet_sb.inference.windows import Windows, cut, cut_into_frames, join, plan_windows
 from bloomnet_sb.nn.levels import SignalLevel
+from bloomnet_sb.utils.audio_files import Writer
+from bloomnet_sb.utils.audio_formats import AudioInfo
 from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.utils.folders import one_line
 from bloomnet_sb.utils.resampling import check_rate, read_resampled, resampled
+
+logger = logging.getLogger(__name__)
 
 FADE_SECONDS = 0.5
 # Before and after a fade, where a network's reach is not known to be less.
@@ -34,6 +39,9 @@ class FileInterface(BloomInterface):
     ----------
     window_seconds : float
         A longer file is processed in windows of at most this length.
+    notes : dict of str to list of str
+        For each file of the last call, what a user should know of its result: what of the file is
+        not kept, what was clipped. They are logged as well.
 
     Example
     -------
@@ -43,11 +51,12 @@ class FileInterface(BloomInterface):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.window_seconds = 10.0
+        self.notes: dict[str, list[str]] = {}
 
     def _estimate_file(
         self,
         filename: str | Path,
-        info: sf._SoundFileInfo,
+        info: AudioInfo,
         blocks: int | str | None,
         mono: bool,
         min_gain_db: float | None = None,
@@ -58,11 +67,18 @@ class FileInterface(BloomInterface):
             lambda: self._read(filename, info, mono), Path(filename).name, info, blocks, min_gain_db
         )
 
+    def _note(self, filename: str | Path, info: AudioInfo, writers: Iterable[Writer]) -> None:
+        """Keep and log what a user should know of a file's result."""
+        notes = [*info.notes, *(note for writer in writers for note in writer.notes)]
+        self.notes[str(filename)] = list(dict.fromkeys(notes))
+        for note in self.notes[str(filename)]:
+            logger.warning("%s: %s", one_line(str(filename)), note)
+
     def _estimate_pieces(
         self,
         read: Callable[[], Iterator[torch.Tensor]],
         name: str,
-        info: sf._SoundFileInfo,
+        info: AudioInfo,
         blocks: int | str | None,
         min_gain_db: float | None = None,
     ) -> Iterator[torch.Tensor]:
@@ -161,9 +177,7 @@ class FileInterface(BloomInterface):
             power = power + torch.cat(norms).double().square()
         return (power / (frames * filterbank.num_filters)).sqrt().float()
 
-    def _read(
-        self, filename: str | Path, info: sf._SoundFileInfo, mono: bool
-    ) -> Iterator[torch.Tensor]:
+    def _read(self, filename: str | Path, info: AudioInfo, mono: bool) -> Iterator[torch.Tensor]:
         """Pieces [channels, time] of a file at the network's rate."""
         return read_resampled(filename, info.samplerate, self.sample_rate, mono, self.device)
 

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
@@ -11,15 +11,18 @@ from functools import cache
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from tqdm import tqdm
 
 from bloomnet_sb.inference.base import AUTO
 from bloomnet_sb.inference.enhancer import BloomEnhancer
-from bloomnet_sb.utils.atomic_files import written_whole
+from bloomnet_sb.inference.places import check_new, check_outputs
+from bloomnet_sb.utils.atomic_files import lock_folder, written_whole
 from bloomnet_sb.utils.audio_files import audio_info
 from bloomnet_sb.utils.errors import InputError, check_blocks, check_positive
+from bloomnet_sb.utils.folders import LeftOut
 from bloomnet_sb.utils.processes import end_with_parent
 
 REPORT = "report.jsonl"
@@ -30,6 +33,16 @@ SHORT_SECONDS, BATCH_SIZE = 1.0, 4
 
 # An input, its output, and what changes when the input does.
 Job = tuple[Path, Path, list[int]]
+
+
+class Outcome(NamedTuple):
+    """What became of a file: the error, if there was one, and notes on its result."""
+
+    error: str | None
+    notes: Sequence[str] = ()
+
+
+Result = tuple[Job, Outcome]
 
 
 @dataclass(frozen=True)
@@ -61,14 +74,21 @@ class Summary:
 
 
 def enhance_many(
-    files: Iterable[tuple[Path, Path]], folder: Path, choice: Choice, processes: int = 1
+    files: Iterable[tuple[Path, Path]],
+    folder: Path,
+    choice: Choice,
+    processes: int = 1,
+    force: bool = False,
+    left_out: Sequence[LeftOut] = (),
 ) -> Summary:
     """Enhance files, each to a place of its own; one that cannot be does not stop the others.
 
-    The folder gets report.jsonl: a line for the choice and the network's weights, then one for each
-    file as it is done, with the error where there was one. Started again with the same choice and
-    network, files are skipped that were enhanced and have not changed since; with others, all are
-    enhanced again.
+    The folder gets report.jsonl: a line for the choice and the network's weights, one for each file
+    that was left out when the inputs were listed, one for each result that is begun, then one for
+    each file as it is done, with notes on what its result does not keep, and the error where there
+    was one. Started again with the same
+    choice and network, files are skipped that were enhanced and have not changed since; with
+    others, all are enhanced again. What is there and is no result of a run before is left alone.
 
     Arguments
     ---------
@@ -80,6 +100,10 @@ def enhance_many(
         The network, and how it runs.
     processes : int
         How many files are enhanced at a time. With more than one, each has a thread.
+    force : bool
+        Whether files are overwritten that are no results of a run before.
+    left_out : sequence of LeftOut
+        What was left out, for the report.
 
     Returns
     -------
@@ -89,7 +113,8 @@ def enhance_many(
     Raises
     ------
     InputError
-        If the network cannot be loaded or has not so many blocks, or the report cannot be written.
+        If the network cannot be loaded or has not so many blocks, an input is an output, the report
+        cannot be written, or another process is at work in the folder.
 
     Example
     -------
@@ -106,34 +131,56 @@ def enhance_many(
     if choice.blocks is not None and choice.blocks != AUTO:
         check_blocks(choice.blocks, enhancer.num_blocks)
     head = asdict(choice) | {"network": enhancer.mods.model.fingerprint()}
-    done = _done(report, head)
     jobs = [(path, output, _state(path)) for path, output in files]
-    left = [job for job in jobs if _key(*job) not in done]
-    errors: list[str] = []
+    check_outputs((path, output) for path, output, _ in jobs)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with written_whole(report) as partial:
-            partial.write_text("".join(map(_line, (head, *done.values()))), encoding="utf-8")
-        with open(report, "a", encoding="utf-8") as lines:
-            # None: only where there is a terminal.
-            for job, error in tqdm(
-                _results(enhancer, left, choice, processes),
-                total=len(left),
-                unit="file",
-                disable=True if len(left) <= 1 else None,
-            ):
-                lines.write(_line(_entry(job, error)))
-                lines.flush()
-                errors += [error] if error else []
+        with lock_folder(folder):
+            before = _entries(report)
+            done = _done(before, head)
+            left = [job for job in jobs if _key(*job) not in done]
+            free, taken = _free(left, _results_of(before), force)
+            # Said before they are written: a run that is killed knows them again.
+            begun = [{"begun": str(output)} for _, output, _ in free]
+            entries = [head, *map(_left_out_entry, left_out), *begun, *done.values()]
+            with written_whole(report) as partial:
+                partial.write_text("".join(map(_line, entries)), encoding="utf-8")
+            results = chain(taken, _results(enhancer, free, choice, processes))
+            errors = _write_report(results, report, len(left))
     except OSError as error:
         raise InputError(f"{report}: cannot be written ({error.strerror})") from None
     return Summary(len(left) - len(errors), len(jobs) - len(left), errors)
 
 
+def _free(jobs: list[Job], own: set[str], force: bool) -> tuple[list[Job], list[Result]]:
+    """Jobs that overwrite nothing but results of runs before, and those that would."""
+    free, taken = [], []
+    for job in jobs:
+        try:
+            check_new(job[1], force or str(job[1]) in own)
+            free.append(job)
+        except InputError as error:
+            taken.append((job, Outcome(str(error))))
+    return free, taken
+
+
+def _write_report(results: Iterable[Result], report: Path, count: int) -> list[str]:
+    """Write a line for each result as it comes; the errors."""
+    errors = []
+    with open(report, "a", encoding="utf-8") as lines:
+        # None: only where there is a terminal.
+        bar = tqdm(results, total=count, unit="file", disable=True if count <= 1 else None)
+        for job, outcome in bar:
+            lines.write(_line(_entry(job, outcome)))
+            lines.flush()
+            errors += [outcome.error] if outcome.error else []
+    return errors
+
+
 def _results(
     enhancer: BloomEnhancer, left: list[Job], choice: Choice, processes: int
-) -> Iterator[tuple[Job, str | None]]:
-    """Each job with its error, as they are done."""
+) -> Iterator[Result]:
+    """Each job with what became of it, as they are done."""
     batches = [[job] for job in left] if choice.blocks == AUTO else _batches(left)
     if processes == 1 or len(batches) <= 1:
         for batch in batches:
@@ -144,14 +191,15 @@ def _results(
         # Batches are begun in their order: one of the first was with the process that died.
         for job in chain.from_iterable(lost[:processes]):
             if (yield from _in_processes([[job]], choice, 1)):
-                yield job, f"{job[0]}: a process died over it, for want of memory perhaps"
+                error = f"{job[0]}: a process died over it, for want of memory perhaps"
+                yield job, Outcome(error)
         batches = lost[processes:]
 
 
 def _in_processes(
     batches: list[list[Job]], choice: Choice, processes: int
-) -> Generator[tuple[Job, str | None], None, list[list[Job]]]:
-    """Each job with its error; returns the batches that are left where a process died."""
+) -> Generator[Result, None, list[list[Job]]]:
+    """Each job with what became of it; returns the batches that are left where a process died."""
     # Started anew: a fork of a process that has run torch may hang.
     pool = ProcessPoolExecutor(
         min(processes, len(batches)), get_context("spawn"), initializer=_start_worker
@@ -193,25 +241,25 @@ def _length_of_short(path: Path) -> tuple[int, int] | None:
     return (info.frames, info.samplerate) if short else None
 
 
-def _enhance(enhancer: BloomEnhancer, batch: list[Job], choice: Choice) -> list[str | None]:
-    """Enhance files together; the error of each that cannot be."""
+def _enhance(enhancer: BloomEnhancer, batch: list[Job], choice: Choice) -> list[Outcome]:
+    """Enhance files together; what became of each."""
     if len(batch) > 1:
         # Where one of them cannot be, the others can alone.
         blocks = choice.blocks
         assert not isinstance(blocks, str)  # those are not in batches
         with suppress(InputError):
             enhancer.enhance_alike([(path, output) for path, output, _ in batch], blocks)
-            return [None] * len(batch)
+            return [Outcome(None, enhancer.notes[str(path)]) for path, *_ in batch]
     return [_enhance_one(enhancer, job, choice) for job in batch]
 
 
-def _enhance_one(enhancer: BloomEnhancer, job: Job, choice: Choice) -> str | None:
+def _enhance_one(enhancer: BloomEnhancer, job: Job, choice: Choice) -> Outcome:
     path, output, _ = job
     try:
         enhancer.enhance_file(path, output, choice.blocks, choice.min_gain_db)
     except InputError as error:
-        return str(error)
-    return None
+        return Outcome(str(error))
+    return Outcome(None, enhancer.notes[str(path)])
 
 
 def _start_worker() -> None:
@@ -219,7 +267,7 @@ def _start_worker() -> None:
     end_with_parent()
 
 
-def _enhance_in_worker(batch: list[Job], choice: Choice) -> list[str | None]:
+def _enhance_in_worker(batch: list[Job], choice: Choice) -> list[Outcome]:
     return _enhance(_enhancer(choice.source), batch, choice)
 
 
@@ -241,29 +289,56 @@ def _key(path: Path | str, output: Path | str, state: list[int]) -> tuple:
     return str(path), str(output), tuple(state)
 
 
-def _entry(job: Job, error: str | None) -> dict:
+def _entry(job: Job, outcome: Outcome) -> dict:
     path, output, state = job
-    return {"input": str(path), "output": str(output), "state": state, "error": error}
+    about = {"input": str(path), "output": str(output), "state": state}
+    return about | {"error": outcome.error, "notes": outcome.notes}
+
+
+def _left_out_entry(item: LeftOut) -> dict:
+    return {"left_out": str(item.path), "reason": item.reason}
 
 
 def _line(entry: dict) -> str:
     return json.dumps(entry) + "\n"
 
 
-def _done(report: Path, head: dict) -> dict[tuple, dict]:
-    """The entries of a report of the same choice and network whose results are there."""
+def _entries(report: Path) -> list[dict]:
+    """What a report holds; nothing if it is none."""
     try:
         lines = report.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
-        return {}
+        return []
     entries = []
     for line in lines:
         with suppress(ValueError):  # the last line of a run that was killed may be cut short
             entries.append(json.loads(line))
+    return entries
+
+
+def _done(entries: list[dict], head: dict) -> dict[tuple, dict]:
+    """The entries of a report of the same choice and network whose results are there."""
     if not entries or entries[0] != head:
         return {}
     return {
         _key(entry["input"], entry["output"], entry["state"]): entry
-        for entry in entries[1:]
-        if entry["error"] is None and Path(entry["output"]).is_file()
+        for entry in entries
+        if _is_result(entry) and Path(entry["output"]).is_file()
     }
+
+
+def _results_of(entries: list[dict]) -> set[str]:
+    """What runs before have written, or begun to write."""
+    own: set[str] = set()
+    for entry in entries:
+        if "begun" in entry:
+            own.add(entry["begun"])
+        elif _is_result(entry):
+            own.add(entry["output"])
+        elif "output" in entry:
+            own.discard(entry["output"])
+    return own
+
+
+def _is_result(entry: dict) -> bool:
+    return "output" in entry and entry["error"] is None

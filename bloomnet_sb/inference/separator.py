@@ -7,6 +7,7 @@ import torch
 
 from bloomnet_sb.inference.files import FileInterface, in_memory, write_all
 from bloomnet_sb.utils.audio_files import audio_info, writing
+from bloomnet_sb.utils.audio_formats import result_name
 
 
 class BloomSeparator(FileInterface):
@@ -75,6 +76,32 @@ class BloomSeparator(FileInterface):
         """The same as `separate_batch`."""
         return self.separate_batch(mix, lengths, blocks)
 
+    def output_names(self, path: str | Path, output_folder: str | Path) -> list[Path]:
+        """Where the sources of a file go.
+
+        Arguments
+        ---------
+        path : str or Path
+            The file.
+        output_folder : str or Path
+            The folder of the results.
+
+        Returns
+        -------
+        list of Path
+            <name>_source1, <name>_source2.. with the input's suffix, or one that can be written.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read.
+        """
+        info, path = audio_info(path)._replace(channels=1), Path(path)
+        return [
+            result_name(Path(output_folder) / f"{path.stem}_source{n}{path.suffix}", info)
+            for n in range(1, self.mods.model.num_sources + 1)
+        ]
+
     def separate_file(
         self,
         path: str | Path,
@@ -92,8 +119,8 @@ class BloomSeparator(FileInterface):
         path : str or Path
             The file.
         output_folder : str or Path, optional
-            Where the sources go: <name>_source1, <name>_source2.. with the input's suffix, rate,
-            length and sample type. They appear when they are complete.
+            Where the sources go, see `output_names`, with the input's rate, length and, where the
+            format has it, sample type. They appear when they are complete.
         blocks : int, optional
             How many blocks run. Default: `self.blocks`.
 
@@ -113,12 +140,11 @@ class BloomSeparator(FileInterface):
         sources = self.mods.model.num_sources
         if output_folder is None:
             return in_memory(pieces, path, info.frames * sources, dim=1)
+        self.notes = {}
         with ExitStack() as files:
             writers = [
-                files.enter_context(
-                    writing(Path(output_folder) / f"{path.stem}_source{n}{path.suffix}", info, 1)
-                )
-                for n in range(1, sources + 1)
+                files.enter_context(writing(name, info, 1, source=path))
+                for name in self.output_names(path, output_folder)
             ]
 
             def write(samples: torch.Tensor) -> None:
@@ -126,4 +152,5 @@ class BloomSeparator(FileInterface):
                     write_source(samples[0, :, source])
 
             kept = write_all(pieces, write, info.frames * sources)
+        self._note(path, info, writers)
         return torch.cat(kept, dim=1) if kept else None

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TypeGuard
 
 import torch
@@ -16,7 +15,8 @@ from rich.live import Live as Display
 
 from bloomnet_sb.streaming.policies import BudgetedStream, Fixed, Policy
 from bloomnet_sb.streaming.stream import Stream
-from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES, audio_info, writing
+from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES, audio_info, is_same_file, writing
+from bloomnet_sb.utils.audio_formats import AudioInfo
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.resampling import read_resampled
 
@@ -100,6 +100,8 @@ def run_live(
     """
     if speed not in SPEEDS:
         raise InputError(f"speed is {speed!r}, but must be one of {', '.join(SPEEDS)}")
+    if _is_file(input_name) and _is_file(output_name) and is_same_file(input_name, output_name):
+        raise InputError(f"{output_name}: is the input; its result would be written over it")
     rate = stream.sample_rate
     size = round(chunk_seconds * rate)
     if size < 1:
@@ -198,7 +200,7 @@ def _paced(chunks: Iterable[torch.Tensor], seconds: float) -> Iterator[torch.Ten
 @contextmanager
 def _output(name: str | None, rate: int, size: int) -> Iterator[Play]:
     if _is_file(name):
-        with writing(name, SimpleNamespace(samplerate=rate, subtype="PCM_16"), 1) as write:
+        with writing(name, AudioInfo(0, rate, channels=1), 1) as write:
             yield lambda signal: write(signal[:, None].numpy())
         return
     with _device("OutputStream", name, rate, size) as stream:

@@ -14,13 +14,16 @@ import numpy as np
 import torch
 
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.streaming import depth_switch, frame_stream, onnx_stream
+from bloomnet_sb.streaming import depth_switch, frame_stream, onnx_stream, wav_files
 from bloomnet_sb.streaming.engines import stream_facts
 from bloomnet_sb.streaming.programs import Program, most_frames, programs_of
 from bloomnet_sb.utils.errors import InputError
 
 MANIFEST = "manifest.json"
 STATES = "states.npz"
+# Of the files: that which onnxruntime 1.17 knows. What 10 and later add, types of 4 bits and the
+# like, is not in these networks.
+IR_VERSION = 9
 
 
 def export_onnx(model: BloomNet, sample_rate: int, folder: str | Path, int8: bool = False) -> None:
@@ -81,7 +84,7 @@ def export_onnx(model: BloomNet, sample_rate: int, folder: str | Path, int8: boo
             "states": {part: list(program.states) for part, program in programs.items()},
         }
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-        for module in (onnx_stream, frame_stream, depth_switch):
+        for module in (onnx_stream, frame_stream, depth_switch, wav_files):
             shutil.copy(str(module.__file__), partial)
         if folder.exists():
             folder.rmdir()
@@ -124,6 +127,9 @@ def _write_program(program: Program, path: Path, int8: bool) -> None:
 
         with _quiet():
             quantize_dynamic(onnx.load(path), path, weight_type=QuantType.QInt8)
+    graph = onnx.load(path)
+    graph.ir_version = min(graph.ir_version, IR_VERSION)
+    onnx.save(graph, path)
 
 
 @contextmanager

@@ -2,14 +2,16 @@
 
     python onnx_stream.py noisy.wav enhanced.wav --blocks 2
 
-Copies of this file, of frame_stream.py and of depth_switch.py lie in each such folder. The command
-takes WAV files of 16 bits and one channel, at the network's sample rate; of a network with several
-sources it writes a file for each, enhanced_1.wav and so on.
+Copies of this file, of frame_stream.py, depth_switch.py and wav_files.py lie in each such folder.
+The command takes WAV files of one channel, at the network's sample rate, and writes 16 bits or, for
+floats, floats; of a network with several sources it writes a file for each, enhanced_1.wav and so
+on. It overwrites what is there with --force only, and never its input.
 """
 
 import argparse
 import json
-import wave
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +19,10 @@ import onnxruntime
 
 try:
     from frame_stream import FrameStream, StreamFacts  # beside a copy of this file
+    from wav_files import Wav, read_wav, write_wav
 except ImportError:
     from bloomnet_sb.streaming.frame_stream import FrameStream, StreamFacts
+    from bloomnet_sb.streaming.wav_files import Wav, read_wav, write_wav
 
 Values = list[onnxruntime.OrtValue]
 
@@ -32,10 +36,17 @@ class OnnxEngine:
         What `bloomnet export` wrote.
     threads : int
         Threads of onnxruntime.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder is none of those.
     """
 
     def __init__(self, folder: str | Path, threads: int = 1):
         folder = Path(folder)
+        if not (folder / "manifest.json").is_file():
+            raise FileNotFoundError(f"{folder}: no folder that `bloomnet export` wrote")
         about = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         self.sample_rate = about["sample_rate"]
         self.facts = StreamFacts(**about["facts"])
@@ -127,26 +138,61 @@ def main() -> None:
     parser.add_argument("enhanced")
     parser.add_argument("--blocks", type=int)
     parser.add_argument("--folder", default=Path(__file__).parent)
+    parser.add_argument("--force", action="store_true", help="overwrite files that are there")
     options = parser.parse_args()
-    stream = OnnxStream(options.folder, options.blocks)
-    with wave.open(options.noisy, "rb") as file:
-        form = (file.getframerate(), file.getnchannels(), file.getsampwidth())
-        if form != (stream.sample_rate, 1, 2):
-            parser.error(
-                f"{options.noisy}: {form[0]} Hz, {form[1]} channels, {8 * form[2]} bits; must be "
-                f"{stream.sample_rate} Hz, 1 channel, 16 bits"
-            )
-        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2") / np.float32(32768)
+    try:
+        stream = OnnxStream(options.folder, options.blocks)
+        wav = _read(options.noisy, stream.sample_rate)
+        names = _names(Path(options.enhanced), stream.facts.num_sources)
+        _check_new(options.noisy, names, options.force)
+        sources = _enhanced(stream, wav.samples[:, 0])
+        for name, source in zip(names, sources, strict=True):
+            _warn_of_clipping(name, source, wav.is_float)
+            write_wav(name, source[:, None], wav.rate, wav.is_float)
+    except (ValueError, FileNotFoundError) as error:
+        parser.error(str(error))
+
+
+def _read(path: str, sample_rate: int) -> Wav:
+    wav = read_wav(path)
+    channels = wav.samples.shape[1]
+    if (wav.rate, channels) != (sample_rate, 1):
+        raise ValueError(
+            f"{path}: {wav.rate} Hz, {channels} channels; must be {sample_rate} Hz, 1 channel"
+        )
+    if not (abs(wav.samples) <= 1e12).all():
+        raise ValueError(f"{path}: holds NaN, infinite or absurdly large samples")
+    return wav
+
+
+def _names(path: Path, sources: int) -> list[Path]:
+    if path.suffix.lower() not in (".wav", ".wave"):
+        raise ValueError(f"{path}: the result is a WAV file, and so must be its name")
+    if sources == 1:
+        return [path]
+    return [path.with_name(f"{path.stem}_{n}{path.suffix}") for n in range(1, sources + 1)]
+
+
+def _check_new(noisy: str, names: list[Path], force: bool) -> None:
+    for name in names:
+        if name.exists() and os.path.samefile(noisy, name):
+            raise ValueError(f"{name}: is the input; its result would be written over it")
+        if os.path.lexists(name) and not force:
+            raise ValueError(f"{name}: is there already; with --force it is overwritten")
+
+
+def _enhanced(stream: OnnxStream, samples: np.ndarray) -> list[np.ndarray]:
+    """Each source of a signal, in chunks of 10 ms."""
     size = stream.sample_rate // 100
     chunks = [samples[start : start + size] for start in range(0, len(samples), size)]
     signal = np.concatenate([*map(stream.process, chunks), stream.flush()])
-    sources = [signal] if signal.ndim == 1 else list(signal.T)
-    path = Path(options.enhanced)
-    for number, source in enumerate(sources, 1):
-        name = path if len(sources) == 1 else path.with_name(f"{path.stem}_{number}{path.suffix}")
-        with wave.open(str(name), "wb") as file:
-            file.setparams((1, 2, stream.sample_rate, 0, "NONE", "not compressed"))
-            file.writeframes((source.clip(-1, 1) * 32767).round().astype("<i2").tobytes())
+    return [signal] if signal.ndim == 1 else list(signal.T)
+
+
+def _warn_of_clipping(name: Path, source: np.ndarray, is_float: bool) -> None:
+    clipped = int((abs(source) > 1).sum())
+    if clipped and not is_float:
+        print(f"{name}: {clipped} samples beyond full scale are clipped", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Files that appear complete or not at all, and folders of one process only."""
 
 import errno
+import hashlib
 import logging
 import os
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from bloomnet_sb.utils.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+MOST_NAME_BYTES = 200
+
 # Those that this process holds
 _locks: WeakValueDictionary[Path, IO] = WeakValueDictionary()
 
@@ -24,12 +27,17 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     Arguments
     ---------
     path : str or Path
-        The file to be.
+        The file to be. Where it is a link, the link stays, and what it leads to is written.
 
     Yields
     ------
     Path
         Where to write. Whatever is there is removed if the block raises.
+
+    Raises
+    ------
+    InputError
+        If another process is writing the same file.
 
     Example
     -------
@@ -39,13 +47,36 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     >>> path.read_text()
     'a table'
     """
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    path = Path(os.path.realpath(path))
+    partial = path.with_name(f".{_short(path.name)}.partial")
+    with _alone(partial, path):
+        try:
+            yield partial
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _short(name: str) -> str:
+    """A name that leaves room in the 255 bytes that file systems give to one."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= MOST_NAME_BYTES else hashlib.sha256(raw).hexdigest()
+
+
+@contextmanager
+def _alone(partial: Path, path: Path) -> Iterator[None]:
+    """See that no other process writes to a file meanwhile, where there are such locks."""
+    with open(partial, "ab") as lock:
+        try:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:
+            pass
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise InputError(f"{path}: is being written by another process") from None
+        yield
 
 
 def lock_folder(folder: str | Path) -> IO:

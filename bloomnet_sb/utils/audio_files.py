@@ -1,7 +1,8 @@
 """Reading and writing audio files, with errors that name the file."""
 
 import io
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -11,13 +12,23 @@ import soundfile as sf
 from numpy.typing import ArrayLike
 
 from bloomnet_sb.utils.atomic_files import written_whole
-from bloomnet_sb.utils.audio_formats import MEDIA_SUFFIXES, READABLE_SUFFIXES
+from bloomnet_sb.utils.audio_formats import (
+    FORMATS,
+    MEDIA_SUFFIXES,
+    READABLE_SUFFIXES,
+    AudioInfo,
+    Encoding,
+    encoding_for,
+    writable_suffixes,
+)
 from bloomnet_sb.utils.errors import LARGEST_SAMPLE, InputError, check_samples
+from bloomnet_sb.utils.recordings import UNREADABLE, check_regular, reason_of, recording
+from bloomnet_sb.utils.tags import tags_after, tags_before
 
 AUDIO_SUFFIXES = (*READABLE_SUFFIXES, *MEDIA_SUFFIXES)
 MOST_VALUES = 2**24  # of a piece, over all channels
-# The last for files without a header, which soundfile asks the rate of
-UNREADABLE = (sf.SoundFileError, OSError, TypeError)
+# Sample types that hold what is beyond full scale
+UNCLIPPED = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III")
 
 
 class Clip(NamedTuple):
@@ -44,28 +55,50 @@ class Clip(NamedTuple):
         return self.name
 
 
-def can_be_written(path: Path) -> bool:
-    """Whether a path has a suffix of a format that soundfile writes.
+class Writer:
+    """Writes samples [time, channels] to a file, each time that it is called.
 
-    Example
-    -------
-    >>> can_be_written(Path("clean.WAV")), can_be_written(Path("clean"))
-    (True, False)
+    Attributes
+    ----------
+    notes : list of str
+        What a user should know of the file: what of the input it does not keep, what was clipped.
     """
-    return path.suffix[1:].upper() in sf.available_formats()
+
+    def __init__(self, file: sf.SoundFile, encoding: Encoding):
+        self._file, self._encoding = file, encoding
+        # LAME, with samples a billion times full scale, ends the process.
+        self._loudest = 1e3 if encoding.format == "MP3" else LARGEST_SAMPLE
+        self._clipped = 0
+        self.notes: list[str] = []
+
+    def __call__(self, samples: ArrayLike) -> None:
+        samples = np.asarray(samples)
+        if self._encoding.subtype not in UNCLIPPED:
+            self._clipped += int((abs(samples) > 1).sum())
+        self._file.write(samples.clip(-self._loudest, self._loudest))
+
+    def note_clipping(self) -> None:
+        """Note how many samples were beyond what the file holds."""
+        if self._clipped:
+            self.notes.append(
+                f"{self._clipped} samples beyond full scale are clipped; a float .wav holds them"
+            )
 
 
-def audio_info(path: str | Path) -> sf._SoundFileInfo:
-    """Read the header of an audio file.
+def audio_info(path: str | Path, header_only: bool = False) -> AudioInfo:
+    """Read what an audio file is.
 
     Arguments
     ---------
     path : str or Path
         The file.
+    header_only : bool
+        Whether libsndfile's word on it is enough, as for `read_audio`. Otherwise it is looked
+        through for what `read_pieces` reads, see `bloomnet_sb.utils.recordings.recording`.
 
     Returns
     -------
-    soundfile info
+    AudioInfo
         With `frames`, `samplerate` (Hz), `channels`, `format`, `subtype`.
 
     Raises
@@ -78,15 +111,14 @@ def audio_info(path: str | Path) -> sf._SoundFileInfo:
     >>> audio_info("tests/samples/demo/noisy_0dB.flac").samplerate
     16000
     """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        info = sf.info(str(path))
-    except UNREADABLE as error:
-        raise InputError(f"{path}: not a readable audio file ({_reason(error)})") from None
-    if info.frames < 1:
-        raise InputError(f"{path}: an audio file without samples")
-    return info
+    if not header_only:
+        return recording(path).info
+    check_regular(path)
+    with _opened(path) as file:
+        if file.frames < 1:
+            raise InputError("an audio file without samples")
+        about = (file.frames, file.samplerate, file.channels)
+        return AudioInfo(*about, file.format, file.subtype)
 
 
 def read_audio(path: str | Path | Clip, start: int = 0, frames: int = -1) -> np.ndarray:
@@ -121,7 +153,13 @@ def read_audio(path: str | Path | Clip, start: int = 0, frames: int = -1) -> np.
         start = min(start, file.frames)
         expected = file.frames - start if frames < 0 else min(frames, file.frames - start)
         file.seek(start)
-        return _read(file, expected, start)
+        samples = file.read(expected, dtype="float32", always_2d=True)
+        if len(samples) < expected:
+            raise InputError(
+                f"broken, {len(samples)} of {expected} samples could be read from {start} on"
+            )
+        check_samples(samples, "holds")
+        return samples
 
 
 def read_pieces(path: str | Path, seconds: float = 1.0) -> Iterator[np.ndarray]:
@@ -149,38 +187,38 @@ def read_pieces(path: str | Path, seconds: float = 1.0) -> Iterator[np.ndarray]:
     >>> [len(piece) for piece in read_pieces("tests/samples/demo/noisy_0dB.flac", seconds=4.0)]
     [64000, 35587]
     """
-    with _opened(path) as file:
-        # Bounded for headers of a million Hz or a thousand channels, too.
-        size = max(min(round(seconds * file.samplerate), MOST_VALUES // file.channels), 1)
-        for start in range(0, file.frames, size):
-            yield _read(file, min(size, file.frames - start), start)
+    found = recording(path)
+    # Bounded for headers of a million Hz or a thousand channels, too.
+    size = min(round(seconds * found.info.samplerate), MOST_VALUES // found.info.channels)
+    yield from found.blocks(max(size, 1))
 
 
 @contextmanager
 def writing(
-    path: str | Path, like: sf._SoundFileInfo, channels: int
-) -> Iterator[Callable[[ArrayLike], None]]:
+    path: str | Path, like: AudioInfo, channels: int, source: str | Path | None = None
+) -> Iterator[Writer]:
     """Write an audio file piece by piece; it appears when it is complete.
 
     Arguments
     ---------
     path : str or Path
-        The file, in the format of its suffix.
-    like : soundfile info
-        Its sample rate and, where the format has it and holds any length of it, its sample type,
-        see `audio_info`.
+        The file, in the format of its suffix. Where it is a link, what that leads to.
+    like : AudioInfo
+        Its length, sample rate and, where such files can be written, its sample type.
     channels : int
         How many channels it has.
+    source : str or Path, optional
+        The file that it is made of: its tags, cue points and the like are carried over.
 
     Yields
     ------
-    callable
-        Writes samples [time, channels].
+    Writer
+        Writes samples [time, channels]; its `notes` are complete when the file is.
 
     Raises
     ------
     InputError
-        If soundfile cannot write such a file, or it cannot be written there.
+        If no such file can be written, or it cannot be written there, or is the source itself.
 
     Example
     -------
@@ -191,63 +229,95 @@ def writing(
     1000
     """
     path = Path(path)
-    if not can_be_written(path):
-        kinds = ", ".join(f".{name.lower()}" for name in sf.available_formats())
-        raise InputError(
-            f"{path}: cannot write {path.suffix or 'a file without suffix'}, but one of {kinds}"
-        )
-    extension = path.suffix[1:].upper()
-    if extension == "OGG" and (like.samplerate > 200_000 or channels > 255):
-        # libsndfile, with what Vorbis cannot hold, ends the process by a segmentation fault.
-        raise InputError(
-            f"{path}: {channels} channels at {like.samplerate} Hz, but Ogg holds up to 255 "
-            "channels and 200000 Hz"
-        )
-    subtype = like.subtype if _holds_any_length(extension, like.subtype) else None
+    encoding = checked_encoding(path, like._replace(channels=channels))
+    if source is not None and is_same_file(path, source):
+        raise InputError(f"{path}: is the input; its result would be written over it")
+    tags = tags_before(source, encoding) if source is not None else {}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            written_whole(path) as partial,
-            sf.SoundFile(
-                partial, "w", like.samplerate, channels, subtype, format=extension
-            ) as file,
-        ):
-            # LAME, with samples a billion times full scale, ends the process.
-            loudest = 1e3 if extension == "MP3" else LARGEST_SAMPLE
-            yield lambda samples: file.write(np.asarray(samples).clip(-loudest, loudest))
-    except (sf.SoundFileError, OSError) as error:
-        raise InputError(f"{path}: cannot be written ({error})") from error
+        with written_whole(path) as partial:
+            about = (like.samplerate, channels, encoding.subtype)
+            with sf.SoundFile(os.fsencode(partial), "w", *about, format=encoding.format) as file:
+                for name, text in tags.items():
+                    setattr(file, name, text)
+                writer = Writer(file, encoding)
+                yield writer
+                writer.note_clipping()
+                frames = file.frames
+            _check_written(partial, frames)
+            writer.notes += _encoding_notes(like, encoding)
+            if source is not None:
+                lost = tags_after(source, partial, encoding)
+                writer.notes += [f"not kept: {', '.join(lost)}"] if lost else []
+    except sf.SoundFileError as error:
+        raise InputError(f"{path}: cannot be written ({reason_of(error)})") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def _holds_any_length(extension: str, subtype: str) -> bool:
-    """Whether libsndfile writes the type in the format, without samples to fill a block or byte."""
-    in_blocks = any(kind in subtype for kind in ("ADPCM", "G72", "GSM"))
-    filled_up = subtype in ("PCM_S8", "PCM_U8", "ULAW", "ALAW") and extension in ("AIFF", "VOC")
-    return sf.check_format(extension, subtype) and not in_blocks and not filled_up
+def checked_encoding(path: Path, like: AudioInfo) -> Encoding:
+    """The encoding of a file to be written, see `encoding_for`.
+
+    Raises
+    ------
+    InputError
+        If there is none, with the suffixes for which there is one.
+
+    Example
+    -------
+    >>> checked_encoding(Path("clean.flac"), AudioInfo(16000, 16000, 1))
+    Encoding(format='FLAC', subtype='PCM_16')
+    """
+    encoding = encoding_for(path, like)
+    if encoding is None:
+        suffix = path.suffix or "a file without suffix"
+        why = ""
+        if path.suffix.lower() in FORMATS:
+            why = f" of {like.channels} channels at {like.samplerate} Hz"
+        others = ", ".join(writable_suffixes(like))
+        raise InputError(f"{path}: cannot write {suffix}{why}, but one of {others}")
+    return encoding
+
+
+def is_same_file(one: str | Path, other: str | Path) -> bool:
+    """Whether two paths lead to one file, by whatever links.
+
+    Example
+    -------
+    >>> is_same_file("README.md", "tests/../README.md")
+    True
+    """
+    try:
+        return os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
+
+
+def _encoding_notes(like: AudioInfo, encoding: Encoding) -> list[str]:
+    if encoding.format == like.format and encoding.subtype != like.subtype:
+        return [f"{like.subtype} cannot be written so that the length stays: {encoding.subtype}"]
+    if encoding.format == "RF64" and like.format != "RF64":
+        return ["more than 4 GiB, and therefore RF64, which most programs read as WAV"]
+    return []
+
+
+def _check_written(path: Path, frames: int) -> None:
+    """A disk may be full when a file is closed, of which libsndfile does not tell."""
+    with _opened(path) as file:
+        if file.frames < frames:
+            raise OSError(None, f"{file.frames} of {frames} samples are there; is the disk full?")
 
 
 @contextmanager
 def _opened(path: str | Path | Clip) -> Iterator[sf.SoundFile]:
     try:
-        with sf.SoundFile(io.BytesIO(path.data) if isinstance(path, Clip) else str(path)) as file:
+        # As bytes: names need not be text.
+        source = io.BytesIO(path.data) if isinstance(path, Clip) else os.fsencode(path)
+        with sf.SoundFile(source) as file:
             yield file
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except UNREADABLE as error:
         if not isinstance(path, Clip) and not Path(path).is_file():
             raise InputError(f"{path}: no such file") from None
-        raise InputError(f"{path}: not a readable audio file ({_reason(error)})") from None
-
-
-def _read(file: sf.SoundFile, expected: int, start: int) -> np.ndarray:
-    samples = file.read(expected, dtype="float32", always_2d=True)
-    if len(samples) < expected:
-        raise InputError(
-            f"broken, {len(samples)} of {expected} samples could be read from {start} on"
-        )
-    check_samples(samples, "holds")
-    return samples
-
-
-def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0].rstrip(".").rsplit(": ", 1)[-1]
+        raise InputError(f"{path}: not a readable audio file ({reason_of(error)})") from None

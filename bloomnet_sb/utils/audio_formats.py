@@ -41,6 +41,8 @@ MOST_BYTES = 2**32 - 2**20  # with room for a header and for tags
 MOST_OGG_RATE, MOST_OGG_CHANNELS = 200_000, 255
 PROBE = 1001  # samples: an odd number, and not whole blocks
 
+USUAL = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aiff")
+USUAL_SUFFIXES = {"IRCAM": ".sf", "NIST": ".sph", "RF64": ".wav", "SVX": ".iff", "WAVEX": ".wav"}
 # Containers of one suffix beside that which has its name
 FAMILIES = {".wav": ("WAV", "WAVEX", "RF64"), ".snd": ("AU", "MPC2K")}
 # Suffixes that say what is in the container, too
@@ -155,8 +157,7 @@ def result_name(path: Path, like: AudioInfo) -> Path:
     if encoding_for(path, like):
         return path
     if path.suffix.lower() not in (*FORMATS, *MEDIA_SUFFIXES):
-        same = next((s for s, name in FORMATS.items() if name == like.format), ".flac")
-        named = path.with_name(path.name + same)
+        named = path.with_name(path.name + suffix_of(like))
         if encoding_for(named, like):
             return named
         path = named
@@ -165,8 +166,19 @@ def result_name(path: Path, like: AudioInfo) -> Path:
     return flac if encoding_for(flac, like) and not is_float else path.with_suffix(".wav")
 
 
+def suffix_of(info: AudioInfo) -> str:
+    """The usual suffix of a file that has none.
+
+    Example
+    -------
+    >>> suffix_of(AudioInfo(1, 16000, 6, "WAVEX")), suffix_of(AudioInfo(1, 16000, 1, "mov"))
+    ('.wav', '.mov')
+    """
+    return USUAL_SUFFIXES.get(info.format, f".{info.format.lower()}")
+
+
 def writable_suffixes(like: AudioInfo) -> list[str]:
-    """The suffixes of files that can be written with another's rate and channels.
+    """The suffixes of files that can be written with another's rate and channels, usual ones first.
 
     Example
     -------
@@ -175,7 +187,8 @@ def writable_suffixes(like: AudioInfo) -> list[str]:
     ... )
     (True, False)
     """
-    return sorted(suffix for suffix in FORMATS if encoding_for(f"a{suffix}", like))
+    suffixes = (*USUAL, *sorted(set(FORMATS) - set(USUAL)))
+    return [suffix for suffix in suffixes if encoding_for(f"a{suffix}", like)]
 
 
 @lru_cache(maxsize=1024)

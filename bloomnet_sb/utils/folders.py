@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bloomnet_sb.utils.audio_formats import MEDIA_SUFFIXES, READABLE_SUFFIXES
+from bloomnet_sb.utils.mpeg import frame_of
 
 logger = logging.getLogger(__name__)
 
 # How files begin that libsndfile knows for certain, whatever their names
 BEGINNINGS = (
     b"RIFF", b"RIFX", b"RF64", b"riff", b"FORM", b"fLaC", b"OggS", b"caff", b".snd", b"NIST_1A",
-    b"Creative Voice File",
+    b"Creative Voice File", b"ID3",
 )  # fmt: skip
 # Whose rate and sample type nobody knows
 HEADERLESS = (".gsm", ".pcm", ".raw", ".vox")
@@ -113,7 +114,7 @@ def why_left_out(path: Path, media: bool = True) -> str:
         if path.suffix.lower() in HEADERLESS:
             return "samples without a header"
         with open(path, "rb") as file:
-            return "" if file.read(32).startswith(BEGINNINGS) else "no audio"
+            return "" if _begins_as_audio(file.read(4096)) else "no audio"
     except FileNotFoundError:
         return "a link to nothing"
     except OSError as error:
@@ -179,6 +180,12 @@ def one_line(text: str) -> str:
         return text
     escaped = (c if c.isprintable() else repr(c)[1:-1] for c in text)
     return "".join(escaped)
+
+
+def _begins_as_audio(data: bytes) -> bool:
+    frame = frame_of(data[:4])
+    is_mpeg = frame is not None and frame_of(data[frame.size : frame.size + 4]) is not None
+    return is_mpeg or data.startswith(BEGINNINGS)
 
 
 class _Entry(NamedTuple):

@@ -15,6 +15,7 @@ import soundfile as sf
 import torch
 
 from bloomnet_sb import BloomEnhancer
+from bloomnet_sb.utils.audio_files import audio_info
 from bloomnet_sb.utils.errors import InputError
 from tests.faults.fuzzing import Check, main, mutated
 from tests.helpers.networks import conv_tasnet
@@ -54,7 +55,7 @@ def enhance(enhancer: BloomEnhancer, path: Path, output: Path) -> str | None:
         if not str(error).startswith((str(path), str(output))) or "\n" in str(error):
             return f"not one line that names the file: {error}"
         return "a refused file has a result" if output.exists() else None
-    written, read = sf.info(str(output)), sf.info(str(path))
+    written, read = audio_info(output), audio_info(path)
     if (written.frames, written.channels) != (read.frames, read.channels):
         return f"{written.frames} frames of {written.channels} channels for {read}"
     samples = sf.read(str(output), dtype="float64")[0]

@@ -9,11 +9,13 @@ import soundfile as sf
 import torch
 
 from bloomnet_sb.nn.levels import NoLevel, RmsLevel
+from bloomnet_sb.streaming import onnx_stream
 from bloomnet_sb.streaming.onnx_stream import OnnxStream
 from bloomnet_sb.utils.errors import InputError
 from tests.helpers.networks import band_rnn, conv_tasnet, interface, network
 from tests.helpers.recipes import run_python
 
+onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed")
 pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
 from bloomnet_sb.streaming.onnx_export import export_onnx  # noqa: E402
 
@@ -107,7 +109,7 @@ def test_the_files(exported):
     names = {path.name for path in exported.iterdir()}
     graphs = {f"{kind}{depth}.onnx" for kind in ("block", "decode") for depth in (1, 2)}
     others = {"enter.onnx", "manifest.json", "states.npz"}
-    others |= {"onnx_stream.py", "frame_stream.py", "depth_switch.py"}
+    others |= {"onnx_stream.py", "frame_stream.py", "depth_switch.py", "wav_files.py"}
     assert names == graphs | others
     assert not list(exported.parent.glob(".*"))
 
@@ -136,7 +138,7 @@ def test_the_folder_streams_by_itself_without_torch(name, exported, tmp_path, no
     sf.write(tmp_path / "stereo.wav", np.stack([noisy, noisy], 1), 8000)
     result = run_python(exported / "onnx_stream.py", tmp_path / "stereo.wav", tmp_path / "no.wav")
     assert result.returncode == 2
-    assert "8000 Hz, 2 channels, 16 bits; must be 16000 Hz, 1 channel" in result.stderr
+    assert "8000 Hz, 2 channels; must be 16000 Hz, 1 channel" in result.stderr
     assert not (tmp_path / "no.wav").exists()
 
 
@@ -146,6 +148,73 @@ def test_int8_is_near(exported_int8, noisy):
     expected = streamed(interface(network("causal BN")).stream(), noisy, STEPS, torch.from_numpy)
     error = np.square(out - expected).mean() / np.square(expected).mean()
     assert 0 < error < 0.05
+
+
+@pytest.fixture
+def run_exported(exported_int8, monkeypatch, capsys):
+    """Run the command of the folder; what it exits with, and its last line."""
+
+    def run(*arguments):
+        given = ["onnx_stream.py", *map(str, arguments), "--folder", str(exported_int8)]
+        monkeypatch.setattr(sys, "argv", given)
+        try:
+            onnx_stream.main()
+        except SystemExit as end:
+            return end.code, capsys.readouterr().err.splitlines()[-1]
+        return 0, capsys.readouterr().err
+
+    return run
+
+
+@pytest.mark.parametrize(("subtype", "container"), [("FLOAT", "WAV"), ("PCM_24", "WAVEX")])
+def test_the_folders_command_takes_wav_of_any_depth(
+    run_exported, noisy, tmp_path, subtype, container
+):
+    sf.write(tmp_path / "noisy.wav", noisy[:8000], 16000, subtype, format=container)
+    assert run_exported(tmp_path / "noisy.wav", tmp_path / "deeper" / "out.wav") == (0, "")
+    written = sf.info(tmp_path / "deeper" / "out.wav")
+    assert (written.frames, written.subtype == "FLOAT") == (8000, subtype == "FLOAT")
+
+
+def test_the_folders_command_loses_nothing(run_exported, noisy, tmp_path):
+    sf.write(tmp_path / "noisy.wav", noisy[:8000], 16000)
+    sf.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), 16000, "FLOAT")
+    sf.write(tmp_path / "wide.wav", np.zeros((10, 2)), 8000)
+    sf.write(tmp_path / "noisy.flac", noisy[:8000], 16000)
+    (tmp_path / "link.wav").symlink_to("noisy.wav")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for noisy_name, name, message in (
+        ("noisy.wav", "nan.wav", "is there already; with --force"),
+        ("noisy.wav", "noisy.wav", "is the input"),
+        ("noisy.wav", "link.wav", "is the input"),
+        ("link.wav", "noisy.wav", "is the input"),
+        ("noisy.wav", "new.flac", "the result is a WAV file"),
+        ("noisy.flac", "new.wav", "no WAV file; convert it to one first"),
+        ("nan.wav", "new.wav", "holds NaN"),
+        ("wide.wav", "new.wav", "8000 Hz, 2 channels; must be 16000 Hz, 1 channel"),
+        ("nowhere.wav", "new.wav", "cannot be read (No such file or directory)"),
+    ):
+        force = ["--force"] if "input" in message else []
+        code, line = run_exported(tmp_path / noisy_name, tmp_path / name, *force)
+        assert (code, message in line) == (2, True), line
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert run_exported(tmp_path / "noisy.wav", tmp_path / "nan.wav", "--force") == (0, "")
+
+
+def test_a_folder_that_is_no_export(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder that `bloomnet export` wrote"):
+        OnnxStream(tmp_path)
+
+
+@pytest.mark.parametrize("chunk", [np.zeros(160, np.int16), [0, 1], np.array([0.0, np.nan])])
+def test_chunks_that_are_none(exported_int8, chunk):
+    with pytest.raises(ValueError, match="a chunk "):
+        OnnxStream(exported_int8).process(chunk)
+
+
+def test_onnxruntime_1_17_knows_the_files(exported_int8):
+    for path in exported_int8.glob("*.onnx"):
+        assert onnx.load(path, load_external_data=False).ir_version <= 9
 
 
 def test_wrong_blocks(exported_int8):

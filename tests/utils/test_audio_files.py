@@ -72,7 +72,7 @@ def test_what_ogg_cannot_hold_is_refused(rate, channels, tmp_path):
     sf.write(like, np.zeros((10, channels)), rate)
     path = tmp_path / "out.ogg"
     with (
-        pytest.raises(InputError, match=r"out.ogg: .* but Ogg holds"),
+        pytest.raises(InputError, match=r"out.ogg: cannot write .ogg of"),
         writing(path, audio_info(like), channels) as write,
     ):
         write(np.zeros((10, channels)))

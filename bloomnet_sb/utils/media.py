@@ -1,0 +1,170 @@
+"""The sound of m4a, mp4, webm and videos, through PyAV: the extra `media`."""
+
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bloomnet_sb.utils.audio_formats import MEDIA_SUFFIXES, AudioInfo
+from bloomnet_sb.utils.errors import InputError
+
+if TYPE_CHECKING:
+    import av
+
+# How files begin that FFmpeg knows for certain: (place, bytes)
+BEGINNINGS = (
+    (4, b"ftyp"), (0, b"\x1aE\xdf\xa3"), (0, b"0&\xb2u\x8ef\xcf\x11"), (0, b"#!AMR"), (0, b"wvpk"),
+    (0, b"MAC "), (0, b"FLV"), (0, b"TTA"), (0, b"OggS"), (0, b"RIFF"), (0, b"RF64"), (0, b"fLaC"),
+    (0, b"caff"), (0, b"FORM"),
+)  # fmt: skip
+# By which an AAC encoder fills up its last block, in samples
+MOST_PADDING = 4096
+
+
+def may_be_media(path: str | Path) -> bool:
+    """Whether a file's suffix, or how it begins, is one of what PyAV is asked for.
+
+    Example
+    -------
+    >>> may_be_media("call.m4a"), may_be_media("tests/samples/README.md")
+    (True, False)
+    """
+    if Path(path).suffix.lower() in MEDIA_SUFFIXES:
+        return True
+    with open(path, "rb") as file:
+        beginning = file.read(16)
+    return any(beginning[at:].startswith(known) for at, known in BEGINNINGS)
+
+
+def has_pyav() -> bool:
+    """Whether PyAV is installed."""
+    try:
+        import av  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+def media_info(path: str | Path) -> AudioInfo:
+    """What the sound of a file is. Its length is known when all of it was decoded, which is done.
+
+    Arguments
+    ---------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    AudioInfo
+        Of its first sound track.
+
+    Raises
+    ------
+    InputError
+        If PyAV is not installed, or finds no sound that it can decode.
+
+    Example
+    -------
+    >>> media_info("tests/samples/demo/noisy_0dB.flac").frames
+    99587
+    """
+    if not has_pyav():
+        raise InputError(
+            f"{path}: {Path(path).suffix or 'such a file'} is read by PyAV: "
+            "pip install 'bloomnet_sb[media]', or convert the file to WAV or FLAC"
+        )
+    about = os.stat(path)
+    return _media_info(os.fspath(path), about.st_size, about.st_mtime_ns)
+
+
+def media_blocks(path: str | Path, info: AudioInfo) -> Iterator[np.ndarray]:
+    """Decode the sound of a file.
+
+    Arguments
+    ---------
+    path : str or Path
+        The file.
+    info : AudioInfo
+        What `media_info` gave.
+
+    Yields
+    ------
+    numpy.ndarray
+        Samples [time, channels], float32, as they come.
+
+    Raises
+    ------
+    InputError
+        If it cannot be decoded to its end.
+
+    Example
+    -------
+    >>> path = "tests/samples/demo/noisy_0dB.flac"
+    >>> sum(map(len, media_blocks(path, media_info(path))))
+    99587
+    """
+    left = info.frames
+    for block in _decoded(path):
+        yield block[:left]
+        left -= min(len(block), left)
+
+
+@lru_cache(maxsize=4096)
+def _media_info(path: str, size: int, changed: int) -> AudioInfo:
+    frames = sum(map(len, _decoded(path)))
+    with _opened(path) as container:
+        track = container.streams.audio[0]
+        code, name = track.codec_context, container.format.name
+        declared = round((track.duration or 0) * (track.time_base or 0) * code.sample_rate)
+        # Only there it is exact.
+        if "mp4" in name and 0 < frames - declared < MOST_PADDING:
+            frames = declared
+        notes = []
+        if len(container.streams.audio) > 1:
+            notes.append(f"the first of its {len(container.streams.audio)} sound tracks is taken")
+        subtype = "PCM_24" if code.format.bytes > 2 else "PCM_16"
+        if "flt" in code.format.name or "dbl" in code.format.name:
+            subtype = "FLOAT" if code.name.startswith("pcm_f") else "PCM_16"
+        about = (code.sample_rate, code.layout.nb_channels, name.split(",")[0], subtype)
+        return AudioInfo(frames, *about, tuple(notes))
+
+
+def _decoded(path: str | Path) -> Iterator[np.ndarray]:
+    import av
+
+    done = 0
+    with _opened(path) as container:
+        track = container.streams.audio[0]
+        track.thread_type = "AUTO"
+        code, resampler, form = track.codec_context, None, None
+        rate, layout = code.sample_rate, code.layout
+        try:
+            for frame in container.decode(track):
+                if (frame.format.name, frame.rate, frame.layout.name) != form:
+                    form = (frame.format.name, frame.rate, frame.layout.name)
+                    resampler = av.AudioResampler("fltp", layout, rate)
+                assert resampler is not None
+                for part in resampler.resample(frame):
+                    done += part.samples
+                    yield part.to_ndarray().T
+        except av.FFmpegError as error:
+            raise InputError(
+                f"{path}: broken after {done / rate:.1f} s of sound ({error.strerror})"
+            ) from None
+
+
+def _opened(path: str | Path) -> "av.container.InputContainer":
+    import av
+
+    try:
+        # With file: before it, no name is taken for an address.
+        container = av.open(f"file:{os.fspath(path)}", metadata_errors="replace")
+    except av.FFmpegError as error:
+        raise InputError(f"{path}: not a readable audio file ({error.strerror})") from None
+    if not container.streams.audio:
+        container.close()
+        raise InputError(f"{path}: holds no sound")
+    return container

@@ -1,0 +1,193 @@
+"""What a recording keeps beside its sound, carried over to its result."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import mutagen
+import soundfile as sf
+from mutagen.flac import FLAC
+from mutagen.id3 import ID3, Frame, TextFrame
+
+from bloomnet_sb.utils.audio_formats import Encoding
+from bloomnet_sb.utils.riff import carry_chunks, chunks_of, speaker_mask
+
+WAV_FORMATS, AIFF_FORMATS = ("WAV", "WAVEX", "RF64"), ("AIFF",)
+# What libsndfile writes tags into, that mutagen does not
+WITH_STRINGS = (*WAV_FORMATS, *AIFF_FORMATS, "CAF")
+# Which names libsndfile has for what mutagen calls otherwise
+STRINGS = (
+    "title", "copyright", "artist", "comment", "date", "album", "license", "tracknumber", "genre",
+)  # fmt: skip
+WRITERS = ("encoder", "encodedby", "software")
+PICTURES = re.compile("APIC|covr|metadata_block_picture", re.IGNORECASE)
+# Blocks of FLAC: application, cue sheet, picture
+FLAC_BLOCKS = (2, 5, 6)
+# Of a WAV or AIFF file, by what they are
+CHUNKS = {
+    "cue ": "cue points", "smpl": "loops", "MARK": "cue points", "INST": "loops",
+    "bext": "bext", "iXML": "iXML", "axml": "axml", "chna": "chna", "LIST": "", "id3 ": "",
+    "ID3 ": "", "NAME": "", "AUTH": "", "ANNO": "", "(c) ": "", "COMT": "comments",
+}  # fmt: skip
+
+Tags = dict[str, list[str]]
+
+
+def tags_before(source: str | Path, encoding: Encoding) -> dict[str, str]:
+    """The tags of a file that are to be set before the samples of another are written.
+
+    Arguments
+    ---------
+    source : str or Path
+        The file.
+    encoding : Encoding
+        The other's.
+
+    Returns
+    -------
+    dict
+        By the names of soundfile's attributes; none where `tags_after` carries them over.
+
+    Example
+    -------
+    >>> tags_before("tests/samples/demo/noisy_0dB.flac", Encoding("WAV", "PCM_16"))
+    {}
+    """
+    if encoding.format not in WITH_STRINGS or _same_chunks(source, encoding):
+        return {}
+    tags, _ = _tags_of(source)
+    return {name: ", ".join(values) for name, values in tags.items() if name in STRINGS}
+
+
+def tags_after(source: str | Path, target: Path, encoding: Encoding) -> list[str]:
+    """Carry over what a file keeps beside its sound to another that is written but for that.
+
+    Arguments
+    ---------
+    source : str or Path
+        The file.
+    target : Path
+        The other.
+    encoding : Encoding
+        The other's.
+
+    Returns
+    -------
+    list of str
+        What could not be carried over.
+
+    Example
+    -------
+    >>> import shutil
+    >>> target = Path(getfixture("tmpdir")) / "a.flac"
+    >>> _ = shutil.copy("tests/samples/demo/noisy_0dB.flac", target)
+    >>> tags_after("tests/samples/demo/clean_0dB.flac", target, Encoding("FLAC", "PCM_16"))
+    []
+    """
+    if _same_chunks(source, encoding):
+        return carry_chunks(source, target)
+    tags, unreadable = _tags_of(source)
+    lost = _lost_chunks(source) + unreadable
+    try:
+        kept, pictures = _write_tags(source, target, tags, encoding)
+    except mutagen.MutagenError:
+        kept, pictures = set(), True
+    lost += sorted(set(tags) - kept)
+    return lost if pictures or unreadable else [*lost, "the picture"]
+
+
+def _same_chunks(source: str | Path, encoding: Encoding) -> bool:
+    family = WAV_FORMATS if encoding.format in WAV_FORMATS else AIFF_FORMATS
+    names = {chunk.name for chunk in chunks_of(source)}
+    own = {WAV_FORMATS: b"fmt ", AIFF_FORMATS: b"COMM"}[family]
+    return encoding.format in family and own in names
+
+
+def _lost_chunks(source: str | Path) -> list[str]:
+    """What of a WAV or AIFF file other formats have no place for."""
+    names = (chunk.name.decode() for chunk in chunks_of(source))
+    lost = sorted({CHUNKS[name] for name in names if CHUNKS.get(name)})
+    return lost + (["the speaker mask"] if speaker_mask(source) else [])
+
+
+def _tags_of(source: str | Path) -> tuple[Tags, list[str]]:
+    """Tags by their usual names, and "tags that cannot be read" if they cannot."""
+    try:
+        found = mutagen.File(source, easy=True)
+    except mutagen.MutagenError:
+        return {}, ["tags that cannot be read"]
+    if found is None or not found.tags:
+        return _strings_of(source), []
+    tags = {str(name).lower(): _texts(value) for name, value in found.tags.items()}
+    # Who wrote the input did not write the result.
+    return {name: texts for name, texts in tags.items() if texts and name not in WRITERS}, []
+
+
+def _strings_of(source: str | Path) -> Tags:
+    try:
+        with sf.SoundFile(os.fsencode(source)) as file:
+            strings = file.copy_metadata()
+    except (sf.SoundFileError, TypeError):  # what PyAV reads
+        return {}
+    return {name: [text] for name, text in strings.items() if name not in WRITERS}
+
+
+def _texts(value: object) -> list[str]:
+    if isinstance(value, Frame):
+        return [str(value)] if isinstance(value, TextFrame) else []
+    values = value if isinstance(value, list) else [value]
+    return [str(item) for item in values if isinstance(item, str | int)]
+
+
+def _has_picture(found: mutagen.FileType | None) -> bool:
+    if found is None:
+        return False
+    names = map(str, found.tags.keys() if found.tags else ())
+    return bool(getattr(found, "pictures", None)) or any(map(PICTURES.match, names))
+
+
+def _write_tags(
+    source: str | Path, target: Path, tags: Tags, encoding: Encoding
+) -> tuple[set[str], bool]:
+    """Write tags by mutagen; which are written, and whether pictures are, if there are any."""
+    full = mutagen.File(source)
+    if encoding.format in WITH_STRINGS:
+        return set(STRINGS), not _has_picture(full)
+    written = mutagen.File(target)
+    if type(full) is type(written) and full is not None:
+        if full.tags or getattr(full, "pictures", None):
+            _copy_tags(full, written)
+            written.save()
+        return set(tags), True
+    kept = _write_easily(target, tags) if written is not None and tags else set()
+    return kept, not _has_picture(full)
+
+
+def _write_easily(target: Path, tags: Tags) -> set[str]:
+    written = mutagen.File(target, easy=True)
+    if written.tags is None:
+        written.add_tags()
+    kept = set()
+    for name, texts in tags.items():
+        try:
+            written[name] = texts
+        except (KeyError, ValueError):  # one for which ID3 has no usual name
+            continue
+        kept.add(name)
+    written.save()
+    return kept
+
+
+def _copy_tags(full: Any, written: Any) -> None:
+    """Between two files of one class of mutagen's, which has no types of its own for them."""
+    if written.tags is None:
+        written.add_tags()
+    if isinstance(full.tags, ID3):
+        for frame in full.tags.values():
+            written.tags.add(frame)
+        return
+    comments = [(name, text) for name, text in full.tags or [] if name.lower() not in WRITERS]
+    written.tags[:] = comments
+    if isinstance(full, FLAC):
+        written.metadata_blocks += [b for b in full.metadata_blocks if b.code in FLAC_BLOCKS]
