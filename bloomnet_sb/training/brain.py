@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.dataio.dataloader import SaveableDataLoader
 from speechbrain.utils.checkpoints import Checkpoint, torch_recovery
 from speechbrain.utils.distributed import if_main_process, is_distributed_initialized
 from speechbrain.utils.epoch_loop import EpochCounter
@@ -240,7 +241,8 @@ class BlockwiseBrain(ResilientBrain):
         if meta["mixtures_in_batch"] != self.mixtures_in_batch:
             mixtures = self.step * meta["mixtures_in_batch"]
             self.step = min(mixtures // self.mixtures_in_batch, len(self.train_loader))
-            self.train_loader._speechbrain_recovery_skip_to = self.step
+            if isinstance(self.train_loader, SaveableDataLoader):  # the sampler tells shards
+                self.train_loader._speechbrain_recovery_skip_to = self.step
         if meta["updates_in_epoch"] != self.updates_in_epoch:
             epochs = self.lr_scheduler.last_epoch / meta["updates_in_epoch"]
             self.lr_scheduler.last_epoch = round(epochs * self.updates_in_epoch)
