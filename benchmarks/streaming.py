@@ -51,7 +51,7 @@ def onnx_engine(folder: str, blocks: int) -> Process:
 
 def deepfilternet_engine(_: str, __: int) -> Process:
     """DeepFilterNet3; the chunk at 48 kHz is made outside of what is timed."""
-    from deepfilternet import DeepFilterNet
+    from bloomnet_sb.scoring.deepfilternet import DeepFilterNet
 
     return DeepFilterNet().process
 

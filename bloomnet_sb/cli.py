@@ -270,14 +270,35 @@ def evaluate(
         typer.Option(
             "--data_folder", "--data-folder", help="The folder of LibriSpeech/ and musan/."
         ),
-    ],
-    source: Source = DEFAULT_SOURCE,
+    ] = "",
+    noisy: Annotated[str, typer.Option(help="Or a folder of noisy recordings, and..")] = "",
+    clean: Annotated[str, typer.Option(help="..one of clean ones of the same names.")] = "",
+    enhanced: Annotated[
+        list[str] | None,
+        typer.Option(help="A folder of what another program made of the noisy ones, to score."),
+    ] = None,
+    source: Annotated[
+        str,
+        typer.Option(help="As of `enhance`. Default: convtasnet-16k, with --enhanced none."),
+    ] = "",
+    output_folder: Annotated[
+        str,
+        typer.Option(
+            "--output_folder",
+            "--output-folder",
+            help="For --noisy: where results.md, results.json and scores.csv go.",
+        ),
+    ] = "results/evaluate",
+    force: Annotated[bool, typer.Option(help="Whether to write over those of before.")] = False,
     noise_split: Annotated[
         str, typer.Option("--noise_split", "--noise-split", help="A CSV file of file and split.")
     ] = "",
     max_seconds: Annotated[
-        float, typer.Option("--max_seconds", "--max-seconds", help="Longest test mixture.")
-    ] = 10.0,
+        float,
+        typer.Option(
+            "--max_seconds", "--max-seconds", help="Longest test mixture. Default: 10, pairs whole."
+        ),
+    ] = 0.0,
     dnsmos: Annotated[bool, typer.Option(help="Whether DNSMOS is computed.")] = True,
     limit: Annotated[
         int, typer.Option(min=0, help="How many mixtures, for a quick look. Default: all.")
@@ -292,18 +313,31 @@ def evaluate(
     ] = False,
     device: Device = "",
 ) -> None:
-    """Score every number of blocks on a corpus's test part, and print the tables."""
+    """Score every number of blocks on a corpus's test part or on pairs, and print the tables."""
+    if noisy or clean or enhanced:
+        from bloomnet_sb.inference.evaluation import evaluate_folders
+
+        if data_folder or not (noisy and clean):
+            raise InputError("evaluate takes --data_folder, or --noisy and --clean")
+        network = source or ("" if enhanced else DEFAULT_SOURCE)
+        table = evaluate_folders(
+            noisy, clean, enhanced or (), network, output_folder, force, dnsmos,
+            max_seconds or None, limit or None, allow_upsampling, device or None,
+        )  # fmt: skip
+        return typer.echo(table)
+    if not data_folder:
+        raise InputError("evaluate takes --data_folder, or --noisy and --clean")
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.scoring.corpus import evaluate_on_librispeech_musan
     from bloomnet_sb.scoring.tables import results_table
 
-    enhancer = _load(BloomEnhancer, source, device)
+    enhancer = _load(BloomEnhancer, source or DEFAULT_SOURCE, device)
     results = evaluate_on_librispeech_musan(
         enhancer.mods.model,
         enhancer.sample_rate,
         data_folder,
         noise_split or None,
-        max_seconds=max_seconds,
+        max_seconds=max_seconds or 10.0,
         with_dnsmos=dnsmos,
         limit=limit or None,
         allow_upsampling=allow_upsampling,

@@ -26,6 +26,7 @@ from bloomnet_sb.separators import (
 )
 from bloomnet_sb.training.schedule import StageSettings
 from bloomnet_sb.training.steps import load_hparams
+from tests.helpers.corpora import voicebank_demand
 from tests.helpers.forked import run_forked
 from tests.helpers.readme import readme_blocks
 from tests.helpers.recipes import (
@@ -306,6 +307,59 @@ def test_separation(librimix_folder, tmp_path, backbone, num_sources):
     assert "Mixtures at 8000 Hz." in card
     separator = BloomSeparator.from_hparams(source=str(tmp_path / "pretrained"))
     assert separator.separate_batch(torch.randn(1, 4000)).shape == (1, 4000, num_sources)
+
+
+ONCE = {"block_epochs": 1, "finetune_epochs": 1, "segments_per_epoch": 2, "num_workers": 0}
+
+
+@pytest.fixture(scope="module")
+def voicebank_folder(tmp_path_factory):
+    return voicebank_demand(tmp_path_factory.mktemp("voicebank"))
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_voicebank_demand(voicebank_folder, tmp_path, backbone):
+    options = {**ONCE, "data_folder": voicebank_folder, "hparams": "voicebank_demand.yaml"}
+    result = run_here(tmp_path, RECIPES / backbone, **options)
+    assert result.returncode == 0, result.stderr
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["test_mixtures"] == 4
+    assert results["failures"] == []
+    # As the log files say
+    assert [group["group"] for group in results["by_noise"]] == ["bus", "cafe"]
+    assert [group["group"] for group in results["by_snr"]] == ["0 to 5 dB", "5 to 10 dB"]
+    card = (tmp_path / "pretrained" / "README.md").read_text()
+    assert "VoiceBank-DEMAND, 28 speakers, its test part" in card
+    assert "- mix_valid: 4 files" in card
+    assert "Mixtures at 16000 Hz." in card
+    assert "official test part has 824" in (tmp_path / "log.txt").read_text()
+
+
+OWN = {
+    "ConvTasNet": {"noise_folder": "musan/noise", "rir_folder": "rooms", "reverb": 0.5},
+    "BandRNN": {"noise_folder": "musan/noise"},
+    "DPRNN": {"noisy_folder": "LibriSpeech/dev-clean"},
+    "SepFormer": {"noisy_folder": "LibriSpeech/dev-clean", "test_snr_bands_db": "[[0, 5]]"},
+}
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_own_data(tmp_path, backbone):
+    for place in ("LibriSpeech", "musan"):
+        (tmp_path / place).symlink_to(SAMPLES / place)
+    (tmp_path / "rooms").mkdir()
+    sf.write(tmp_path / "rooms" / "hall.wav", 0.5 ** torch.arange(50).numpy(), 48000)
+    options = {**ONCE, "data_folder": tmp_path, "clean_folder": "LibriSpeech/dev-clean"}
+    options |= {"hparams": "own_data.yaml", **OWN[backbone]}
+    result = run_here(tmp_path / "run", RECIPES / backbone, **options)
+    assert result.returncode == 0, result.stderr
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert [row["blocks"] for row in results["depths"]] == [0, 1, 2]
+    apart = "noise_folder" in options
+    assert "listeners" not in results
+    card = (tmp_path / "run" / "pretrained" / "README.md").read_text()
+    assert ("- speech_train: " in card) == ("-5 to 20 dB SNR" in card) == apart
+    assert ("- mix_train: " in card) != apart
 
 
 def test_skip_prep_uses_the_manifests_that_are_there(finished_run, tmp_path):

@@ -1,5 +1,6 @@
 """Augmentation of training draws: more voices, noises and recordings than a corpus has."""
 
+import copy
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,7 +10,8 @@ from speechbrain.processing.signal_processing import reverberate
 
 from bloomnet_sb.data.envelopes import gate as gate_gain
 from bloomnet_sb.data.envelopes import wandering_gain
-from bloomnet_sb.data.rooms import room_response
+from bloomnet_sb.data.reading import File
+from bloomnet_sb.data.rooms import measured_response, room_response
 from bloomnet_sb.data.synthetic import gain_curve, synthetic_noise, unit_power
 from bloomnet_sb.utils.errors import InputError, check_positive
 
@@ -114,6 +116,7 @@ class Augmentation:
         self.band_limits_hz = list(band_limits_hz)
         self.synthetic, self.babble, self.babble_voices = synthetic, babble, babble_voices
         self.reverb, self.clip, self.modulate, self.gate = reverb, clip, modulate, gate
+        self.rooms: list[File] = []
         self.at_speed = {
             speed: SpeedPerturb(sample_rate, [speed])
             for speed in {*self.speech_speeds, *self.noise_speeds}
@@ -148,7 +151,26 @@ class Augmentation:
         """Draw a room for speech: its response [time], or None where there is none."""
         if not self.reverb or rng.uniform() >= self.reverb:
             return None
+        if self.rooms:
+            return measured_response(self.rooms[int(rng.integers(len(self.rooms)))])
         return room_response(self.sample_rate, rng)
+
+    def in_rooms(self, rooms: Sequence[File]) -> "Augmentation":
+        """The same augmentation, with measured rooms in place of simulated ones.
+
+        Arguments
+        ---------
+        rooms : sequence of File
+            Impulse responses, see `bloomnet_sb.data.rooms.measured_response`.
+
+        Returns
+        -------
+        Augmentation
+            A copy.
+        """
+        other = copy.copy(self)
+        other.rooms = list(rooms)
+        return other
 
     def noise(
         self, draw: Draw, draw_voice: Draw, frames: int, rng: np.random.Generator

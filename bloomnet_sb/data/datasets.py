@@ -273,4 +273,4 @@ def _noises(manifest_folder: str, data_folder: str, split: str, sample_rate: int
 
 
 def _files(manifest: dict[str, dict], sample_rate: int) -> list[File]:
-    return [file_of(entry, sample_rate) for _, entry in sorted(manifest.items())]
+    return [file_of(entry, sample_rate, name) for name, entry in sorted(manifest.items())]

@@ -1,19 +1,16 @@
 """LibriSpeech speech and MUSAN noise to SpeechBrain manifests."""
 
-import csv
 import hashlib
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from bloomnet_sb.data.corpus_files import by_stem, corpus_root, find_audio, mono_info
 from bloomnet_sb.data.envelopes import speech_snr_db
+from bloomnet_sb.data.faults import Faults
 from bloomnet_sb.data.manifests import (
-    by_stem,
+    audio_entries,
     check_manifests,
-    corpus_root,
-    find_audio,
-    mono_info,
-    path_in_manifest,
+    text_in_manifest,
     write_manifest,
 )
 from bloomnet_sb.data.shards import shard_manifest
@@ -81,8 +78,8 @@ def prepare_librispeech_musan(
     Raises
     ------
     InputError
-        Naming a folder that is missing or empty, a file that is no audio, has several channels or
-        too low a rate, or a fault in one of the lists, or shards that are not there.
+        Naming folders that are missing or empty, files that are no audio, have several channels or
+        too low a rate, or faults in the lists, or shards that are not there.
 
     Example
     -------
@@ -94,38 +91,36 @@ def prepare_librispeech_musan(
     if skip_prep:
         check_manifests(save_folder, sample_rate, allow_upsampling)
         return
-    entry = partial(_entry, sample_rate=sample_rate, allow_upsampling=allow_upsampling)
     root = corpus_root(data_folder)
-    noise = _split_noise(root, _find_audio(root, NOISE_FOLDER), noise_split)
-    kinds = _read_table(root / SPEAKER_KINDS, "speaker", "kind")
-    categories = _read_table(root / NOISE_KINDS, "file", "category", files_of=root)
+    faults = Faults(f"data_folder {root}")
+    info_of = partial(mono_info, sample_rate=sample_rate, allow_upsampling=allow_upsampling)
+    noise = _split_noise(root, noise_split, faults)
+    kinds = _read_table(root / SPEAKER_KINDS, "speaker", "kind", faults)
+    categories = _read_table(root / NOISE_KINDS, "file", "category", faults, files_of=root)
+    manifests = {}
     for split, part in SPEECH_SPLITS.items():
         if split == "train" and shards is not None:
             spoken = shard_manifest(shards, sample_rate, allow_upsampling)
         else:
-            spoken = _spoken(root, part, entry, kinds)
-            if split == "train" and estimate_snr:
-                _add_snr(spoken, root)
-        write_manifest(save_folder, f"speech_{split}", spoken)
-        files = by_stem(noise[split])
-        noises = {
-            name: entry(root, file)
-            | {"category": categories.get(file.relative_to(root).as_posix(), CATEGORY)}
-            for name, file in files.items()
-        }
-        write_manifest(save_folder, f"noise_{split}", noises)
-
-
-def _spoken(
-    root: Path, part: str, entry: Callable[[Path, Path], dict], kinds: dict[str, str]
-) -> dict[str, dict]:
-    spoken = {}
-    for name, file in by_stem(_find_audio(root, f"LibriSpeech/{part}")).items():
-        # LibriSpeech's names are speaker-chapter-utterance.
-        speaker = name.split("-")[0]
-        about = {"spk_id": speaker, "kind": kinds.get(speaker, KIND)}
-        spoken[name] = entry(root, file) | about
-    return spoken
+            files = by_stem(_find_audio(root, f"LibriSpeech/{part}", faults), faults)
+            spoken = audio_entries(root, files, info_of, faults)
+            for name, entry in spoken.items():
+                # LibriSpeech's names are speaker-chapter-utterance.
+                speaker = name.split("-")[0]
+                entry["spk_id"] = text_in_manifest(speaker)
+                entry["kind"] = text_in_manifest(kinds.get(speaker, KIND))
+        manifests[f"speech_{split}"] = spoken
+        files = by_stem(noise[split], faults)
+        noises = audio_entries(root, files, info_of, faults)
+        for name, entry in noises.items():
+            place = files[name].relative_to(root).as_posix()
+            entry["category"] = text_in_manifest(categories.get(place, CATEGORY))
+        manifests[f"noise_{split}"] = noises
+    faults.refuse_any()
+    if estimate_snr and shards is None:
+        _add_snr(manifests["speech_train"], root)
+    for name, manifest in manifests.items():
+        write_manifest(save_folder, name, manifest)
 
 
 def _add_snr(spoken: dict[str, dict], root: Path) -> None:
@@ -134,31 +129,30 @@ def _add_snr(spoken: dict[str, dict], root: Path) -> None:
         entry["snr_db"] = round(speech_snr_db(speech, entry["sample_rate"]), 1)
 
 
-def _find_audio(root: Path, folder: str) -> list[Path]:
-    return find_audio(root, folder, SOURCES[folder.split("/")[0]])
+def _find_audio(root: Path, folder: str, faults: Faults) -> list[Path]:
+    with faults.noted():
+        return find_audio(root, folder, SOURCES[folder.split("/")[0]])
+    return []
 
 
-def _entry(root: Path, file: Path, sample_rate: int, allow_upsampling: bool) -> dict:
-    info = mono_info(file, sample_rate, allow_upsampling)
-    place = path_in_manifest(root, file)
-    return {"wav": place, "frames": info.frames, "sample_rate": info.samplerate}
-
-
-def _split_noise(root: Path, files: list[Path], noise_split: str | None) -> dict[str, list[Path]]:
+def _split_noise(root: Path, noise_split: str | None, faults: Faults) -> dict[str, list[Path]]:
+    splits: dict[str, list[Path]] = {split: [] for split in SPEECH_SPLITS}
+    before = len(faults.found)
     if noise_split is None and (root / NOISE_LIST).is_file():
         noise_split = str(root / NOISE_LIST)
-    listed = None if noise_split is None else _read_noise_list(root, noise_split)
-    splits: dict[str, list[Path]] = {split: [] for split in SPEECH_SPLITS}
-    for file in files:
+    listed = None if noise_split is None else _read_noise_list(root, noise_split, faults)
+    for file in _find_audio(root, NOISE_FOLDER, faults):
         split = _hashed_split(file.name) if listed is None else listed.get(file)
         if split is not None:
             splits[split].append(file)
-    for split, chosen in splits.items():
-        if not chosen:
-            raise InputError(
-                f"no noise file of {root / NOISE_FOLDER} falls into the {split} split; name the "
-                "splits in a CSV file with --noise_split"
-            )
+    if len(faults.found) > before:
+        return splits
+    faults.found += [
+        f"no noise file of {root / NOISE_FOLDER} falls into the {split} split; name the splits in "
+        "a CSV file with --noise_split"
+        for split, chosen in splits.items()
+        if not chosen
+    ]
     return splits
 
 
@@ -167,45 +161,34 @@ def _hashed_split(name: str) -> str:
     return "train" if share < 80 else "valid" if share < 90 else "test"
 
 
-def _read_noise_list(root: Path, noise_split: str) -> dict[Path, str]:
+def _read_noise_list(root: Path, noise_split: str, faults: Faults) -> dict[Path, str]:
     listed: dict[Path, str] = {}
-    for number, row in enumerate(_read_rows(noise_split), 2):
-        if row.get("split") not in SPEECH_SPLITS or not row.get("file"):
-            raise InputError(
-                f"{noise_split}, line {number}: needs a file and a split of "
-                f"{', '.join(SPEECH_SPLITS)}, found {row}"
-            )
+    for line, row in faults.rows(noise_split, ["file", "split"]):
         path = root / row["file"]
-        if not path.is_file():
-            raise InputError(f"{noise_split}, line {number}: no such file {path}")
-        if listed.setdefault(path, row["split"]) != row["split"]:
-            raise InputError(f"{noise_split}, line {number}: {row['file']} is in two splits")
+        with faults.noted():
+            if row["split"] not in SPEECH_SPLITS:
+                raise InputError(
+                    f"{line}: needs a file and a split of {', '.join(SPEECH_SPLITS)}, found {row}"
+                )
+            if not path.is_file():
+                raise InputError(f"{line}: no such file {path}")
+            if listed.setdefault(path, row["split"]) != row["split"]:
+                raise InputError(f"{line}: {row['file']} is in two splits")
     return listed
 
 
-def _read_table(path: Path, key: str, value: str, files_of: Path | None = None) -> dict[str, str]:
+def _read_table(
+    path: Path, key: str, value: str, faults: Faults, files_of: Path | None = None
+) -> dict[str, str]:
     """What a CSV file of two columns says, if it is there; files must be in a folder."""
-    if not path.is_file():
-        return {}
     table: dict[str, str] = {}
-    for number, row in enumerate(_read_rows(str(path)), 2):
-        if not row.get(key) or not row.get(value):
-            raise InputError(f"{path}, line {number}: needs a {key} and a {value}, found {row}")
-        if files_of is not None and not (files_of / row[key]).is_file():
-            raise InputError(f"{path}, line {number}: no such file {files_of / row[key]}")
-        if table.setdefault(row[key], row[value]) != row[value]:
-            raise InputError(
-                f"{path}, line {number}: {key} {row[key]} has the {value} {row[value]} here, and "
-                f"{table[row[key]]} above"
-            )
+    for line, row in faults.rows(path, [key, value]) if path.is_file() else ():
+        with faults.noted():
+            if files_of is not None and not (files_of / row[key]).is_file():
+                raise InputError(f"{line}: no such file {files_of / row[key]}")
+            if table.setdefault(row[key], row[value]) != row[value]:
+                raise InputError(
+                    f"{line}: {key} {row[key]} has the {value} {row[value]} here, and "
+                    f"{table[row[key]]} above"
+                )
     return table
-
-
-def _read_rows(path: str) -> list[dict[str, str]]:
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: no CSV file in UTF-8 ({error})") from None

@@ -3,151 +3,60 @@
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from speechbrain.dataio.dataio import load_data_json
 
+from bloomnet_sb.data.corpus_files import check_upsampling
+from bloomnet_sb.data.faults import Faults
 from bloomnet_sb.utils.atomic_files import written_whole
-from bloomnet_sb.utils.audio_files import audio_info
 from bloomnet_sb.utils.audio_formats import AudioInfo
 from bloomnet_sb.utils.errors import InputError
-from bloomnet_sb.utils.folders import list_audio, log_left_out, summary_of
-from bloomnet_sb.utils.resampling import check_rate
 
 
-def corpus_root(data_folder: str | Path) -> Path:
-    """The folder that a user named as that of the data.
-
-    Arguments
-    ---------
-    data_folder : str or Path
-        The folder.
-
-    Returns
-    -------
-    Path
-        The same.
-
-    Raises
-    ------
-    InputError
-        If there is no such folder.
-
-    Example
-    -------
-    >>> corpus_root("tests/samples").name
-    'samples'
-    """
-    root = Path(data_folder)
-    if not root.is_dir():
-        raise InputError(f"data_folder {data_folder}: no such folder")
-    return root
-
-
-def find_audio(root: Path, folder: str, origin: str) -> list[Path]:
-    """The audio files in a folder of a corpus.
+def audio_entries(
+    root: Path,
+    files: Mapping[str, Path],
+    info_of: Callable[[Path], AudioInfo],
+    faults: Faults,
+) -> dict[str, dict]:
+    """The entries of a manifest for audio files.
 
     Arguments
     ---------
     root : Path
-        The corpus.
-    folder : str
-        The folder's place in it.
-    origin : str
-        Where the corpus can be had, for the error.
+        What {data_root} stands for.
+    files : mapping
+        Id to file.
+    info_of : callable
+        Gives the header of a file, see `usable_info`.
+    faults : Faults
+        Where files that cannot be used are noted; they have no entry.
 
     Returns
     -------
-    list of Path
-        The files in it and in the folders below it, linked ones too, in order of name. What is left
-        out is logged.
-
-    Raises
-    ------
-    InputError
-        If there is no such folder, or no audio file in it.
+    dict
+        Id to "wav", "frames" and "sample_rate".
 
     Example
     -------
-    >>> [path.name for path in find_audio(Path("tests/samples"), "demo", "")][:2]
-    ['clean_0dB.flac', 'clean_5dB.flac']
+    >>> from bloomnet_sb.utils.audio_files import audio_info
+    >>> root = Path("tests/samples/demo")
+    >>> files = {"clean": root / "clean_0dB.flac"}
+    >>> audio_entries(root, files, audio_info, Faults("the samples"))["clean"]["wav"]
+    '{data_root}/clean_0dB.flac'
     """
-    if not (root / folder).is_dir():
-        raise InputError(f"data_folder {root} has no folder {folder} ({origin})")
-    listing = list_audio(root / folder, media=False)
-    if not listing.files:
-        found = summary_of(listing.left_out)
-        raise InputError(
-            f"{root / folder} holds no audio file ({origin})" + (f"; {found}" if found else "")
-        )
-    log_left_out(root / folder, listing.left_out)
-    return listing.files
-
-
-def mono_info(path: Path, sample_rate: int, allow_upsampling: bool = False) -> AudioInfo:
-    """The header of an audio file that must have one channel, and no lower rate than a network.
-
-    Arguments
-    ---------
-    path : Path
-        The file.
-    sample_rate : int
-        The network's, in Hz.
-    allow_upsampling : bool
-        Whether the file may have a lower one.
-
-    Returns
-    -------
-    AudioInfo
-        See `bloomnet_sb.utils.audio_files.audio_info`.
-
-    Raises
-    ------
-    InputError
-        If it cannot be read, has more channels, or a rate that is no audio's or too low.
-
-    Example
-    -------
-    >>> mono_info(Path("tests/samples/demo/clean_0dB.flac"), 16000).channels
-    1
-    """
-    info = audio_info(path, header_only=True)
-    if info.channels != 1:
-        raise InputError(f"{path}: {info.channels} channels, but 1 is needed")
-    check_rate(path, info.samplerate, sample_rate)
-    check_upsampling(path, info.samplerate, sample_rate, allow_upsampling)
-    return info
-
-
-def check_upsampling(
-    name: str | Path, rate: int, sample_rate: int, allow_upsampling: bool = False
-) -> None:
-    """Refuse what has a lower rate than the network, which lacks its upper frequencies.
-
-    Arguments
-    ---------
-    name : str or Path
-        Of the file, for the message.
-    rate, sample_rate : int
-        The file's and the network's, in Hz.
-    allow_upsampling : bool
-        Whether it may have a lower one.
-
-    Raises
-    ------
-    InputError
-        If it has, and may not.
-
-    Example
-    -------
-    >>> check_upsampling("a.wav", 8000, 16000, allow_upsampling=True)
-    """
-    if rate < sample_rate and not allow_upsampling:
-        raise InputError(
-            f"{name}: {rate} Hz, which is below the network's {sample_rate} Hz; to have it "
-            "upsampled, set allow_upsampling to True"
-        )
+    entries = {}
+    for name, file in files.items():
+        with faults.noted():
+            info = info_of(file)
+            entries[name] = {
+                "wav": path_in_manifest(root, file),
+                "frames": info.frames,
+                "sample_rate": info.samplerate,
+            }
+    return entries
 
 
 def check_manifests(manifest_folder: str | Path, sample_rate: int, allow_upsampling: bool) -> None:
@@ -165,7 +74,7 @@ def check_manifests(manifest_folder: str | Path, sample_rate: int, allow_upsampl
     Raises
     ------
     InputError
-        Naming the first file that may not.
+        Naming the files that may not.
 
     Example
     -------
@@ -174,42 +83,41 @@ def check_manifests(manifest_folder: str | Path, sample_rate: int, allow_upsampl
     >>> write_manifest(folder, "speech_test", {"an-id": entry})
     >>> check_manifests(folder, 8000, allow_upsampling=False)
     """
+    faults = Faults(str(manifest_folder))
     for path in sorted(Path(manifest_folder).glob("*_*.json")):
         for name, entry in _loaded(path, "").items():
             rate = entry.get("sample_rate", sample_rate)
-            check_upsampling(f"{path}, {name}", rate, sample_rate, allow_upsampling)
-
-
-def by_stem(files: Iterable[Path]) -> dict[str, Path]:
-    """Files by their names without suffix, which are their ids in a manifest.
-
-    Raises
-    ------
-    InputError
-        If two have one name.
-
-    Example
-    -------
-    >>> list(by_stem([Path("musan/rain.wav")]))
-    ['rain']
-    """
-    found: dict[str, Path] = {}
-    for file in files:
-        if found.setdefault(file.stem, file) != file:
-            raise InputError(f"{file}: has the name of {found[file.stem]}; names are ids")
-    return found
+            with faults.noted():
+                check_upsampling(f"{path}, {name}", rate, sample_rate, allow_upsampling)
+    faults.refuse_any()
 
 
 def path_in_manifest(root: Path, path: Path) -> str:
     """A path as a manifest has it: {data_root} stands for the corpus, braces are doubled.
 
+    One that is not in the corpus is a whole path.
+
     Example
     -------
     >>> path_in_manifest(Path("/corpora"), Path("/corpora/musan/noise.wav"))
     '{data_root}/musan/noise.wav'
+    >>> path_in_manifest(Path("/corpora"), Path("/noise/{1}.wav"))
+    '/noise/{{1}}.wav'
     """
-    place = path.relative_to(root).as_posix()
-    return "{data_root}/" + place.replace("{", "{{").replace("}", "}}")
+    if not path.is_relative_to(root):
+        return text_in_manifest(path.absolute().as_posix())
+    return "{data_root}/" + text_in_manifest(path.relative_to(root).as_posix())
+
+
+def text_in_manifest(text: str) -> str:
+    """A text as a manifest has it, which SpeechBrain formats: braces are doubled.
+
+    Example
+    -------
+    >>> text_in_manifest("speaker {1}")
+    'speaker {{1}}'
+    """
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def write_manifest(save_folder: str | Path, name: str, manifest: dict[str, dict]) -> None:
@@ -225,8 +133,8 @@ def write_manifest(save_folder: str | Path, name: str, manifest: dict[str, dict]
         Id to entry: "wav" (a path with {data_root}), "frames" and "sample_rate", both the file's
         own (without a rate, it is the network's); where it is known "spk_id", the speaker, "kind"
         of speech, "category" of noise, and "snr_db", the level of a recording of speech over that
-        of its pauses; and, where a file has clean sources beside it, "sources" (a list of such
-        paths).
+        of its pauses; and, where a file is a mixture that has its clean sources beside it,
+        "sources" (a list of such paths), "noise", the name of what is in it, and its "snr_db".
         Or, in speech_train, name to "shard" (such a path, or a URL), "utterances" (how many it
         holds), "frames" (of all of them) and "sample_rate".
 
@@ -240,6 +148,35 @@ def write_manifest(save_folder: str | Path, name: str, manifest: dict[str, dict]
     os.makedirs(save_folder, exist_ok=True)
     with written_whole(Path(save_folder) / f"{name}.json") as partial:
         partial.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def files_in(manifest_folder: str | Path, data_folder: str) -> dict[str, int]:
+    """The files that manifests name, with their lengths in samples.
+
+    Example
+    -------
+    >>> files_in(getfixture("tmpdir"), "tests/samples")
+    {}
+    """
+    entries = [
+        entry
+        for path in sorted(Path(manifest_folder).glob("*_*.json"))
+        for entry in _loaded(path, data_folder).values()
+    ]
+    return {file: entry["frames"] for entry in entries for file in _files(entry)}
+
+
+def holds_mixtures(manifest_folder: str | Path) -> bool:
+    """Whether manifests are of finished mixtures, see `bloomnet_sb.data.mixtures`.
+
+    Else they are of speech and noise apart.
+
+    Example
+    -------
+    >>> holds_mixtures(getfixture("tmpdir"))
+    False
+    """
+    return (Path(manifest_folder) / "mix_test.json").is_file()
 
 
 def load_manifest(manifest_folder: str | Path, data_folder: str, name: str) -> dict[str, dict]:
@@ -262,7 +199,7 @@ def load_manifest(manifest_folder: str | Path, data_folder: str, name: str) -> d
     Raises
     ------
     InputError
-        If it is missing, no JSON or empty, names a missing file, or names shards and is not that
+        If it is missing, no JSON or empty, names missing files, or names shards and is not that
         of the training speech.
 
     Example
@@ -279,12 +216,13 @@ def load_manifest(manifest_folder: str | Path, data_folder: str, name: str) -> d
     manifest = _loaded(path, data_folder)
     if not manifest:
         raise InputError(f"{path}: an empty manifest")
+    faults = Faults(str(path))
     for entry in manifest.values():
         if "shard" in entry and name != "speech_train":
             raise InputError(f"{path} names shards, but only speech_train.json may")
-        for file in _files(entry):
-            if not os.path.isfile(file):
-                raise InputError(f"{path} names {file}, but there is no such file")
+        missing = [file for file in _files(entry) if not os.path.isfile(file)]
+        faults.found += [f"{path} names {file}, but there is no such file" for file in missing]
+    faults.refuse_any()
     return manifest
 
 

@@ -2,18 +2,18 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from bloomnet_sb.data.augmentation import Augmentation
 from bloomnet_sb.data.reading import File, read_looped, read_segment
-from bloomnet_sb.utils.audio_files import Clip
 from bloomnet_sb.utils.errors import InputError
 
 SILENCE_DB = -60.0
 MAX_REDRAWS = 20
+
+Source = TypeVar("Source")
 
 
 class Mixture(NamedTuple):
@@ -154,8 +154,8 @@ def draw_mixture(
         return draw_file([speech], length, rng, loop=False)[1]
 
     def draw_noise(length: int) -> np.ndarray:
-        path, noise = draw_file(noises, length, rng, loop=True)
-        drawn.append(Path(str(path)).stem)
+        file, noise = draw_file(noises, length, rng, loop=True)
+        drawn.append(file.label)
         return noise
 
     def draw_voice(length: int) -> np.ndarray:
@@ -208,18 +208,18 @@ def fixed_mixture(
 
 
 def draw_sounding(
-    draw: Callable[[], tuple[str | Clip, np.ndarray]],
-) -> tuple[str | Clip, np.ndarray]:
+    draw: Callable[[], tuple[Source, np.ndarray]],
+) -> tuple[Source, np.ndarray]:
     """Draw signals until none of them is silent, that is below -60 dB of full scale.
 
     Arguments
     ---------
     draw : callable
-        Gives the path that the signals are from, and the signals [signals, time].
+        Gives what the signals are from, and the signals [signals, time].
 
     Returns
     -------
-    (str or Clip, numpy.ndarray)
+    (object, numpy.ndarray)
         The first draw without a silent signal; after 20 draws the one whose quietest signal is
         the loudest.
 
@@ -229,14 +229,14 @@ def draw_sounding(
     >>> draw_sounding(lambda: next(draws))[0]
     'b.wav'
     """
-    loudest: tuple[str | Clip, np.ndarray] | None = None
+    loudest: tuple[Source, np.ndarray] | None = None
     levels: list[float] = []
     for _ in range(MAX_REDRAWS):
-        path, signals = draw()
+        source, signals = draw()
         # Quietest first: where two draws are equal in that, the next signal decides.
         drawn = sorted(power(signal) for signal in signals)
         if loudest is None or drawn > levels:
-            loudest, levels = (path, signals), drawn
+            loudest, levels = (source, signals), drawn
         if levels[0] > 10 ** (SILENCE_DB / 10):
             break
     assert loudest is not None
@@ -256,7 +256,7 @@ def random_start(length: int, frames: int, rng: np.random.Generator) -> int:
 
 def draw_file(
     files: Sequence[File], frames: int, rng: np.random.Generator, loop: bool
-) -> tuple[str | Clip, np.ndarray]:
+) -> tuple[File, np.ndarray]:
     """Draw a file and a segment of it that is not silent, see `draw_sounding`.
 
     Arguments
@@ -272,8 +272,8 @@ def draw_file(
 
     Returns
     -------
-    (str or Clip, numpy.ndarray)
-        The path, and the segment [frames] without its mean.
+    (File, numpy.ndarray)
+        The file, and the segment [frames] without its mean.
 
     Raises
     ------
@@ -287,14 +287,14 @@ def draw_file(
     (200000,)
     """
 
-    def draw() -> tuple[str | Clip, np.ndarray]:
+    def draw() -> tuple[File, np.ndarray]:
         file = files[int(rng.integers(len(files)))]
         if loop:
-            return file.path, read_looped(file, int(rng.integers(file.frames)), frames)[None]
+            return file, read_looped(file, int(rng.integers(file.frames)), frames)[None]
         start = random_start(file.frames, frames, rng)
-        return file.path, read_segment(file, start, frames)[None]
+        return file, read_segment(file, start, frames)[None]
 
-    path, (segment,) = draw_sounding(draw)
+    file, (segment,) = draw_sounding(draw)
     if not segment.any():
-        raise InputError(f"{path}: silent wherever it was listened to, {MAX_REDRAWS} times")
-    return path, segment
+        raise InputError(f"{file.path}: silent wherever it was listened to, {MAX_REDRAWS} times")
+    return file, segment

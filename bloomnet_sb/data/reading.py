@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,11 +20,13 @@ class File(NamedTuple):
     Arguments
     ---------
     path : str or Clip
-        What is read; of several channels, the first.
+        What is read; of several channels, the mean.
     frames : int
         Its length at the rate that it is read at.
     rates : (int, int)
         Its own rate, and that which it is read at, in Hz. Default: two that are equal.
+    name : str
+        What tables call it. Default: the path's last part without suffix.
 
     Example
     -------
@@ -34,6 +37,12 @@ class File(NamedTuple):
     path: str | Clip
     frames: int
     rates: tuple[int, int] = (1, 1)
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """What tables call it."""
+        return self.name or PurePath(str(self.path)).stem
 
 
 def frames_at(frames: int, rate: int, sample_rate: int) -> int:
@@ -47,7 +56,7 @@ def frames_at(frames: int, rate: int, sample_rate: int) -> int:
     return -(-frames * sample_rate // rate)
 
 
-def file_of(entry: Mapping[str, Any], sample_rate: int) -> File:
+def file_of(entry: Mapping[str, Any], sample_rate: int, name: str = "") -> File:
     """The file that an entry of a manifest names, to be read at a rate.
 
     Arguments
@@ -57,6 +66,8 @@ def file_of(entry: Mapping[str, Any], sample_rate: int) -> File:
         is asked for.
     sample_rate : int
         What it is to be read at, in Hz.
+    name : str
+        See `File`.
 
     Returns
     -------
@@ -66,11 +77,11 @@ def file_of(entry: Mapping[str, Any], sample_rate: int) -> File:
     Example
     -------
     >>> file_of({"wav": "a.wav", "frames": 96000, "sample_rate": 48000}, 16000)
-    File(path='a.wav', frames=32000, rates=(48000, 16000))
+    File(path='a.wav', frames=32000, rates=(48000, 16000), name='')
     """
     rate = entry.get("sample_rate", sample_rate)
     frames = frames_at(entry["frames"], rate, sample_rate)
-    return File(entry["wav"], frames, (rate, sample_rate))
+    return File(entry["wav"], frames, (rate, sample_rate), name)
 
 
 def read_segment(file: File, start: int, frames: int) -> np.ndarray:
@@ -147,7 +158,7 @@ def _read(file: File, start: int, frames: int) -> np.ndarray:
     """A segment as it is in the whole file at its new rate; shorter where the file ends."""
     rate, sample_rate = file.rates
     if rate == sample_rate:
-        return read_audio(file.path, start, frames)[:, 0]
+        return read_audio(file.path, start, frames).mean(1)
     # A step takes whole samples at both rates: there the resampled part lies on the whole's grid.
     divisor = math.gcd(rate, sample_rate)
     step_in, step_out = rate // divisor, sample_rate // divisor
@@ -155,7 +166,7 @@ def _read(file: File, start: int, frames: int) -> np.ndarray:
     frames = max(min(frames, file.frames - start), 0)
     first = max(start // step_out - margin, 0)
     last = -(-(start + frames) // step_out) + margin
-    part = read_audio(file.path, first * step_in, (last - first) * step_in)[:, 0]
+    part = read_audio(file.path, first * step_in, (last - first) * step_in).mean(1)
     # Silence after the file's end, as soxr's own, lets its last sample out in any case.
     padded = np.pad(part, (0, (last - first) * step_in - len(part)))
     begin = start - first * step_out

@@ -1,6 +1,11 @@
-"""Simulated rooms, for training: reverberation that the recordings at hand do not have."""
+"""Rooms, for training: reverberation that the recordings at hand do not have."""
 
 import numpy as np
+import soxr
+
+from bloomnet_sb.data.reading import File
+from bloomnet_sb.utils.audio_files import read_audio
+from bloomnet_sb.utils.errors import InputError
 
 REVERBERATION_SECONDS = (0.15, 0.8)
 DIRECT_TO_REVERBERANT_DB = (-3.0, 12.0)
@@ -42,3 +47,36 @@ def room_response(sample_rate: int, rng: np.random.Generator) -> np.ndarray:
     response *= np.sqrt(energy / np.sum(response**2))
     response[0] = 1
     return response.astype(np.float32)
+
+
+def measured_response(file: File) -> np.ndarray:
+    """The impulse response of a room that was measured, from the direct sound on.
+
+    Arguments
+    ---------
+    file : File
+        Its file; of several channels, the first. The direct sound is its highest peak.
+
+    Returns
+    -------
+    numpy.ndarray
+        [time], 1 at time 0, at the rate that the file is read at.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is silent.
+
+    Example
+    -------
+    >>> import soundfile as sf
+    >>> path = str(getfixture("tmpdir") / "room.wav")
+    >>> sf.write(path, np.array([0.0, -0.5, 0.0, 0.25]), 16000, "FLOAT")
+    >>> measured_response(File(path, 4, (16000, 16000)))
+    array([ 1. , -0. , -0.5], dtype=float32)
+    """
+    response = soxr.resample(read_audio(file.path)[:, 0], *file.rates)
+    direct = int(np.argmax(np.abs(response)))
+    if not response[direct]:
+        raise InputError(f"{file.path}: a silent impulse response")
+    return (response[direct:] / response[direct]).astype(np.float32)

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bloomnet_sb.data.manifests import check_upsampling, load_manifest
+from bloomnet_sb.data.corpus_files import check_upsampling
+from bloomnet_sb.data.manifests import load_manifest
 from bloomnet_sb.data.reading import File, file_of, frames_at
 from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.audio_files import Clip, audio_info

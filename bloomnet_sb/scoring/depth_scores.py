@@ -71,6 +71,7 @@ class DepthScores:
         noise: str | None = None,
         kind: str = KIND,
         category: str = CATEGORY,
+        snr_db: float | None = None,
     ) -> None:
         """Score one test mixture.
 
@@ -90,6 +91,8 @@ class DepthScores:
             The kind of the voice; means are means over the kinds.
         category : str
             The category of the noise.
+        snr_db : float, optional
+            What the corpus says that the SNR is, in dB. Default: it is measured.
 
         Raises
         ------
@@ -109,7 +112,8 @@ class DepthScores:
         signals = torch.cat([unprocessed, estimates])
         si_sdr = -negative_si_sdr(signals, target).mean((1, 2))
         level = speech_level_db(signals, target).mean((1, 2))
-        snr_db = _snr_db(mix, target)
+        if snr_db is None:
+            snr_db = _snr_db(mix, target)
         for index, blocks in enumerate([0, *self.depths]):
             if not (blocks or self.with_unprocessed):
                 continue

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import torch
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.scoring.costs import DepthProfile
 from bloomnet_sb.scoring.depth_scores import METRICS, DepthScores, noise_name, snr_band
-from bloomnet_sb.scoring.listener_tables import depth_labels, listener_tables
+from bloomnet_sb.scoring.listener_tables import UNPROCESSED, depth_labels, listener_tables
 from bloomnet_sb.scoring.metrics import (
     DNSMOS_RATE,
     NARROW_BAND,
@@ -39,7 +40,7 @@ PESQ_LEGENDS = {
 }
 
 
-def make_results(scores: DepthScores, profile: list[DepthProfile], model: BloomNet) -> dict:
+def make_results(scores: DepthScores, profile: list[DepthProfile], model: BloomNet | None) -> dict:
     """Gather scores and costs by depth.
 
     Arguments
@@ -48,8 +49,8 @@ def make_results(scores: DepthScores, profile: list[DepthProfile], model: BloomN
         Of the test set.
     profile : list of DepthProfile
         Of the network.
-    model : BloomNet
-        The network.
+    model : BloomNet, optional
+        The network; None where only the mixtures were scored.
 
     Returns
     -------
@@ -60,13 +61,10 @@ def make_results(scores: DepthScores, profile: list[DepthProfile], model: BloomN
         scored.
     """
     costs = {depth.blocks: asdict(depth) for depth in profile}
-    in_use = {
-        parameter
-        for blocks in scores.depths
-        for part in model.parts_in_use(blocks)
-        for parameter in part.parameters()
-    }
-    alone = sum(costs[blocks]["parameters"] for blocks in scores.depths)
+    depths = scores.depths if model is not None else []
+    parts = [part for blocks in depths for part in model.parts_in_use(blocks)] if model else []
+    in_use = {parameter for part in parts for parameter in part.parameters()}
+    alone = sum(costs[blocks]["parameters"] for blocks in depths)
     return {
         "sample_rate": scores.sample_rate,
         "test_mixtures": len({row["utterance"] for row in scores.rows}),
@@ -87,7 +85,8 @@ def results_table(results: dict) -> str:
     Arguments
     ---------
     results : dict
-        See `make_results`, and `bloomnet_sb.scoring.corpus.evaluate_part`.
+        See `make_results`, `bloomnet_sb.scoring.corpus.evaluate_part` and
+        `bloomnet_sb.scoring.pairs.evaluate_pairs`.
 
     Returns
     -------
@@ -97,6 +96,8 @@ def results_table(results: dict) -> str:
     memory, sample_rate = results["memory_bytes"], results["sample_rate"]
     lines = [HEADER.format(pesq=pesq_name(sample_rate))]
     lines += [_table_row(row) for row in results["depths"]]
+    systems = results.get("systems", {})
+    lines += [_table_row(row, title) for title, row in systems.items()]
     lines += [
         f"\n{_legend(sample_rate)}\n",
         *(f"Not scored: {failure}\n" for failure in results["failures"]),
@@ -104,12 +105,12 @@ def results_table(results: dict) -> str:
     depths = [row["blocks"] for row in results["depths"][1:]]
     lines.append(_groups_table("input SNR", depths, results["by_snr"]))
     lines.append(_groups_table("noise", depths, results["by_noise"]))
-    num_networks = len(results["depths"]) - 1
-    lines.append(
-        f"Memory of the weights: {memory['this_network'] / 1e6:.2f} MB for this one network, "
-        f"{memory['stand_alone_networks'] / 1e6:.2f} MB for the stand-alone networks that it "
-        f"replaces, {num_networks} in number.\n"
-    )
+    if depths:
+        lines.append(
+            f"Memory of the weights: {memory['this_network'] / 1e6:.2f} MB for this one network, "
+            f"{memory['stand_alone_networks'] / 1e6:.2f} MB for the stand-alone networks that it "
+            f"replaces, {len(depths)} in number.\n"
+        )
     if "listeners" in results:
         labels = depth_labels(results["listeners"])
         lines.append("\n" + listener_tables(labels, sample_rate, True))
@@ -156,7 +157,11 @@ def write_results(results: dict, output_folder: str | Path) -> None:
     _write_text(folder / "results.md", results_table(results))
 
 
-def write_scores(scores: DepthScores, output_folder: str | Path) -> None:
+def write_scores(
+    scores: DepthScores,
+    output_folder: str | Path,
+    systems: Mapping[str, DepthScores] | None = None,
+) -> None:
     """Write scores.csv, a line for each test mixture and number of blocks.
 
     Arguments
@@ -165,14 +170,20 @@ def write_scores(scores: DepthScores, output_folder: str | Path) -> None:
         Of the test set.
     output_folder : str or Path
         Where it goes.
+    systems : mapping, optional
+        Scores of systems without depths, by their names, which a further column has.
     """
+    rows = [*scores.rows]
+    for name, other in (systems or {}).items():
+        rows += [{**row, "blocks": "", "system": name} for row in other.rows]
     with (
         written_whole(Path(output_folder) / "scores.csv") as partial,
-        open(partial, "w", encoding="utf-8", newline="") as file,
+        # Names that are no text, as a file system may have them, stay what they are.
+        open(partial, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        table = csv.DictWriter(file, COLUMNS)
+        table = csv.DictWriter(file, [*COLUMNS, "system"] if systems else COLUMNS)
         table.writeheader()
-        table.writerows(scores.rows)
+        table.writerows(rows)
 
 
 def draw_spectrograms(signals: dict[str, torch.Tensor], sample_rate: int, path: str | Path) -> None:
@@ -224,8 +235,10 @@ def _legend(sample_rate: int) -> str:
     return LEGEND.format(pesq=PESQ_LEGENDS[pesq_rate(sample_rate)], dnsmos=dnsmos)
 
 
-def _table_row(row: dict) -> str:
-    cells = ["unprocessed", "", "", ""] if row["blocks"] == 0 else _cost_cells(row)
+def _table_row(row: dict, title: str = UNPROCESSED) -> str:
+    """A row of a depth with its costs, or without them of what has a title."""
+    costs_known = row["blocks"] and title == UNPROCESSED
+    cells = _cost_cells(row) if costs_known else [title, "", "", ""]
     formats = dict(zip(METRICS, FORMATS, strict=True))
     cells += ["" if row[m] is None else formats[m].format(row[m]) for m in METRICS]
     return "| " + " | ".join(cells) + " |\n"

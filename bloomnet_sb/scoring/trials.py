@@ -3,7 +3,6 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -100,10 +99,8 @@ class TestPart:
         self.speech = load_manifest(manifest_folder, data_folder, f"speech_{split}")
         self.noise = load_manifest(manifest_folder, data_folder, f"noise_{split}")
         self._chosen = _of_each_kind(self.speech, limit)
-        self._noises = [file_of(entry, sample_rate) for _, entry in sorted(self.noise.items())]
-        self._categories = {
-            Path(entry["wav"]).stem: category(entry) for entry in self.noise.values()
-        }
+        self._noises = [file_of(entry, sample_rate, n) for n, entry in sorted(self.noise.items())]
+        self._categories = {name: category(entry) for name, entry in self.noise.items()}
 
     def mixtures(self, snr_db: tuple[float, float]) -> Iterator[Trial]:
         """The mixtures of a range of SNR; with another one, the same voices and noises.

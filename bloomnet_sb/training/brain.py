@@ -7,8 +7,9 @@ from contextlib import contextmanager
 import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.dataio.dataloader import SaveableDataLoader
 from speechbrain.utils.checkpoints import Checkpoint, torch_recovery
-from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.distributed import if_main_process, is_distributed_initialized
 from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.optimizers import rm_vector_weight_decay
@@ -59,6 +60,8 @@ class BlockwiseBrain(ResilientBrain):
     See recipes/ConvTasNet/train.py.
     """
 
+    step: int  # of the epoch, SpeechBrain's
+
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         check_pesq_weight(self.hparams.pesq_weight, self.hparams.sample_rate)
@@ -76,8 +79,12 @@ class BlockwiseBrain(ResilientBrain):
 
     @property
     def checkpoint_meta(self) -> dict:
-        """Each checkpoint is marked with its stage."""
-        return {"stage": self.stage.name}
+        """Each checkpoint is marked with its stage, and with what its counts are counts of."""
+        return {
+            "stage": self.stage.name,
+            "mixtures_in_batch": self.mixtures_in_batch,
+            "updates_in_epoch": self.updates_in_epoch,
+        }
 
     def stages_left(self) -> list[Stage]:
         """The stages that are still to run, the one of the last checkpoint first.
@@ -123,12 +130,14 @@ class BlockwiseBrain(ResilientBrain):
         """
         self._enter_stage(stage)
         self.train_sampler = train_sampler
-        loader = self._train_loader(train_set, train_loader_kwargs)
-        updates_in_epoch = max(len(loader) // self.grad_accumulation_factor, 1)
-        self.updates_in_stage = stage.settings.epochs * updates_in_epoch
+        self.train_loader = self._train_loader(train_set, train_loader_kwargs)
+        processes = torch.distributed.get_world_size() if is_distributed_initialized() else 1
+        self.mixtures_in_batch = processes * train_loader_kwargs.get("batch_size", 1)
+        self.updates_in_epoch = max(len(self.train_loader) // self.grad_accumulation_factor, 1)
+        self.updates_in_stage = stage.settings.epochs * self.updates_in_epoch
         self.fit(
             self.epoch_counter,
-            loader,
+            self.train_loader,
             valid_set,
             valid_loader_kwargs=valid_loader_kwargs,
         )
@@ -177,7 +186,7 @@ class BlockwiseBrain(ResilientBrain):
         estimates, target : torch.Tensor
             As `paired` gives them.
         batch : PaddedBatch
-            With id, mix and noise.
+            With id, mix and noise, and where the corpus says it snr_db.
         stage : speechbrain.Stage
             Training, validation or test.
         """
@@ -185,7 +194,9 @@ class BlockwiseBrain(ResilientBrain):
             self.valid_si_sdr.append(-negative_si_sdr(estimates, target).mean((1, 2)).cpu())
             self.valid_products.append((estimates * target).sum((1, 2, 3)).cpu())
         if stage == sb.Stage.TEST:
-            self.scores.add(batch.id[0], batch.mix.data, target, estimates, batch.noise[0] or None)
+            said = float(batch.snr_db[0]) if hasattr(batch, "snr_db") else None
+            mix, noise = batch.mix.data, batch.noise[0] or None
+            self.scores.add(batch.id[0], mix, target, estimates, noise, snr_db=said)
 
     def _train_loader(self, dataset: Dataset | ShardDataset, options: dict) -> DataLoader:
         if isinstance(dataset, ShardDataset) and isinstance(self.train_sampler, ShardSampler):
@@ -220,6 +231,24 @@ class BlockwiseBrain(ResilientBrain):
         if latest is not None:
             with refuse_other_network(latest):
                 self.checkpointer.load_checkpoint(latest)
+            self._count_anew(latest.meta)
+
+    def _count_anew(self, meta: dict) -> None:
+        """Stand after as many mixtures as a checkpoint, should a batch now have more or fewer.
+
+        The mixtures of a batch that is not whole come again.
+        """
+        if meta["mixtures_in_batch"] != self.mixtures_in_batch:
+            mixtures = self.step * meta["mixtures_in_batch"]
+            self.step = min(mixtures // self.mixtures_in_batch, len(self.train_loader))
+            if isinstance(self.train_loader, SaveableDataLoader):  # the sampler tells shards
+                self.train_loader._speechbrain_recovery_skip_to = self.step
+        if meta["updates_in_epoch"] != self.updates_in_epoch:
+            epochs = self.lr_scheduler.last_epoch / meta["updates_in_epoch"]
+            self.lr_scheduler.last_epoch = round(epochs * self.updates_in_epoch)
+            factor = self.lr_scheduler.lr_lambdas[0](self.lr_scheduler.last_epoch)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.stage.settings.lr * factor
 
     def init_optimizers(self) -> None:
         """An optimizer of the trained parameters only, and the stage's learning rates."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
+from bloomnet_sb.data.manifests import holds_mixtures
 from bloomnet_sb.nn.losses import best_order, in_order
 from bloomnet_sb.scoring.corpus import evaluate_part
 from bloomnet_sb.scoring.costs import profile_depths
@@ -17,8 +18,8 @@ def evaluate(brain: BlockwiseBrain, test_set: DynamicItemDataset, test_loader_kw
     """Score every depth of the best network, and write what a run leaves for readers.
 
     results.json, results.md, scores.csv and spectrograms.png, in the output folder. Where
-    `hparams` has test_snr_bands_db, also what listeners would miss is measured in those bands, see
-    `bloomnet_sb.scoring.corpus.evaluate_part`.
+    `hparams` has test_snr_bands_db and the manifests are of speech and noise apart, also what
+    listeners would miss is measured in those bands, see `bloomnet_sb.scoring.corpus.evaluate_part`.
 
     Arguments
     ---------
@@ -43,7 +44,8 @@ def evaluate(brain: BlockwiseBrain, test_set: DynamicItemDataset, test_loader_kw
     -------
     See recipes/ConvTasNet/train.py.
     """
-    if getattr(brain.hparams, "test_snr_bands_db", None):
+    bands = getattr(brain.hparams, "test_snr_bands_db", None)
+    if bands and not holds_mixtures(brain.hparams.manifest_folder):
         results = _score_in_bands(brain)
     else:
         brain.evaluate(test_set, test_loader_kwargs=dict(test_loader_kwargs))

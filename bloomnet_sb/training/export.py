@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from bloomnet_sb.data import manifests_summary
+from bloomnet_sb.data.manifests import holds_mixtures
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.pretrained.saving import export_pretrained
 from bloomnet_sb.scoring.tables import results_table
@@ -63,7 +64,8 @@ def model_card(model: BloomNet, experiment: Experiment, results: dict) -> str:
     limits = hparams.get("limits")
     limits = "" if limits is None else f"## Limits\n\n{limits}\n\n"
     snr_db = hparams.get("snr_db")
-    levels = "" if snr_db is None else f"{snr_db[0]} to {snr_db[1]} dB SNR, "
+    mixed_already = holds_mixtures(hparams["manifest_folder"])
+    levels = "" if snr_db is None or mixed_already else f"{snr_db[0]} to {snr_db[1]} dB SNR, "
     backbone = type(model.separator).__name__
     return (
         f"# BLOOM-Net speech {task}, {backbone}, {model.num_blocks} blocks\n\n"

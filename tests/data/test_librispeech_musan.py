@@ -120,6 +120,22 @@ def test_unusable_files_are_named_and_no_manifest_is_left(corpus, tmp_path):
     assert not list(tmp_path.glob("save/*.partial"))
 
 
+def test_all_that_is_wrong_is_in_one_report(corpus, tmp_path, caplog):
+    (corpus / NOISE / "broken.wav").write_bytes(b"RIFF")
+    sf.write(corpus / NOISE / "stereo.wav", np.zeros((100, 2)), 16000)
+    sf.write(corpus / NOISE / "telephone.wav", np.zeros(100), 8000)
+    (corpus / NOISE / "b").mkdir()
+    shutil.copy(corpus / NOISE / "noise-free-sound-0001.wav", corpus / NOISE / "b")
+    shutil.rmtree(corpus / "LibriSpeech" / "dev-clean")
+    (corpus / "speaker_kinds.csv").write_text("speaker,kind\n1,a\n1,b\n,c\n")
+    with pytest.raises(InputError, match=rf"^data_folder {corpus}: 7 faults, each named in"):
+        manifests(corpus, tmp_path / "save")
+    named = ("broken.wav: not", "stereo.wav: 2 channels", "telephone.wav: 8000 Hz", "b/noise-free")
+    for fault in (*named, "no folder LibriSpeech/dev-clean", "line 3: speaker 1", "line 4: needs"):
+        assert caplog.text.count(fault) == 1
+    assert not (tmp_path / "save").exists()
+
+
 def test_skip_prep_writes_nothing(tmp_path):
     assert manifests("nowhere", tmp_path, skip_prep=True) == {}
 
@@ -164,10 +180,10 @@ def test_kinds_and_categories_are_those_of_the_lists(corpus, tmp_path):
     ("name", "content", "message"),
     [
         ("speaker_kinds.csv", "speaker,kind\n1,", "line 2: needs a speaker and a kind"),
-        ("speaker_kinds.csv", "name;kind\n1;a", "line 2: needs a speaker and a kind"),
+        ("speaker_kinds.csv", "name;kind\n1;a", "line 1: no column 'speaker'"),
         ("speaker_kinds.csv", "speaker,kind\n1,a\n1,b", "line 3: speaker 1 has the kind b here"),
         ("noise_kinds.csv", "file,category\nno.wav,rain", "line 2: no such file .*no.wav"),
-        ("noise_kinds.csv", "file,category\n\xff,rain", "no CSV file in UTF-8"),
+        ("noise_kinds.csv", "file,category\n\xff,rain", "line 2: not in UTF-8"),
     ],
 )
 def test_faults_in_the_kinds_are_named(corpus, tmp_path, name, content, message):

@@ -53,7 +53,7 @@ class Mixtures(torch.utils.data.Dataset):
 
 @pytest.fixture
 def make_brain(tmp_path):
-    def make_brain(model, kind="blockwise", folder=tmp_path, other=None, **settings):
+    def make_brain(model, kind="blockwise", folder=tmp_path, other=None, often=0, **settings):
         settings = {**SETTINGS, **settings}
         stages = ("block", "finetune", "end_to_end")
         hparams = {
@@ -64,7 +64,7 @@ def make_brain(tmp_path):
             "train_logger": Logger(),
             **(other or {}),
         }
-        options = {"device": "cpu", "noprogressbar": True}
+        options = {"device": "cpu", "noprogressbar": True, "ckpt_interval_steps": often}
         return Brain(
             {"model": model}, torch.optim.Adam, hparams, options, AtomicCheckpointer(folder)
         )
@@ -375,3 +375,46 @@ def test_vectors_without_weight_decay(make_brain):
     assert 1 not in {parameter.dim() for parameter in others}
     trained = [p for p in brain.model.parameters() if p.requires_grad]
     assert len(vectors) + len(others) == len(trained)
+
+
+class ManyMixtures(Mixtures):
+    def __len__(self):
+        return 32
+
+
+class PowerCut(Exception):
+    pass
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_a_resumed_run_with_another_batch_size_counts_mixtures(make_brain, monkeypatch, batch_size):
+    """Stopped in the second of two epochs after 10 of 32 mixtures, in batches of 2."""
+    original, seen, rates = BlockwiseBrain.on_fit_batch_end, [], []
+
+    def watched(brain, batch, *args):
+        seen.append(batch.id)
+        rates.append(brain.optimizer.param_groups[0]["lr"])
+        if brain.stops and len(seen) == 16 + 6:
+            raise PowerCut
+        original(brain, batch, *args)
+
+    def train(size, stops):
+        schedule = {"lr_schedule": "one_cycle"}
+        brain = make_brain(conv_tasnet(), "e2e", other=schedule, often=5, epochs=2)
+        brain.stops = stops
+        many, loader = ManyMixtures(), {"batch_size": size, "collate_fn": PaddedBatch}
+        (stage,) = brain.stages_left()
+        order = SequentialSampler(many)
+        brain.fit_stage(stage, many, order, Mixtures(), loader, {**loader, "batch_size": 1})
+        return stage.settings
+
+    monkeypatch.setattr(BlockwiseBrain, "on_fit_batch_end", watched)
+    with pytest.raises(PowerCut):
+        train(2, stops=True)
+    seen.clear()
+    rates.clear()
+    settings = train(batch_size, stops=False)
+    names = [name for batch in seen for name in batch]
+    assert names == [str(number) for number in range(10 // batch_size * batch_size, 32)]
+    expected = settings.lr * settings.lr_factor((32 + 10) / 64)
+    assert rates[0] == pytest.approx(expected, rel=0.2)  # to the nearest update

@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from bloomnet_sb.data.manifests import find_audio
+from bloomnet_sb.data.corpus_files import find_audio
 from bloomnet_sb.utils import folders
 from bloomnet_sb.utils.audio_formats import MEDIA_SUFFIXES, READABLE_SUFFIXES
 from bloomnet_sb.utils.folders import list_audio, summary_of

@@ -1,0 +1,187 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile as sf
+
+from bloomnet_sb.data import Augmentation, own_eval_dataset, own_train_dataset, prepare_own_data
+from bloomnet_sb.utils.errors import InputError
+
+RATE = 16000
+SPEAKERS = [f"speaker {letter}" for letter in "abcdefgh"]
+SPLITS = ("train", "valid", "test")
+NOISE = {"noise_folder": "noise"}
+
+
+def sound(seconds=0.5, channels=1, rate=RATE, seed=0):
+    return 0.1 * np.random.default_rng(seed).standard_normal((int(seconds * rate), channels))
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """Clean speech, noise, noisy speech and a room, as someone may have them."""
+    folder = tmp_path / "corpus"
+    files = {f"clean/all/{name}/1.flac": (1, RATE) for name in SPEAKERS}
+    files |= {
+        "clean/all/speaker a/Größe {2}.WAV": (2, 44100),
+        "clean/all/speaker b/2.ogg": (1, RATE),
+    }
+    files |= {f"noise/{kind}/{n}.wav": (4, 48000) for kind in ("cafe", "bus") for n in range(3)}
+    files["rooms/hall.wav"] = (2, 48000)
+    for number, (name, (channels, rate)) in enumerate(files.items()):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sf.write(path, sound(channels=channels, rate=rate, seed=number), rate)
+    for name in [name for name in files if name.startswith("clean")]:
+        samples, rate = sf.read(folder / name, always_2d=True)
+        path = (folder / name.replace("clean/", "noisy/")).with_suffix(".wav")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sf.write(path, samples + sound(len(samples) / rate, samples.shape[1], rate), rate)
+    return folder
+
+
+def manifests(data_folder, save_folder, **options):
+    prepare_own_data(str(data_folder), str(save_folder), **options)
+    return {path.stem: json.loads(path.read_text()) for path in save_folder.glob("*.json")}
+
+
+def by_split(written, kind, key):
+    return [{e.get(key) for e in written[f"{kind}_{split}"].values()} for split in SPLITS]
+
+
+def names(written, kind):
+    return sorted(name for split in SPLITS for name in written[f"{kind}_{split}"])
+
+
+def test_folders_of_speech_noise_and_rooms(corpus, tmp_path):
+    written = manifests(corpus, tmp_path / "save", **NOISE, rir_folder="rooms")
+    assert len(written) == 7
+    assert len(names(written, "speech")) == 10
+    assert "all/speaker a/Größe {2}" in names(written, "speech")
+    speakers = by_split(written, "speech", "spk_id")
+    assert sorted(name for split in speakers for name in split) == SPEAKERS
+    assert set.union(*by_split(written, "noise", "category")) == {"cafe", "bus"}
+    folders = str(tmp_path / "save"), str(corpus)
+    augment = Augmentation(RATE, reverb=1.0)
+    drawn = own_train_dataset(*folders, 0.25, (0, 5), RATE, 1, augment)
+    for place in range(len(drawn)):
+        assert drawn[place, (1, place)]["mix"].shape == (RATE // 4,)
+    assert not augment.rooms
+    item = own_eval_dataset(*folders, "test", 10.0, (0, 5), RATE)[0]
+    assert item["noise"] in written["noise_test"]
+
+
+def test_several_channels_are_averaged(corpus, tmp_path):
+    silent_left = np.concatenate([np.zeros((8000, 1)), sound()], axis=1)
+    for path in (corpus / "clean" / "all").rglob("1.flac"):
+        sf.write(path, silent_left, RATE)
+    manifests(corpus, tmp_path / "save", **NOISE)
+    drawn = own_train_dataset(str(tmp_path / "save"), str(corpus), 0.25, (0, 5), RATE, 1)
+    assert all(drawn[n, (1, n)]["target"].any() for n in range(len(drawn)))
+
+
+def test_pairs_and_then_speech_and_noise_in_the_same_folder(corpus, tmp_path, caplog):
+    (corpus / "noisy/all/speaker b/2.wav").unlink()
+    written = manifests(corpus, tmp_path / "save", noisy_folder="noisy")
+    assert sorted(written) == ["mix_test", "mix_train", "mix_valid"]
+    assert len(names(written, "mix")) == 9
+    assert "no noisy recording of all/speaker b/2, left out" in caplog.text
+    folders = str(tmp_path / "save"), str(corpus)
+    drawn = own_train_dataset(*folders, 0.25, (0, 5), RATE, 1)
+    assert drawn[0, (1, 0)]["target"].shape == (RATE // 4, 1)
+    assert own_eval_dataset(*folders, "valid", 10.0, (0, 5), RATE)[0]["mix"].shape == (RATE // 2,)
+    written = manifests(corpus, tmp_path / "save", **NOISE)
+    assert not any(name.startswith("mix") for name in written)
+
+
+def test_lists_decide_speakers_and_splits(corpus, tmp_path, caplog):
+    rows = [f"all/{name}/1.flac;{split};{person}" for name, split, person in
+            zip(SPEAKERS, (*SPLITS, *SPLITS), "uvwxyz", strict=False)]  # fmt: skip
+    (tmp_path / "speech.csv").write_text("file;split;speaker\n" + "\n".join(rows), "utf-16")
+    (tmp_path / "noise.csv").write_bytes(
+        "\ufefffile,category\nbus/0.wav,öffentlich\nbus/1.wav,b\ncafe/1.wav,c\n".encode()
+    )
+    lists = {"speech_list": str(tmp_path / "speech.csv"), "noise_list": str(tmp_path / "noise.csv")}
+    written = manifests(corpus, tmp_path / "save", **NOISE, **lists)
+    assert by_split(written, "speech", "spk_id") == [{"u", "x"}, {"v", "y"}, {"w", "z"}]
+    assert set.union(*by_split(written, "noise", "category")) == {"öffentlich", "b", "c"}
+    assert "speech.csv does not list all/speaker" in caplog.text
+
+
+def test_few_speakers_and_noises_are_in_all_splits_with_a_warning(corpus, tmp_path, caplog):
+    for name in SPEAKERS[1:]:
+        shutil.rmtree(corpus / "clean" / "all" / name)
+    shutil.copy(corpus / "clean/all/speaker a/1.flac", corpus / "clean/all/speaker a/3.flac")
+    shutil.rmtree(corpus / "noise" / "bus")
+    (corpus / "noise" / "cafe" / "0.wav").unlink()
+    written = manifests(corpus, tmp_path / "save", **NOISE)
+    assert names(written, "speech") == [
+        "all/speaker a/1",
+        "all/speaker a/3",
+        "all/speaker a/Größe {2}",
+    ]
+    assert written["noise_train"] == written["noise_valid"] == written["noise_test"]
+    assert "noise: 2 files, so that the same are in training" in caplog.text
+    (corpus / "clean/all/speaker a/3.flac").unlink()
+    with pytest.raises(InputError, match="2 recordings that can be used, but 3 are needed"):
+        manifests(corpus, tmp_path / "other", **NOISE)
+
+
+def test_all_that_is_wrong_is_in_one_report(corpus, tmp_path, caplog):
+    speaker = corpus / "clean" / "all" / "speaker a"
+    sf.write(speaker / "telephone.wav", sound(rate=8000), 8000)
+    sf.write(speaker / "silent.wav", np.zeros(100), RATE)
+    sf.write(speaker / "nan.wav", np.full(100, np.nan), RATE, "FLOAT")
+    (speaker / "1.flac").write_bytes((speaker / "1.flac").read_bytes()[:-4000])
+    shutil.copy(speaker / "silent.wav", speaker / "silent.aiff")
+    (speaker / "notes.txt").write_text("loud")
+    (tmp_path / "noise.csv").write_text(
+        "file,split\nbus/9.wav,train\nbus/1.wav,dev\nbus/2.wav,test\n"
+    )
+    with pytest.raises(InputError, match="^the recordings: 8 faults, each named in the report"):
+        manifests(
+            corpus, tmp_path / "save", **NOISE, rir_folder="no", noise_list=tmp_path / "noise.csv"
+        )
+    for fault in (
+        "telephone.wav: 8000 Hz, which is below the network's 16000 Hz; to have it upsampled, set",
+        "silent.aiff: silent from beginning to end",
+        "nan.wav: holds NaN",
+        "1.flac: ",
+        "silent.wav: has the name of",
+        "noise.csv, line 2: no audio file",
+        "noise.csv, line 3: split is dev",
+        f"rir_folder {corpus / 'no'}: no such folder",
+    ):
+        assert fault in caplog.text, fault
+    assert not (tmp_path / "save").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "noisy_folder .* is needed, but neither is given"),
+        ({**NOISE, "noisy_folder": "noisy"}, "is needed, but both"),
+        (
+            {"noisy_folder": "noisy", "rir_folder": "rooms"},
+            "rir_folder is rooms, but recordings of",
+        ),
+        ({**NOISE, "clean_folder": "nowhere"}, "clean_folder .*nowhere: no such folder"),
+        ({**NOISE, "speech_list": "no.csv"}, "no.csv: No such file"),
+    ],
+)
+def test_options_that_cannot_be_are_named(corpus, tmp_path, options, message):
+    with pytest.raises(InputError, match=message):
+        manifests(corpus, tmp_path / "save", **options)
+
+
+def test_lower_rates_are_taken_where_it_is_allowed(corpus, tmp_path):
+    sf.write(corpus / "clean" / "all" / "speaker a" / "8k.wav", sound(rate=8000), 8000)
+    written = manifests(corpus, tmp_path, **NOISE, allow_upsampling=True)
+    assert "all/speaker a/8k" in names(written, "speech")
+
+
+def test_what_was_listened_to_is_not_read_again(corpus, tmp_path, monkeypatch):
+    first = manifests(corpus, tmp_path / "save", **NOISE)
+    monkeypatch.setattr("bloomnet_sb.data.own_data.read_audio", None)
+    assert manifests(corpus, tmp_path / "save", **NOISE) == first
