@@ -262,11 +262,19 @@ class STFTSynthesis(FrameWise):
     window, hop : int
         As `STFTFilterbank`.
 
+    Attributes
+    ----------
+    whole_spectra : bool
+        Whether to go the longer way over spectra of both signs of frequency, for ONNX Runtimes that
+        have no inverse of half a spectrum.
+
     Example
     -------
     >>> STFTSynthesis(512, 256)(torch.rand(2, 1, 514, 12)).shape
     torch.Size([2, 1, 12, 512])
     """
+
+    whole_spectra = False
 
     def __init__(self, window: int, hop: int):
         super().__init__()
@@ -278,7 +286,16 @@ class STFTSynthesis(FrameWise):
     def forward(self, masked: torch.Tensor) -> torch.Tensor:
         """Windows [batch, sources, frames, window] of [batch, sources, filters, frames]."""
         real, imaginary = masked.transpose(2, 3).chunk(2, dim=-1)
+        if self.whole_spectra:
+            return self._by_whole_spectra(real, imaginary) * self.shape
         return torch.fft.irfft(torch.complex(real, imaginary), self.window) * self.shape
+
+    def _by_whole_spectra(self, real: torch.Tensor, imaginary: torch.Tensor) -> torch.Tensor:
+        twice = torch.full_like(self.shape[: self.window // 2 + 1], 2.0)
+        twice[0] = twice[-1] = 1.0  # what stands for itself, not for its mirror image too
+        missing = (0, self.window // 2 - 1)
+        parts = (F.pad(part * twice, missing) for part in (real, imaginary))
+        return torch.fft.ifft(torch.complex(*parts)).real
 
 
 def _square_root_hann(window: int) -> torch.Tensor:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from bloomnet_sb.model import BloomNet
+from bloomnet_sb.nn.filterbanks import STFTSynthesis
 from bloomnet_sb.streaming import depth_switch, frame_stream, noisy_share, onnx_stream, wav_files
 from bloomnet_sb.streaming.engines import stream_facts
 from bloomnet_sb.streaming.programs import Program, most_frames, programs_of
@@ -110,6 +111,9 @@ def _write_program(program: Program, path: Path, int8: bool) -> None:
         raise InputError(
             f"an export needs {error.name}: pip install 'bloomnet_sb[export]'"
         ) from None
+    for module in program.modules():
+        if isinstance(module, STFTSynthesis):
+            module.whole_spectra = True
     with torch.no_grad(), _quiet():
         torch.onnx.export(
             program,
