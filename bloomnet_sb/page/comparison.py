@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from bloomnet_sb.inference.separator import BloomSeparator
-from bloomnet_sb.page.html import Written, check_place, write_page
+from bloomnet_sb.page.html import Written, check_length, check_place, write_page
 from bloomnet_sb.page.recordings import Network, Recording, make_recording
 from bloomnet_sb.utils.audio_files import audio_info, read_audio
 from bloomnet_sb.utils.errors import InputError
@@ -45,7 +45,8 @@ def compare_files(
     ------
     InputError
         If a file cannot be read, the clean speech does not fit, a network cannot be loaded or is
-        named twice, or the page cannot be written.
+        named twice, the recordings are longer than 10 minutes, or the page cannot be written or
+        would be written over something else.
 
     Example
     -------
@@ -86,6 +87,8 @@ def _check(
         if Path(path).is_dir():
             raise InputError(f"{path}: a folder; name the recordings in it")
         audio_info(path)
+    infos = map(audio_info, files)
+    check_length(sum(info.frames / info.samplerate for info in infos))
 
 
 def _check_sources(

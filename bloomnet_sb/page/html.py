@@ -88,8 +88,7 @@ def write_page(
     Raises
     ------
     InputError
-        If the recordings are longer than 10 minutes together, or the file cannot be written or is
-        there and no such page.
+        If the recordings are longer than 10 minutes together.
 
     Example
     -------
@@ -102,12 +101,7 @@ def write_page(
     Written(tracks=2, codec='FLAC', size=...)
     """
     seconds = sum(recording.seconds for recording in recordings)
-    if seconds > MOST_SECONDS:
-        raise InputError(
-            f"the recordings are {seconds:.0f} s long together, but a page holds up to "
-            f"{MOST_SECONDS} s; cut them"
-        )
-    check_place(path)
+    check_length(seconds)
     sounds = [_sound(recording) for recording in recordings]
     sections = [_section(*both, networks) for both in zip(recordings, sounds, strict=True)]
     limit = MOST_BYTES * max(seconds / 60, 1)
@@ -130,8 +124,27 @@ def write_page(
     return Written(sum(len(sound.tracks) for sound in sounds), codec, len(page))
 
 
+def check_length(seconds: float) -> None:
+    """Refuse recordings that are too long together for a page.
+
+    Raises
+    ------
+    InputError
+        For more than 10 minutes.
+
+    Example
+    -------
+    >>> check_length(60.0)
+    """
+    if seconds > MOST_SECONDS:
+        raise InputError(
+            f"the recordings are {seconds:.0f} s long together, but a page holds up to "
+            f"{MOST_SECONDS} s; cut them"
+        )
+
+
 def check_place(path: str | Path) -> None:
-    """Make the folder of a page, and refuse a place where none can be or something else is.
+    """Make the folder of a page; refuse a place where none can be, or something else is.
 
     Raises
     ------
@@ -203,6 +216,8 @@ def _section(recording: Recording, sound: _Sound, networks: Sequence[Network]) -
     groups = [("Unprocessed", figures(NOISY))]
     groups += [(network.name, figures(DEPTH, n)) for n, network in enumerate(networks)]
     groups += [("Reference", figures(CLEAN))]
+    if len(networks) == 1:
+        groups = [(networks[0].name, [figure for _, members in groups for figure in members])]
     tables = [_table(recording, number, network) for number, network in enumerate(networks)]
     return {
         "name": recording.name,

@@ -20,10 +20,9 @@ from bloomnet_sb.training.brain import BlockwiseBrain
 def evaluate(brain: BlockwiseBrain, test_set: DynamicItemDataset, test_loader_kwargs: dict) -> dict:
     """Score every depth of the best network, and write what a run leaves for readers.
 
-    results.json, results.md, scores.csv, spectrograms.png, and listen.html with three of the
-    test mixtures, in the output folder. Where
-    `hparams` has test_snr_bands_db, also what listeners would miss is measured in those bands, see
-    `bloomnet_sb.scoring.corpus.evaluate_part`.
+    results.json, results.md, scores.csv, spectrograms.png, and listen.html with three of the test
+    mixtures, in the output folder. Where `hparams` has test_snr_bands_db, also what listeners would
+    miss is measured in those bands, see `bloomnet_sb.scoring.corpus.evaluate_part`.
 
     Arguments
     ---------

@@ -54,6 +54,7 @@ def short(tmp_path_factory) -> Path:
         sf.write(folder / f"{name}.wav", samples, rate)
     both = [sf.read(folder / f"{name}.wav")[0] for name in ("clean", "noisy")]
     sf.write(folder / "stereo.wav", np.stack(both, axis=1), 16000)
+    sf.write(folder / "long.wav", np.zeros(601 * 8000), 8000)
     sf.write(folder / "fast.wav", both[0], 44100)
     sf.write(folder / "cut.wav", both[0][:-1], 16000)
     return folder
@@ -116,6 +117,7 @@ WRONG = {
         ["noisy.wav", "OUT", "--clean", "cut.wav"],
         "cut.wav: 15999 samples",
     ),
+    "too long": (["long.wav", "OUT"], "the recordings are 601 s long together, but a page holds"),
     "clean of one voice": (
         ["noisy.wav", "OUT", "--source=sources", "--clean", "clean.wav"],
         "clean.wav: of 1 channels, but",
