@@ -165,9 +165,10 @@ def test_a_blind_test(visit, file):
     page.get_by_label("B", exact=True).select_option("clean")
     page.get_by_label("Trials").select_option("5")
     page.get_by_role("button", name="Start the test").click()
+    wait_until(page, "player.playing")
     for trial in range(1, 6):
         assert page.inner_text("#abx-status") == f"Trial {trial} of 5."
-        assert page.inner_text("#status") == "Paused: X"
+        assert page.inner_text("#status") == "Playing: X"
         assert page.locator(".tracks input:visible").count() == 0
         assert page.locator("input[type=radio]:enabled:visible").count() == 0
         is_a = page.evaluate("state.test.isA[state.test.answers.length]")
@@ -177,14 +178,14 @@ def test_a_blind_test(visit, file):
             page.keyboard.press(key)
             page.keyboard.press("0")  # would not be blind
             assert page.evaluate("player.gains") == gains
-            assert page.inner_text("#status") == f"Paused: {key.upper()}"
+            assert page.inner_text("#status") == f"Playing: {key.upper()}"
         answer = is_a if trial < 5 else not is_a
         page.get_by_role("button", name="X is A" if answer else "X is B").click()
     assert page.inner_text("#abx-status") == (
         "1 block and clean: 4 of 5 right. Guessing gives as many or more in 19 % of tests "
         "(binomial, one-sided: p = 0.19)."
     )
-    assert page.inner_text("#status") == "Paused: noisy"
+    assert page.inner_text("#status") == "Playing: noisy"
 
 
 def test_what_a_browser_cannot_decode_is_said(visit, file):

@@ -97,7 +97,7 @@ async function load(recording) {
     return true;
   } catch (error) {
     complain(`This browser cannot decode ${PAGE.codec}, which the sound of this page is in. `
-      + "Current versions of Chrome, Edge, Firefox and Safari can.");
+      + "Current versions of Chrome, Edge and Firefox can.");
     return false;
   }
 }
@@ -130,6 +130,7 @@ function startTest() {
   state.test = newTest(a, b, Number(element("abx-trials").value), coin);
   showTest(trialOf(state.test));
   document.querySelector('.hear[data-which="X"]').focus();
+  if (!player.playing) toggle(); // space would press what has the focus
 }
 
 function answer(isA) {
