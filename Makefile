@@ -28,6 +28,7 @@ demo: $(STAMP)
 		$(BIN)/bloomnet enhance $(DEMO_FILES) $(DEMO)/enhanced/blocks_$$blocks \
 			--blocks $$blocks --source $(DEMO)/pretrained; \
 	done
+	@echo "Hear every depth: open $(DEMO)/listen.html in a browser"
 
 # A process for each core, up to four, of one thread each. Those tests that share what takes long to
 # make, an xdist_group, run in one of them.

@@ -31,17 +31,20 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["bloomnet_sb", "bloomnet_sb.*"]),
-    package_data={"bloomnet_sb": ["pretrained/*/*"]},
+    package_data={"bloomnet_sb": ["pretrained/*/*", "page/static/*"]},
     python_requires=">=3.10",
     install_requires=[
         "huggingface_hub>=1.0",
         "hyperpyyaml>=1.2.3",
+        "jinja2>=3.1",
         "librosa>=0.10",  # speechmos needs it and onnxruntime, but does not say so
         "matplotlib>=3.8",
         "mutagen>=1.47",
         "numpy>=1.26",
         "onnxruntime>=1.17",
         "pesq>=0.0.4",
+        "pillow>=10",
+        "pyloudnorm>=0.1.1",
         "pystoi>=0.4.1",
         "pyyaml>=6.0",
         "rich>=13",
@@ -72,6 +75,7 @@ setup(
         "test": [
             "hypothesis>=6.100",
             "mypy>=1.15",
+            "playwright>=1.45",  # for a browser that is there; none is downloaded
             "pytest>=8",
             "pytest-cov>=5",
             "pytest-timeout>=2.3",

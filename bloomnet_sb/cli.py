@@ -383,6 +383,25 @@ def shard(
     typer.echo(f"{utterances} utterances in {len(index)} shards; see {folder / 'shards.json'}")
 
 
+@app.command()
+def page(
+    paths: Annotated[list[Path], typer.Argument(help="NOISY... OUT.html.")],
+    clean: Annotated[
+        list[Path], typer.Option(help="The clean speech, for scores; once for each recording.")
+    ] = [],  # noqa: B006 (typer asks for it, and nobody changes it)
+    source: Annotated[
+        list[str], typer.Option(help="As in `enhance`; more than once for several networks.")
+    ] = [DEFAULT_SOURCE],  # noqa: B006
+    device: Device = "",
+) -> None:
+    """Write a page to hear recordings at every number of blocks, in one HTML file."""
+    from bloomnet_sb.page.comparison import compare_files
+
+    *files, output = _checked(paths, "page", "recordings")
+    written = compare_files(files, output, source, clean, device or None)
+    typer.echo(f"{output}: {written.tracks} tracks as {written.codec}, {written.size / 1e6:.1f} MB")
+
+
 @app.command("list")
 def list_installed() -> None:
     """Name the networks that came with the package."""

@@ -275,6 +275,7 @@ class STFTSynthesis(FrameWise):
     """
 
     whole_spectra = False
+    shape: torch.Tensor
 
     def __init__(self, window: int, hop: int):
         super().__init__()

@@ -22,7 +22,7 @@ from bloomnet_sb.scoring.metrics import (
 from bloomnet_sb.utils.atomic_files import written_whole
 
 BYTES_PER_PARAMETER = 4
-HOP_SECONDS = 0.008  # of spectrograms
+HOP_SECONDS, RANGE_DB = 0.008, 80  # of spectrograms
 HEADER = (
     "| blocks | parameters | MMAC/s | RTF | SI-SDR | SI-SDRi | {pesq} | STOI | DNSMOS | level |\n"
     "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n"
@@ -186,6 +186,42 @@ def write_scores(
         table.writerows(rows)
 
 
+def spectrograms_db(
+    signals: dict[str, torch.Tensor], sample_rate: int
+) -> tuple[dict[str, torch.Tensor], float]:
+    """Spectrograms of windows of 32 ms, every 8 ms.
+
+    Arguments
+    ---------
+    signals : dict
+        Title to signal [time].
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    (dict, float)
+        Title to levels [frequencies, frames] in dB, and the highest level of all. What lies
+        `RANGE_DB` below that is not drawn.
+
+    Example
+    -------
+    >>> levels, top = spectrograms_db({"noisy": torch.randn(16000)}, sample_rate=16000)
+    >>> levels["noisy"].shape, bool(levels["noisy"].max() == top)
+    (torch.Size([257, 126]), True)
+    """
+    hop = round(HOP_SECONDS * sample_rate)
+    window = torch.hann_window(4 * hop)
+    levels = {}
+    for title, signal in signals.items():
+        # Padded by zeros, a signal may be shorter than a window.
+        spectrum = torch.stft(
+            signal.cpu(), 4 * hop, hop, window=window, pad_mode="constant", return_complex=True
+        )
+        levels[title] = 20 * torch.log10(spectrum.abs() + 1e-6)
+    return levels, max(level.max().item() for level in levels.values())
+
+
 def draw_spectrograms(signals: dict[str, torch.Tensor], sample_rate: int, path: str | Path) -> None:
     """Draw signals as spectrograms, one below the other, on one scale.
 
@@ -200,13 +236,7 @@ def draw_spectrograms(signals: dict[str, torch.Tensor], sample_rate: int, path: 
     """
     from matplotlib.figure import Figure  # takes half a second
 
-    hop = round(HOP_SECONDS * sample_rate)
-    window = torch.hann_window(4 * hop)
-    levels = {}
-    for title, signal in signals.items():
-        spectrum = torch.stft(signal.cpu(), 4 * hop, hop, window=window, return_complex=True)
-        levels[title] = 20 * torch.log10(spectrum.abs() + 1e-6)
-    top = max(level.max().item() for level in levels.values())
+    levels, top = spectrograms_db(signals, sample_rate)
     figure = Figure(figsize=(9, 2 * len(signals)))
     axes = figure.subplots(len(signals), sharex=True, squeeze=False)
     for axis, (title, level) in zip(axes[:, 0], levels.items(), strict=True):
@@ -216,7 +246,7 @@ def draw_spectrograms(signals: dict[str, torch.Tensor], sample_rate: int, path: 
             origin="lower",
             aspect="auto",
             extent=(0, seconds, 0, sample_rate / 2000),
-            vmin=top - 80,
+            vmin=top - RANGE_DB,
             vmax=top,
             cmap="magma",
         )

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from tests.helpers.pages import data_of
+
 
 def test_scores_and_costs_of_every_depth(finished_run):
     results = json.loads((finished_run / "results.json").read_text())
@@ -43,3 +45,18 @@ def test_a_log_and_a_picture(finished_run):
     epochs = (finished_run / "train_log.txt").read_text().splitlines()
     assert [line.split(",")[0] for line in epochs] == [f"epoch: {n}" for n in range(1, 7)]
     assert (finished_run / "spectrograms.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_page_to_hear_three_test_mixtures(finished_run):
+    recordings = data_of(finished_run / "listen.html")["recordings"]
+    assert len(recordings) == 3
+    for recording in recordings:
+        assert recording["seconds"] == 1
+        labels = [track["label"] for track in recording["tracks"]]
+        assert labels == ["noisy", "1 block", "2 blocks", "clean"]
+    with open(finished_run / "scores.csv", newline="") as file:
+        scores = [s for s in csv.DictReader(file) if s["blocks"] == "0"]
+    text = (finished_run / "listen.html").read_text()
+    told = [s for s in scores if f">{s['utterance']}, {s['noise']}</h2>" in text]
+    ordered = sorted(scores, key=lambda s: float(s["si_sdr"]))
+    assert sorted(map(ordered.index, told)) == [2, 7, 11]
