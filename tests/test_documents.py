@@ -145,7 +145,9 @@ def test_the_python_of_the_guides_runs(at_home):
         "play": lambda samples: None,
         "battery_is_low": lambda: True,
     }
-    blocks = [block for guide in GUIDES for block in blocks_of(guide, "python")]
+    # docs/apps.md needs exported files: see tests/streaming/test_sherpa_export.py.
+    guides = [guide for guide in GUIDES if guide.name != "apps.md"]
+    blocks = [block for guide in guides for block in blocks_of(guide, "python")]
     assert len(blocks) >= 5
     for code in blocks:
         exec(code, names)  # noqa: S102 (that is what is tested)
