@@ -164,11 +164,10 @@ def quantise(path: Path, output: Path) -> None:
     -------
     See `export_onnx`.
     """
-    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with _quiet():
-        quantize_dynamic(onnx.load(path), output, weight_type=QuantType.QInt8)
+        quantize_dynamic(path, output, weight_type=QuantType.QInt8)
 
 
 @contextmanager
