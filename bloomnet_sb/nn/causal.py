@@ -44,7 +44,7 @@ class Causal(nn.Module, ABC):
 
     one_by_one = False
 
-    _known: dict[str, tuple[nn.Module, StateNames | None]] = {}
+    _known: dict[str, tuple[nn.Module, StateNames | None]] | None = None
 
     @property
     def warm_up(self) -> int | None:
@@ -100,9 +100,9 @@ class Causal(nn.Module, ABC):
         A child that is not causal treats each frame by itself, and is called.
         """
         child: Any = self._modules[name]  # a look-up that takes no time
-        known, names = self._known.get(name, (None, None))
+        known, names = (None, None) if self._known is None else self._known.get(name, (None, None))
         if known is not child:
-            names = self._know(name, child, state)
+            names = self._state_names(name, child, state)
         if names is None:
             return child(x)
         own = {}
@@ -113,16 +113,23 @@ class Causal(nn.Module, ABC):
             after[full] = carried[key]
         return y
 
-    def _know(self, name: str, child: nn.Module, state: State) -> StateNames | None:
-        """How a child and `state` call what it carries; None if it is not causal.
+    def keep_names(self) -> None:
+        """Keep, for steps to come, how children and composites call what is carried.
 
-        Kept for the next step: one of a few frames is over before they are found again.
+        A step of a few frames is over before they are found again. Not for networks that are to be
+        compiled, as torch's compilers follow tensors, not dictionaries.
         """
+        for module in self.modules():
+            if isinstance(module, Causal):
+                module._known = {}
+
+    def _state_names(self, name: str, child: nn.Module, state: State) -> StateNames | None:
+        """How a child and `state` call what it carries; None if it is not causal."""
         prefix = f"{name}."
         names = [(key[len(prefix) :], key) for key in state if key.startswith(prefix)]
         found = names if isinstance(child, Causal) else None
-        if not torch.compiler.is_compiling():
-            self._known = {**self._known, name: (child, found)}
+        if self._known is not None:
+            self._known[name] = child, found
         return found
 
 

@@ -72,6 +72,8 @@ class EagerEngine:
     def __init__(self, model: BloomNet):
         self.facts = stream_facts(model, MOST_FRAMES)
         self._parts = parts_of(model)
+        for part in self._parts.values():
+            part.keep_names()
         self._like = next(model.parameters())
 
     def start(self, part: str, batch_size: int) -> State:

@@ -188,7 +188,7 @@ class SherpaPart(Causal):
         began = state["tra_cache"]
         before: State = {}
         for cache, row in self._rows_at_start().items():
-            before |= self._states(cache, state[cache] + (1 - began) * row)
+            before.update(self._states(cache, state[cache] + (1 - began) * row))
         spectrum = mix.permute(0, 3, 1, 2).flatten(1, 2)
         features = torch.cond(began[0, 0] > 0, torch.clone, self._after_silence, (spectrum,))
         after: State = {}

@@ -186,6 +186,7 @@ def test_frame_wise_modules_are_looked_into():
 
 def test_a_child_that_is_replaced_runs_by_what_it_carries_itself():
     layer, x = CausalSequential(CausalDepthwiseConv(4, 3), nn.Sigmoid()), torch.rand(1, 6, 4)
+    layer.keep_names()
     layer(x)
     layer.add_module("1", GRU(4, 4))
     assert torch.allclose(layer(x)[:, :3], layer(x[:, :3]), atol=1e-6)
