@@ -195,12 +195,27 @@ def export(
     source: Source = LIVE_SOURCE,
     int8: Annotated[bool, typer.Option(help="Whether to quantise to 8 bits.")] = False,
     device: Annotated[str, typer.Option(help="Where the network is run to be written.")] = "cpu",
+    web: Annotated[
+        bool, typer.Option("--web", help="With a page that runs it in the browser, to be served.")
+    ] = False,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(help="For --web: the archive of onnxruntime-web. Default: npm gets it."),
+    ] = None,
 ) -> None:
     """Write a causal network as ONNX files that stream at any depth without torch."""
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.streaming.onnx_export import export_onnx
 
+    if runtime and not web:
+        raise InputError(f"--runtime {runtime} is for --web, which is not given")
     enhancer = _load(BloomEnhancer, source, device)
+    if web:
+        from bloomnet_sb.web.export import export_web
+
+        title = Path(source).name
+        export_web(enhancer.mods.model, enhancer.sample_rate, folder, int8, title, runtime)
+        return
     export_onnx(enhancer.mods.model, enhancer.sample_rate, folder, int8)
 
 

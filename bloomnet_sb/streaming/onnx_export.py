@@ -67,10 +67,7 @@ def export_onnx(model: BloomNet, sample_rate: int, folder: str | Path, int8: boo
     1600
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; an export goes to a new folder")
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder}: is not empty; an export goes to a new folder")
+    check_new_folder(folder)
     programs = programs_of(model)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
@@ -92,6 +89,30 @@ def export_onnx(model: BloomNet, sample_rate: int, folder: str | Path, int8: boo
         partial.chmod(0o755)
         partial.rename(folder)
         partial.mkdir()  # for the context to remove
+
+
+def check_new_folder(folder: str | Path) -> None:
+    """See that an export may go to a folder: one that is not there, or is empty.
+
+    Arguments
+    ---------
+    folder : str or Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        If it is a file, or holds something.
+
+    Example
+    -------
+    >>> check_new_folder(Path(getfixture("tmpdir")))
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; an export goes to a new folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder}: is not empty; an export goes to a new folder")
 
 
 def _write_states(programs: dict[str, Program], path: Path) -> None:
