@@ -242,7 +242,6 @@ def test_a_phone(visit, port, scheme):
     view = {"viewport": {"width": 360, "height": 740}, "color_scheme": scheme}
     page = visit(f"http://localhost:{port}/", **view)
     wait_for(page, "#status", "Ready")
-    page.screenshot(path=f"/work/tmp/web/{scheme}.png", full_page=True)
     wide = (
         "[...document.querySelectorAll('*')].filter((e) => e.getBoundingClientRect().right > 360)"
     )
