@@ -46,12 +46,20 @@ NETWORKS = {
 
 
 @cache
-def archive() -> Path:
-    """That of onnxruntime-web; where it cannot be had, the test is skipped with the reason."""
+def _archive() -> Path | str:
+    """That of onnxruntime-web, or why it cannot be had; it is asked for once."""
     try:
         return runtime_archive()
     except InputError as error:
-        pytest.skip(str(error))
+        return str(error)
+
+
+def archive() -> Path:
+    """The archive of onnxruntime-web; where it cannot be had, the test is skipped with the reason."""
+    found = _archive()
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
 
 
 @cache

@@ -35,9 +35,11 @@ window.asked = [];
 window.gains = [];
 if (navigator.mediaDevices) {
   const getUserMedia = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-  navigator.mediaDevices.getUserMedia = (constraints) => {
+  navigator.mediaDevices.getUserMedia = async (constraints) => {
     window.asked.push(constraints.audio);
-    return getUserMedia(constraints);
+    const stream = await getUserMedia(constraints);
+    window.tracks = stream.getAudioTracks();
+    return stream;
   };
 }
 window.GainNode = class extends GainNode {
@@ -199,6 +201,30 @@ def test_a_recording_plays_and_is_measured(visit, port, spoken):
     page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_role("button", name="Measure each depth here").click()
     playwright.expect(page.locator("#times tbody tr")).to_have_count(2, timeout=30_000)
+
+
+def test_a_microphone_that_is_unplugged_ends_it(visit, port):
+    page = visit(f"http://localhost:{port}/")
+    wait_for(page, "#status", "Ready")
+    page.get_by_role("button", name="Start the microphone").click()
+    wait_for(page, "#time", "ms of 1")
+    page.evaluate("tracks[0].dispatchEvent(new Event('ended'))")
+    wait_for(page, "#trouble", "The microphone is gone.")
+    wait_for(page, "#status", "Ready")
+    # And it may be started again.
+    page.get_by_role("button", name="Start the microphone").click()
+    wait_for(page, "#time", "ms of 1")
+    assert page.get_by_role("alert").is_hidden()
+
+
+def test_a_microphone_that_is_refused_is_said(visit, port):
+    page = visit(f"http://localhost:{port}/")
+    wait_for(page, "#status", "Ready")
+    refuse = "async () => { throw new Error('Permission denied'); }"
+    page.evaluate(f"void (navigator.mediaDevices.getUserMedia = {refuse})")
+    page.get_by_role("button", name="Start the microphone").click()
+    wait_for(page, "#trouble", "The microphone cannot be used: Permission denied.")
+    wait_for(page, "#status", "Ready")
 
 
 def test_what_is_no_sound_is_said(visit, port, tmp_path):

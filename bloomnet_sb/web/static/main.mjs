@@ -122,6 +122,7 @@ function setRunning(running) {
   $("status").textContent = running ? (view.isFile ? "Playing the file" : "Listening") : "Ready";
   if (!running) {
     $("load").value = 0;
+    $("file").value = ""; // so that the same file may be chosen again
     $("time").textContent = $("delay").textContent = "not running";
     $("heard").textContent = "nothing";
   }
@@ -162,6 +163,10 @@ async function end() {
 async function fromMicrophone(context) {
   const { stream, settings, still } = await openMicrophone();
   view.microphoneDelay = settings.latency ?? null;
+  stream.getAudioTracks()[0].onended = async () => {
+    await end();
+    failed(new Error("The microphone is gone."));
+  };
   $("settings").hidden = still.length === 0;
   $("settings").textContent = `This browser does not say that it switched off ${still.join(", ")}: what is heard is then its work too.`;
   return new MediaStreamAudioSourceNode(context, { mediaStream: stream });

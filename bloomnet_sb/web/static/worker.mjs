@@ -48,9 +48,10 @@ function start({ rate, chunk, blocks, strength, auto, port }) {
     const { input, output } = data.recording ?? {};
     postMessage(data, input ? [input.buffer, output.buffer] : []);
   };
-  session = new Session(stream, new RealTime(), send, report, clock, breathe);
-  session.auto = auto;
-  port.onmessage = ({ data: { at, samples } }) => session.take(at, samples);
+  const run = new Session(stream, new RealTime(), send, report, clock, breathe);
+  run.auto = auto;
+  port.onmessage = ({ data: { at, samples } }) => run.take(at, samples);
+  session = run;
   return { started: { delay: stream.delaySamples, chunk } };
 }
 
