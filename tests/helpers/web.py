@@ -55,18 +55,23 @@ def _archive() -> Path | str:
 
 
 def archive() -> Path:
-    """The archive of onnxruntime-web; where it cannot be had, the test is skipped with the reason."""
+    """The archive of onnxruntime-web; where it cannot be had, the test is skipped, saying why."""
     found = _archive()
     if isinstance(found, str):
         pytest.skip(found)
     return found
 
 
+_held: list[tempfile.TemporaryDirectory] = []  # which are removed when the tests end
+
+
 @cache
 def page(name: str) -> Path:
     """The exported page of one of `NETWORKS`; it is not to be changed."""
     runtime = archive()
-    folder = Path(tempfile.mkdtemp()) / "page"
+    temporary = tempfile.TemporaryDirectory()
+    _held.append(temporary)
+    folder = Path(temporary.name) / "page"
     export_web(NETWORKS[name](), RATE, folder, title=name, runtime=runtime)
     return folder
 

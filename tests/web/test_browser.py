@@ -203,6 +203,31 @@ def test_a_recording_plays_and_is_measured(visit, port, spoken):
     playwright.expect(page.locator("#times tbody tr")).to_have_count(2, timeout=30_000)
 
 
+def test_without_the_worker_the_sound_is_only_delayed(visit, port):
+    page = visit(f"http://localhost:{port}/")
+    left, right = np.random.default_rng(0).uniform(-1, 1, (2, 8192)).astype(np.float32)
+    rendered = page.evaluate(
+        """async ([left, right]) => {
+          const context = new OfflineAudioContext(1, left.length, 44100);
+          await context.audioWorklet.addModule("worklet.mjs");
+          const node = new AudioWorkletNode(context, "live", {
+            outputChannelCount: [1], channelCount: 1, channelCountMode: "explicit",
+            processorOptions: { chunk: 512, delay: 1000, fade: 200 },
+          });
+          const buffer = context.createBuffer(2, left.length, 44100);
+          const channels = [left, right].map((samples) => Float32Array.from(samples));
+          channels.forEach((samples, n) => buffer.copyToChannel(samples, n));
+          const source = new AudioBufferSourceNode(context, { buffer });
+          source.connect(node).connect(context.destination);
+          source.start();
+          return [...(await context.startRendering()).getChannelData(0)];
+        }""",
+        [left.tolist(), right.tolist()],
+    )
+    assert not any(rendered[:1000])
+    np.testing.assert_allclose(rendered[1000:], ((left + right) / 2)[:-1000], atol=1e-6)
+
+
 def test_a_microphone_that_is_unplugged_ends_it(visit, port):
     page = visit(f"http://localhost:{port}/")
     wait_for(page, "#status", "Ready")

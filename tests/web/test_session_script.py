@@ -96,6 +96,18 @@ def test_a_recording_holds_all_that_goes_in_and_comes_out():
     assert heard == [2 * sample for sample in range(17)] and found["rate"] == 80
 
 
+def test_nothing_is_left_out_of_a_recording():
+    code = """
+    await session.record();
+    await Promise.all([0, 4, 8, 12, 16, 20, 24, 28].map(chunk));
+    session.stop();
+    while (session.running) await breathe();
+    return { shed: session.shed, output: [...reports.at(-1).recording.output] };
+    """
+    found = run_script(STREAM + code, STATIC)
+    assert found == {"shed": 0, "output": [2 * sample for sample in range(32)]}
+
+
 def test_a_fault_is_reported_and_ends_the_wait():
     code = """
     session.stream.process = async () => { throw new Error("out of memory"); };

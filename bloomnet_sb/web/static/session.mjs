@@ -2,7 +2,8 @@
 
 import { joined } from "./arrays.mjs";
 
-// So many chunks behind, the oldest are left out: the noisy signal is heard by then.
+// So many chunks behind, the oldest are left out, unless they are recorded: the noisy signal is
+// heard by then.
 const MOST_WAITING = 4;
 const REPORTS_PER_SECOND = 10;
 const MOST_RECORDED_SECONDS = 300;
@@ -70,12 +71,12 @@ export class Session {
   async enhance(at, samples) {
     await this.breathe();
     this.waiting -= 1;
-    if (this.waiting >= MOST_WAITING) {
+    if (this.waiting >= MOST_WAITING && !this.recording) {
       this.lost = true;
       this.shed += 1;
       return;
     }
-    if (this.lost) await this.restart();
+    if (this.lost) this.restart();
     this.place ??= at;
     const began = this.clock();
     const blocks = this.stream.blocks;
@@ -87,9 +88,8 @@ export class Session {
     await this.endInTime();
   }
 
-  // Behind a gap in the signal, which also ends a recording.
-  async restart() {
-    await this.finish();
+  // Behind a gap in the signal.
+  restart() {
     this.stream.reset();
     this.place = null;
     this.lost = false;
