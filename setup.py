@@ -31,7 +31,7 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["bloomnet_sb", "bloomnet_sb.*"]),
-    package_data={"bloomnet_sb": ["pretrained/*/*", "page/static/*"]},
+    package_data={"bloomnet_sb": ["pretrained/*/*", "page/static/*", "web/static/*", "web/*.json"]},
     python_requires=">=3.10",
     install_requires=[
         "huggingface_hub>=1.0",
@@ -44,6 +44,7 @@ setup(
         "onnxruntime>=1.17",
         "pesq>=0.0.4",
         "pillow>=10",
+        "platformdirs>=3.8",
         "pyloudnorm>=0.1.1",
         "pystoi>=0.4.1",
         "pyyaml>=6.0",

@@ -207,30 +207,40 @@ def export(
             help="For --sherpa --int8, the corpus on which 8 bits must lose less than 0.05 dB.",
         ),
     ] = "",
+    web: Annotated[
+        bool, typer.Option("--web", help="With a page that runs it in the browser, to be served.")
+    ] = False,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(help="For --web: the archive of onnxruntime-web. Default: npm gets it."),
+    ] = None,
 ) -> None:
     """Write a causal network as ONNX files that stream at any depth without torch."""
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.streaming.onnx_export import export_onnx
 
+    if runtime and not web:
+        raise InputError(f"--runtime {runtime} is for --web, which is not given")
+    if sherpa and web:
+        raise InputError("--sherpa and --web write different folders; give one of them")
     if bool(data_folder) != (sherpa and int8):
         raise InputError(
             "--data_folder goes with --sherpa --int8, and they with it: 8 bits are kept at the "
             "depths where they lose less than 0.05 dB on its test mixtures"
         )
     enhancer = _load(BloomEnhancer, source, device)
+    model, sample_rate = enhancer.mods.model, enhancer.sample_rate
+    if web:
+        from bloomnet_sb.web.export import export_web
+
+        return export_web(model, sample_rate, folder, int8, Path(source).name, runtime)
     if not sherpa:
-        export_onnx(enhancer.mods.model, enhancer.sample_rate, folder, int8)
-        return
+        return export_onnx(model, sample_rate, folder, int8)
     from bloomnet_sb.scoring.corpus import corpus_test_set
     from bloomnet_sb.streaming.sherpa_export import MOST_LOSS_DB, export_sherpa
 
     mixtures = corpus_test_set(data_folder, enhancer.sample_rate) if data_folder else None
-    losses = export_sherpa(
-        enhancer.mods.model,
-        enhancer.sample_rate,
-        folder,
-        mixtures,  # type: ignore[arg-type]  # a Dataset that has a length
-    )
+    losses = export_sherpa(model, sample_rate, folder, mixtures)  # type: ignore[arg-type]
     for depth, loss in losses.items():
         kept = "written" if loss < MOST_LOSS_DB else "not written"
         typer.echo(f"depth {depth}: 8 bits lose {loss:.3f} dB; {kept}")
