@@ -149,14 +149,19 @@ class BloomEnhancer(FileInterface):
         check_path(filename=filename, output_filename=output_filename)
         info = audio_info(filename)
         amount = Amount(strength, attenuation_limit_db, highband)
+        self._begin_measuring(1, info, info.channels)
         pieces = self._estimate_file(filename, info, blocks, False, min_gain_db, amount)
-        signals = (piece[..., 0].t() for piece in pieces)
+        signals = (piece.t() for piece in self._kept(pieces))
         if output_filename is None:
-            return in_memory(signals, filename, info.frames * info.channels, dim=0).squeeze(1)
+            samples = info.frames * info.channels
+            result = in_memory(signals, filename, samples, dim=0).squeeze(1)
+            self._end_measuring([filename])
+            return result
         self.notes = {}
         with writing(output_filename, info, info.channels, source=filename) as write:
             kept = write_all(signals, write, info.frames * info.channels)
         self._note(filename, info, [write])
+        self._end_measuring([filename])
         return torch.cat(kept).squeeze(1) if kept else None
 
     def enhance_alike(
@@ -209,15 +214,22 @@ class BloomEnhancer(FileInterface):
 
         amount = Amount(strength, attenuation_limit_db, highband)
         name = f"{len(files)} files"
+        self._begin_measuring(len(files), first, 1)
         pieces = self._estimate_pieces(read, name, first, blocks, amount=amount)
         with ExitStack() as outputs:
             writers = [
                 outputs.enter_context(writing(output, info, 1, source=path))
                 for (path, output), info in zip(files, infos, strict=True)
             ]
-            for piece in pieces:
+            for piece in self._kept(pieces):
                 for write, estimate in zip(writers, piece, strict=True):
                     write(estimate)
         self.notes = {}
         for (path, _), info, writer in zip(files, infos, writers, strict=True):
             self._note(path, info, [writer])
+        self._end_measuring(path for path, _ in files)
+
+    def _kept(self, pieces: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """The pieces [channels, time] of the only source, measured if that was asked for."""
+        signals = (piece[..., 0] for piece in pieces)
+        return self._meter.keeping(signals) if self._meter.files else signals
