@@ -31,7 +31,7 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["bloomnet_sb", "bloomnet_sb.*"]),
-    package_data={"bloomnet_sb": ["pretrained/*/*", "page/static/*"]},
+    package_data={"bloomnet_sb": ["pretrained/*/*", "page/static/*", "corpus/static/*"]},
     python_requires=">=3.10",
     install_requires=[
         "huggingface_hub>=1.0",
