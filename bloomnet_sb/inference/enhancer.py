@@ -1,15 +1,20 @@
 """Enhancing speech with a trained network and as many blocks as asked for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from bloomnet_sb.inference.amount import Amount
 from bloomnet_sb.inference.files import FileInterface, in_memory, write_all
+from bloomnet_sb.inference.rows import enhance_rows
 from bloomnet_sb.utils.audio_files import audio_info, writing
-from bloomnet_sb.utils.errors import InputError, check_path
+from bloomnet_sb.utils.audio_formats import AudioInfo
+from bloomnet_sb.utils.errors import InputError, check_path, check_samples
 from bloomnet_sb.utils.resampling import check_rate
 
 
@@ -78,12 +83,70 @@ class BloomEnhancer(FileInterface):
 
     def forward(
         self,
-        noisy: torch.Tensor,
+        noisy: torch.Tensor | Mapping[str, Any],
         lengths: torch.Tensor | None = None,
         blocks: int | None = None,
-    ) -> torch.Tensor:
-        """The same as `enhance_batch`."""
+    ) -> torch.Tensor | dict[str, Any]:
+        """The same as `enhance_batch`; or, for rows of a table, the rows with enhanced recordings.
+
+        So that `dataset.map(enhancer)` of Hugging Face's datasets and `dataset.map_batches` of Ray
+        Data enhance, with `enhancer.blocks` blocks; see `bloomnet_sb.inference.rows.enhance_rows`.
+
+        Example
+        -------
+        >>> enhancer = BloomEnhancer.from_hparams(source="convtasnet-16k")
+        >>> row = {"amplitude": np.zeros((1, 16000)), "sample_rate": 16000, "path": "a.wav"}
+        >>> enhancer(row)["amplitude"].shape
+        (1, 16000)
+        """
+        if isinstance(noisy, Mapping):
+            return enhance_rows(noisy, partial(self.enhance_array, blocks=blocks))
         return self.enhance_batch(noisy, lengths, blocks)
+
+    def enhance_array(
+        self, noisy: np.ndarray, sample_rate: int, blocks: int | None = None
+    ) -> np.ndarray:
+        """Enhance a recording that is in memory, of any length, rate and number of channels.
+
+        Arguments
+        ---------
+        noisy : numpy.ndarray
+            Samples [time] or [channels, time].
+        sample_rate : int
+            Their rate, in Hz.
+        blocks : int, optional
+            How many blocks run. Default: `self.blocks`.
+
+        Returns
+        -------
+        numpy.ndarray
+            Enhanced samples of the same shape and rate, float32, as `enhance_file` gives them.
+
+        Raises
+        ------
+        InputError
+            If the samples are of another shape, none, or NaN, or an argument cannot be.
+
+        Example
+        -------
+        >>> enhancer = BloomEnhancer.from_hparams(source="convtasnet-16k")
+        >>> enhancer.enhance_array(np.zeros((2, 48000), np.float32), 48000).shape
+        (2, 48000)
+        """
+        noisy = np.asarray(noisy, dtype=np.float32)
+        if noisy.ndim not in (1, 2) or not noisy.size:
+            raise InputError(
+                f"the samples are {list(noisy.shape)}, but must be [time] or [channels, time]"
+            )
+        check_samples(noisy, "the samples hold")
+        check_rate("the samples", sample_rate, self.sample_rate)
+        channels = torch.from_numpy(np.atleast_2d(noisy).copy())
+        info = AudioInfo(channels.shape[1], sample_rate, len(channels))
+        self._begin_measuring(0, info, 1)
+        size = sample_rate  # a second at a time, as files are read
+        pieces = self._estimate_pieces(lambda: iter(channels.split(size, 1)), "", info, blocks)
+        signals = torch.cat([piece[..., 0] for piece in pieces], dim=1)
+        return signals.numpy().reshape(noisy.shape)
 
     def enhance_file(
         self,
