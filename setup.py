@@ -81,6 +81,7 @@ setup(
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.5",
             "ruff>=0.12",
+            "sherpa-onnx==2.0.1",  # what `bloomnet export --sherpa` writes for
             *EXPORT,
             *LIVE,
             *MEDIA,

@@ -227,13 +227,45 @@ def export(
     source: Source = LIVE_SOURCE,
     int8: Annotated[bool, typer.Option(help="Whether to quantise to 8 bits.")] = False,
     device: Annotated[str, typer.Option(help="Where the network is run to be written.")] = "cpu",
+    sherpa: Annotated[
+        bool,
+        typer.Option(help="Whether to write a file for each depth, for apps with sherpa-onnx."),
+    ] = False,
+    data_folder: Annotated[
+        str,
+        typer.Option(
+            "--data_folder",
+            "--data-folder",
+            help="For --sherpa --int8, the corpus on which 8 bits must lose less than 0.05 dB.",
+        ),
+    ] = "",
 ) -> None:
     """Write a causal network as ONNX files that stream at any depth without torch."""
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.streaming.onnx_export import export_onnx
 
+    if bool(data_folder) != (sherpa and int8):
+        raise InputError(
+            "--data_folder goes with --sherpa --int8, and they with it: 8 bits are kept at the "
+            "depths where they lose less than 0.05 dB on its test mixtures"
+        )
     enhancer = _load(BloomEnhancer, source, device)
-    export_onnx(enhancer.mods.model, enhancer.sample_rate, folder, int8)
+    if not sherpa:
+        export_onnx(enhancer.mods.model, enhancer.sample_rate, folder, int8)
+        return
+    from bloomnet_sb.scoring.corpus import corpus_test_set
+    from bloomnet_sb.streaming.sherpa_export import MOST_LOSS_DB, export_sherpa
+
+    mixtures = corpus_test_set(data_folder, enhancer.sample_rate) if data_folder else None
+    losses = export_sherpa(
+        enhancer.mods.model,
+        enhancer.sample_rate,
+        folder,
+        mixtures,  # type: ignore[arg-type]  # a Dataset that has a length
+    )
+    for depth, loss in losses.items():
+        kept = "written" if loss < MOST_LOSS_DB else "not written"
+        typer.echo(f"depth {depth}: 8 bits lose {loss:.3f} dB; {kept}")
 
 
 @app.command()

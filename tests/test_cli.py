@@ -1,3 +1,4 @@
+import re
 import resource
 import shutil
 from io import StringIO
@@ -11,8 +12,11 @@ from hyperpyyaml import load_hyperpyyaml
 from bloomnet_sb import __version__
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.separator import BloomSeparator
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.nn.filterbanks import STFTFilterbank
 from bloomnet_sb.pretrained.fetching import installed_names
 from bloomnet_sb.pretrained.saving import export_pretrained, write_pretrained
+from bloomnet_sb.separators import BandRNNSeparator
 from tests.helpers.command import bloomnet, started_bloomnet
 from tests.helpers.networks import conv_tasnet
 from tests.helpers.recipes import SAMPLES, run_python
@@ -153,6 +157,38 @@ def test_live_and_export(tmp_path):
     result = bloomnet("export", tmp_path / "onnx", "--source", tmp_path / "causal")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "onnx" / "block2.onnx").is_file()
+    result = bloomnet("export", "--sherpa", tmp_path / "no", "--source", tmp_path / "causal")
+    assert result.returncode == 2
+    assert "this network's filterbank is a LearnedFilterbank" in result.stderr
+    assert not (tmp_path / "no").exists()
+
+
+def test_export_for_sherpa_onnx_says_what_8_bits_lose(tmp_path):
+    filterbank, separator = STFTFilterbank(), BandRNNSeparator(channels=8, num_blocks=1)
+    hparams = (
+        "sample_rate: 16000\nmodel: !new:bloomnet_sb.model.BloomNet\n"
+        "  filterbank: !new:bloomnet_sb.nn.filterbanks.STFTFilterbank\n"
+        "  separator: !new:bloomnet_sb.separators.BandRNNSeparator\n"
+        "    channels: 8\n    num_blocks: 1\n"
+    )
+    write_pretrained(
+        BloomNet(filterbank, separator), StringIO(hparams), tmp_path / "bands", "A card."
+    )
+    result = bloomnet(
+        "export", "--sherpa", tmp_path / "out", "--source", tmp_path / "bands", "--int8",
+        "--data_folder", SAMPLES,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"depth 1: 8 bits lose -?\d\.\d{3} dB; written\n", result.stdout)
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["depth1.int8.onnx", "depth1.onnx"]
+
+
+@pytest.mark.parametrize("options", [("--sherpa", "--int8"), ("--int8", "--data_folder=DIR")])
+def test_8_bits_for_sherpa_onnx_need_a_corpus_and_nothing_else_does(tmp_path, options):
+    result = bloomnet("export", tmp_path / "out", *options)
+    assert result.returncode == 2
+    assert "--data_folder goes with --sherpa --int8" in result.stderr
 
 
 def test_info(pretrained):

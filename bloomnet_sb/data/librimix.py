@@ -67,7 +67,7 @@ def prepare_librimix(
 
     Example
     -------
-    >>>     >>> tmpdir = Path(getfixture("tmpdir"))
+    >>> tmpdir = Path(getfixture("tmpdir"))
     >>> for split in ("train-100", "dev", "test"):
     ...     for part in ("mix_clean", "s1", "s2"):
     ...         folder = tmpdir / "Libri2Mix" / "wav8k" / "min" / split / part

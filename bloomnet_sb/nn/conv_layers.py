@@ -1,5 +1,6 @@
 """The layers of Conv-TasNet, causal and not, with and without skip paths."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from bloomnet_sb.nn.depthwise import (
     norm_then_filter,
 )
 from bloomnet_sb.nn.folding import filter_of_norm, linear_of_norm
-from bloomnet_sb.nn.layers import PReLU, prelu_
+from bloomnet_sb.nn.layers import PReLU
 from bloomnet_sb.nn.norms import make_norm, norm_then_linear
 
 
@@ -109,8 +110,8 @@ class PlainWeights(NamedTuple):
     ---------
     expand, expand_bias : torch.Tensor
         Of the first 1x1 convolution.
-    slope, last_slope : float or torch.Tensor
-        Of the activations.
+    activation, last_activation : callable
+        The activations, which may overwrite what they are given.
     taps, bias : tuple of torch.Tensor, torch.Tensor
         Of the depthwise convolution.
     dilation : int
@@ -123,11 +124,11 @@ class PlainWeights(NamedTuple):
 
     expand: torch.Tensor
     expand_bias: torch.Tensor
-    slope: float | torch.Tensor
+    activation: Callable[[torch.Tensor], torch.Tensor]
     taps: tuple[torch.Tensor, ...]
     bias: torch.Tensor
     dilation: int
-    last_slope: float | torch.Tensor
+    last_activation: Callable[[torch.Tensor], torch.Tensor]
     has_norm: bool
     has_last_norm: bool
     last: tuple[torch.Tensor, ...] = ()
@@ -142,13 +143,13 @@ class CausalHiddenLayers(HiddenLayers, Causal):
         """What the last norm gives, of the next frames, and what to carry on."""
         use = self.plain or self.weights()
         after: State = {}
-        hidden: Any = prelu_(F.linear(x, use.expand, use.expand_bias), use.slope)
+        hidden: Any = use.activation(F.linear(x, use.expand, use.expand_bias))
         if use.has_norm:
             hidden = self.run("norm", hidden, state, after)
         hidden, after["taps.past"] = filter_next(
             hidden, state["taps.past"], use.taps, use.bias, use.dilation
         )
-        hidden = prelu_(hidden, use.last_slope)
+        hidden = use.last_activation(hidden)
         return self.run("last_norm", hidden, state, after) if use.has_last_norm else hidden, after
 
     def fold(self) -> None:
@@ -167,11 +168,11 @@ class CausalHiddenLayers(HiddenLayers, Causal):
         return PlainWeights(
             self.expand.weight,
             self.expand.bias,
-            self.activation.slope_now,
+            self.activation.overwriting(),
             self.taps.weight.unbind(),
             self.taps.bias,
             self.taps.dilation,
-            self.last_activation.slope_now,
+            self.last_activation.overwriting(),
             not isinstance(self.norm, nn.Identity),
             not isinstance(self.last_norm, nn.Identity),
         )

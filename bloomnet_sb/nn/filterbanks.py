@@ -288,15 +288,35 @@ class STFTSynthesis(FrameWise):
         """Windows [batch, sources, frames, window] of [batch, sources, filters, frames]."""
         real, imaginary = masked.transpose(2, 3).chunk(2, dim=-1)
         if self.whole_spectra:
-            return self._by_whole_spectra(real, imaginary) * self.shape
+            return inverse_by_whole_spectra(real, imaginary) * self.shape
         return torch.fft.irfft(torch.complex(real, imaginary), self.window) * self.shape
 
-    def _by_whole_spectra(self, real: torch.Tensor, imaginary: torch.Tensor) -> torch.Tensor:
-        twice = torch.full_like(self.shape[: self.window // 2 + 1], 2.0)
-        twice[0] = twice[-1] = 1.0  # what stands for itself, not for its mirror image too
-        missing = (0, self.window // 2 - 1)
-        parts = (F.pad(part * twice, missing) for part in (real, imaginary))
-        return torch.fft.ifft(torch.complex(*parts)).real
+
+def inverse_by_whole_spectra(real: torch.Tensor, imaginary: torch.Tensor) -> torch.Tensor:
+    """`torch.fft.irfft` in operations that older ONNX Runtimes have.
+
+    Arguments
+    ---------
+    real, imaginary : torch.Tensor
+        Parts of spectra [.., bins], from 0 Hz to half the sample rate.
+
+    Returns
+    -------
+    torch.Tensor
+        Samples [.., 2 (bins - 1)].
+
+    Example
+    -------
+    >>> windows = torch.randn(2, 512)
+    >>> spectra = torch.fft.rfft(windows)
+    >>> torch.allclose(inverse_by_whole_spectra(spectra.real, spectra.imag), windows, atol=1e-5)
+    True
+    """
+    bins = real.shape[-1]
+    # The first and the last stand for themselves, not for a mirror image too.
+    twice = F.pad(real.new_full((bins - 2,), 2.0), (1, 1), value=1.0)
+    parts = (F.pad(part * twice, (0, bins - 2)) for part in (real, imaginary))
+    return torch.fft.ifft(torch.complex(*parts)).real
 
 
 def _square_root_hann(window: int) -> torch.Tensor:

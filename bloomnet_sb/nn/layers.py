@@ -1,5 +1,8 @@
 """Layers of causal networks, and layers that torch runs slowly on a CPU."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -83,10 +86,11 @@ class PReLU(FrameWise, nn.PReLU):
         """Keep the slope as a number, which a network that learns no more need not look up."""
         self.slope = self.weight.item()
 
-    @property
-    def slope_now(self) -> float | torch.Tensor:
-        """The slope as a number, where it is kept as one, else as a tensor."""
-        return self.weight if self.slope is None else self.slope
+    def overwriting(self) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The activation in one call, which overwrites its input where the slope is a number."""
+        if self.slope is None:
+            return partial(F.prelu, weight=self.weight)
+        return partial(F.leaky_relu_, negative_slope=self.slope)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the activation to `x`, of any shape."""
@@ -97,14 +101,3 @@ class PReLU(FrameWise, nn.PReLU):
         if torch.is_grad_enabled():
             return _PReLUFunction.apply(x, self.weight)
         return F.leaky_relu(x, self.weight.item(), self.inplace)
-
-
-def prelu_(x: torch.Tensor, slope: float | torch.Tensor) -> torch.Tensor:
-    """PReLU, which overwrites `x` where the slope is a number.
-
-    Example
-    -------
-    >>> prelu_(torch.tensor([-4.0, 2.0]), 0.25)
-    tensor([-1.,  2.])
-    """
-    return F.leaky_relu_(x, slope) if isinstance(slope, float) else F.prelu(x, slope)

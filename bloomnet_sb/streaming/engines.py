@@ -94,7 +94,8 @@ class EagerEngine:
         return windows.cpu().numpy()
 
     def _run(self, part: str, inputs: Tensors, state: State) -> tuple[Tensors, State]:
-        return self._parts[part].step(inputs, state)  # type: ignore[return-value]
+        with torch.inference_mode():
+            return self._parts[part].step(inputs, state)  # type: ignore[return-value]
 
 
 class CompiledEngine:

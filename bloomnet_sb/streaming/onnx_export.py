@@ -3,9 +3,8 @@
 import json
 import logging
 import shutil
-import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +17,7 @@ from bloomnet_sb.nn.filterbanks import STFTSynthesis
 from bloomnet_sb.streaming import depth_switch, frame_stream, noisy_share, onnx_stream, wav_files
 from bloomnet_sb.streaming.engines import stream_facts
 from bloomnet_sb.streaming.programs import Program, most_frames, programs_of
+from bloomnet_sb.utils.atomic_files import folder_written_whole
 from bloomnet_sb.utils.errors import InputError
 
 MANIFEST = "manifest.json"
@@ -25,6 +25,8 @@ STATES = "states.npz"
 # Of the files: that which onnxruntime 1.17 knows. What 10 and later add, types of 4 bits and the
 # like, is not in these networks.
 IR_VERSION = 9
+# What torch's exporter writes by itself; it does not convert the branches of a condition to others.
+OPSET = 18
 
 
 def export_onnx(model: BloomNet, sample_rate: int, folder: str | Path, int8: bool = False) -> None:
@@ -66,17 +68,13 @@ def export_onnx(model: BloomNet, sample_rate: int, folder: str | Path, int8: boo
     >>> len(stream.process(np.zeros(1600, np.float32))) + len(stream.flush())
     1600
     """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; an export goes to a new folder")
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder}: is not empty; an export goes to a new folder")
     programs = programs_of(model)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-        partial = Path(temporary)
+    with folder_written_whole(folder) as partial:
         for part, program in programs.items():
-            _write_program(program, partial / f"{part}.onnx", int8)
+            path = partial / f"{part}.onnx"
+            write_program(program, path)
+            if int8:
+                quantise(path, path)
         _write_states(programs, partial / STATES)
         manifest = {
             "sample_rate": sample_rate,
@@ -87,11 +85,6 @@ def export_onnx(model: BloomNet, sample_rate: int, folder: str | Path, int8: boo
         (partial / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         for module in (onnx_stream, frame_stream, depth_switch, noisy_share, wav_files):
             shutil.copy(str(module.__file__), partial)
-        if folder.exists():
-            folder.rmdir()
-        partial.chmod(0o755)
-        partial.rename(folder)
-        partial.mkdir()  # for the context to remove
 
 
 def _write_states(programs: dict[str, Program], path: Path) -> None:
@@ -103,9 +96,29 @@ def _write_states(programs: dict[str, Program], path: Path) -> None:
     np.savez(path, **states)  # type: ignore[arg-type]
 
 
-def _write_program(program: Program, path: Path, int8: bool) -> None:
+def write_program(program: Program, path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Write a part as ONNX, its states as inputs and, their names with _out, as outputs.
+
+    Arguments
+    ---------
+    program : Program
+        The part.
+    path : Path
+        The file.
+    metadata : mapping, optional
+        What the file says of itself, name to text.
+
+    Raises
+    ------
+    InputError
+        If the packages of the extra `export` are not installed.
+
+    Example
+    -------
+    See `export_onnx`.
+    """
     try:
-        import onnx
+        import onnx_ir
         import onnxscript  # noqa: F401 (torch's exporter needs it)
     except ImportError as error:
         raise InputError(
@@ -115,25 +128,47 @@ def _write_program(program: Program, path: Path, int8: bool) -> None:
         if isinstance(module, STFTSynthesis):
             module.whole_spectra = True
     with torch.no_grad(), _quiet():
-        torch.onnx.export(
-            program,
-            program.arguments,
-            path,
+        # Traced here: the exporter's own trace fails on conditions, and says so at length.
+        traced = torch.export.export(
+            program, program.arguments, dynamic_shapes=program.dynamic_shapes
+        )
+        exported = torch.onnx.export(
+            traced,
             input_names=[*program.inputs, *program.states],
             output_names=[*program.outputs, *(f"{name}_out" for name in program.states)],
-            dynamic_shapes=program.dynamic_shapes,
+            opset_version=OPSET,
             dynamo=True,
-            external_data=False,
             verbose=False,
         )
-    if int8:
-        from onnxruntime.quantization import QuantType, quantize_dynamic
+        assert exported is not None  # for mypy: it is where there is no file to write
+    # What torch notes of each node, such as lines of code, is most of a small network's file.
+    for node in onnx_ir.traversal.RecursiveGraphIterator(exported.model.graph):
+        node.metadata_props.clear()
+    exported.model.graph.metadata_props.clear()
+    exported.model.metadata_props.update(metadata or {})
+    exported.model.ir_version = min(exported.model.ir_version, IR_VERSION)
+    exported.save(path, external_data=False)
 
-        with _quiet():
-            quantize_dynamic(onnx.load(path), path, weight_type=QuantType.QInt8)
-    graph = onnx.load(path)
-    graph.ir_version = min(graph.ir_version, IR_VERSION)
-    onnx.save(graph, path)
+
+def quantise(path: Path, output: Path) -> None:
+    """Write an ONNX file with dynamic 8-bit matrix products, weights quantised ahead of time.
+
+    Arguments
+    ---------
+    path : Path
+        The file.
+    output : Path
+        Where to write; it may be the same.
+
+    Example
+    -------
+    See `export_onnx`.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with _quiet():
+        quantize_dynamic(onnx.load(path), output, weight_type=QuantType.QInt8)
 
 
 @contextmanager

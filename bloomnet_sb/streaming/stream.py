@@ -74,10 +74,5 @@ class Stream(FrameStream):
         """End the signal, and reset; gives the samples that `process` held back."""
         return self._as_given(super().flush())
 
-    def _process(self, rows: np.ndarray) -> np.ndarray:
-        # Once for a chunk: entering takes as long as a small operation.
-        with torch.inference_mode():
-            return super()._process(rows)
-
     def _as_given(self, samples: np.ndarray) -> Any:
         return samples if self._device is None else torch.from_numpy(samples).to(self._device)

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO
 from weakref import WeakValueDictionary
 
@@ -77,6 +78,49 @@ def _alone(partial: Path, path: Path) -> Iterator[None]:
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 raise InputError(f"{path}: is being written by another process") from None
         yield
+
+
+@contextmanager
+def folder_written_whole(folder: str | Path) -> Iterator[Path]:
+    """Give a folder beside `folder` to write to; it becomes `folder` when the block ends well.
+
+    Arguments
+    ---------
+    folder : str or Path
+        The folder to be; it must not exist, or be empty.
+
+    Yields
+    ------
+    Path
+        Where to write. It is removed if the block raises.
+
+    Raises
+    ------
+    InputError
+        If there is something in its place.
+
+    Example
+    -------
+    >>> folder = Path(getfixture("tmpdir")) / "exported"
+    >>> with folder_written_whole(folder) as partial:
+    ...     _ = (partial / "manifest.json").write_text("{}")
+    >>> [path.name for path in folder.iterdir()]
+    ['manifest.json']
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; an export goes to a new folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder}: is not empty; an export goes to a new folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        partial = Path(temporary)
+        yield partial
+        if folder.exists():
+            folder.rmdir()
+        partial.chmod(0o755)
+        partial.rename(folder)
+        partial.mkdir()  # for the context to remove
 
 
 def lock_folder(folder: str | Path, name: str = "") -> IO:

@@ -14,7 +14,7 @@ from bloomnet_sb.corpus import parts
 from bloomnet_sb.inference import workers
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.utils.atomic_files import lock_folder
-from tests.helpers.commands import bloomnet, write_network
+from tests.helpers.command import invoked, write_network
 from tests.helpers.recipes import SAMPLES
 
 
@@ -85,7 +85,7 @@ def test_a_list(here, source, alone):
     paths = [*sorted(here.glob("in/**/*.flac"))]
     lines = [json.dumps({"audio_filepath": str(path.relative_to(here))}) for path in paths]
     (here / "nemo.json").write_text("\n".join(lines))
-    result = bloomnet("enhance", "nemo.json", "out", "--source", source)
+    result = invoked("enhance", "nemo.json", "out", "--source", source)
     assert result.exit_code == 1, result.output
     assert "4 files enhanced, 0 had been before, 1 could not be" in result.output
     assert "hours of audio per core-hour" in result.output
@@ -98,23 +98,23 @@ def test_a_list(here, source, alone):
 
 def test_files_into_shards_and_on_after_a_file_was_added(here, source, alone):
     run = ("enhance", "in", "out", "--to-shards", "--source", source)
-    assert "4 files enhanced, 0 had been" in bloomnet(*run).output
+    assert "4 files enhanced, 0 had been" in invoked(*run).output
     packed = contents(here / "out" / "enhanced-000000.tar")
     ids = {key[:9]: json.loads(data)["id"] for key, data in packed.items() if "json" in key}
     assert sorted(ids.values()) == ["0.flac", "2.flac", "deeper/1.flac", "deeper/3.flac"]
     for key, name in ids.items():
         check_audio(packed[f"{key}.flac"], alone[Path(name).stem])
     assert not list((here / "out").glob(".*work"))
-    assert "0 files enhanced, 4 had been" in bloomnet(*run).output
+    assert "0 files enhanced, 4 had been" in invoked(*run).output
     shutil.copy(here / "in" / "0.flac", here / "in" / "4.flac")
-    assert "5 files enhanced, 0 had been" in bloomnet(*run).output
+    assert "5 files enhanced, 0 had been" in invoked(*run).output
     assert len(entries("out")) == 6
 
 
 @pytest.mark.parametrize("to_shards", [True, False])
 def test_shards(here, alone, shards, source, to_shards):
     run = ("enhance", "shards", "out", "--source", source, *["--to-shards"] * to_shards)
-    result = bloomnet(*run)
+    result = invoked(*run)
     assert "4 files enhanced, 0 had been before, 1 could not be" in result.output
     if to_shards:
         packed = contents(here / "out" / "a.tar") | contents(here / "out" / "b.tar")
@@ -132,7 +132,7 @@ def test_shards(here, alone, shards, source, to_shards):
         *(f"shards/b.tar/train/{n}.flac" for n in ("1", "3")),
     }
     assert "tar/train/broken.flac: not a readable" in by_input["shards/a.tar/train/broken.flac"]
-    assert "0 files enhanced, 4 had been" in bloomnet(*run).output
+    assert "0 files enhanced, 4 had been" in invoked(*run).output
     assert len(entries("out")) == 5
 
 
@@ -146,7 +146,7 @@ def test_after_a_kill_every_file_is_there_once(
     here, shards, source, monkeypatch, to_shards, moment
 ):
     run = ("enhance", "shards", "whole", "--source", source, *["--to-shards"] * to_shards)
-    bloomnet(*run)
+    invoked(*run)
     run = (*run[:2], "out", *run[3:])
     calls, enhance = [], workers._enhance
 
@@ -165,12 +165,12 @@ def test_after_a_kill_every_file_is_there_once(
     if moment == "noted":
         monkeypatch.setattr(shutil, "rmtree", killed)
     with pytest.raises((Killed, AssertionError)):
-        bloomnet(*run)
+        invoked(*run)
     monkeypatch.undo()
     monkeypatch.setattr(workers, "_enhance", counted)
     again, moment, calls[:] = moment != "in the first file", "", []
     monkeypatch.chdir(here)
-    bloomnet(*run)
+    invoked(*run)
     assert not again or len(calls) < 5  # what was enhanced is not again
     for path in (here / "whole").rglob("*.*a?"):
         assert (here / "out" / path.relative_to(here / "whole")).read_bytes() == path.read_bytes()
@@ -183,7 +183,7 @@ def test_after_a_kill_every_file_is_there_once(
 def test_a_shard_that_is_cut_does_not_stop_the_others(here, shards, source):
     data = (shards / "a.tar").read_bytes()
     (shards / "a.tar").write_bytes(data[: len(data) // 2 + 100])
-    result = bloomnet("enhance", "shards", "out", "--to-shards", "--source", source)
+    result = invoked("enhance", "shards", "out", "--to-shards", "--source", source)
     assert "2 files enhanced" in result.output
     assert "error: shards/a.tar: not a readable shard" in result.stderr
     assert not (here / "out" / "a.tar").exists()
@@ -192,7 +192,7 @@ def test_a_shard_that_is_cut_does_not_stop_the_others(here, shards, source):
 def test_a_name_that_leads_out_of_the_folder_is_refused(here, source):
     with tarfile.open(here / "a.tar", "w") as tar:
         tar.add(here / "in" / "0.flac", "../../../0.flac")
-    result = bloomnet("enhance", "a.tar", "out", "--source", source)
+    result = invoked("enhance", "a.tar", "out", "--source", source)
     assert "error: a.tar: not a readable shard" in result.stderr
     assert not (here.parent / "0.flac").exists()
 
@@ -201,27 +201,27 @@ def test_shards_that_are_there_are_not_overwritten(here, shards, source):
     (here / "out").mkdir()
     (here / "out" / "a.tar").write_bytes(b"another's")
     run = ("enhance", "shards", "out", "--to-shards", "--source", source)
-    assert "out/a.tar: is there already" in bloomnet(*run).stderr
+    assert "out/a.tar: is there already" in invoked(*run).stderr
     assert (here / "out" / "a.tar").read_bytes() == b"another's"
-    assert "2 files enhanced, 2 had been" in bloomnet(*run, "--force").output
+    assert "2 files enhanced, 2 had been" in invoked(*run, "--force").output
 
 
 def test_shares_and_their_joined_report(here, source):
     run = ("enhance", "in", "out", "--source", source)
     for number in (1, 3):
-        bloomnet(*run, "--shard", f"{number}/3")
-    result = bloomnet("report", "out")
+        invoked(*run, "--shard", f"{number}/3")
+    result = invoked("report", "out")
     assert result.exit_code == 1
     assert "shard 2/3: no report" in result.stderr
-    bloomnet(*run, "--shard", "2/3")
-    result = bloomnet("report", "out")
+    invoked(*run, "--shard", "2/3")
+    result = invoked("report", "out")
     assert "4 files enhanced, 1 could not be" in result.stdout
     assert "error: shard" not in result.stderr
     written = {path.relative_to(here / "out").as_posix() for path in here.glob("out/**/*.flac")}
     assert written == {"0.flac", "2.flac", "deeper/1.flac", "deeper/3.flac"}
     with open(here / "out" / "report-1-of-3.jsonl", "a") as report:
         report.write('{"begun": "out/lost.flac"}\n')
-    assert "shard 1/3: not finished, 1 results are missing" in bloomnet("report", "out").stderr
+    assert "shard 1/3: not finished, 1 results are missing" in invoked("report", "out").stderr
 
 
 def in_use(folder, name):
@@ -233,7 +233,7 @@ def in_use(folder, name):
 def test_two_runs_of_one_share_are_refused(here, source, monkeypatch):
     """Of two shares not: each has a lock of its own."""
     monkeypatch.setattr("bloomnet_sb.inference.many_files.lock_folder", in_use)
-    result = bloomnet("enhance", "in", "out", "--source", source, "--shard", "1/2")
+    result = invoked("enhance", "in", "out", "--source", source, "--shard", "1/2")
     assert result.exit_code == 2
     assert "out, report-1-of-2.jsonl: in use by process 1" in result.stderr
     with lock_folder(here, "report-1-of-2.jsonl"), lock_folder(here, "report-2-of-2.jsonl"):
@@ -254,6 +254,6 @@ def test_two_runs_of_one_share_are_refused(here, source, monkeypatch):
     ],
 )
 def test_what_is_refused(here, source, arguments, message):
-    result = bloomnet("enhance", *arguments, "--source", source)
+    result = invoked("enhance", *arguments, "--source", source)
     assert result.exit_code == 2
     assert message in result.stderr

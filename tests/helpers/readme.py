@@ -1,6 +1,7 @@
 """The code in recipes/README.md."""
 
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -17,5 +18,6 @@ def backbone_of_the_readme() -> ModuleType:
     """The module that shows how to add a backbone."""
     (code,) = readme_blocks("python")
     module = ModuleType("gru")
+    sys.modules["gru"] = module  # where torch's exporter looks for it
     exec(code, module.__dict__)
     return module

@@ -11,7 +11,7 @@ from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.utils import audio_files
 from bloomnet_sb.utils.atomic_files import lock_folder
 from bloomnet_sb.utils.errors import InputError
-from tests.helpers.commands import bloomnet, write_network
+from tests.helpers.command import invoked, write_network
 from tests.helpers.recordings import audio, sound
 
 
@@ -69,7 +69,7 @@ REFUSED = [
 @pytest.mark.parametrize(("paths", "message"), REFUSED, ids=lambda value: str(value)[:50])
 def test_what_would_lose_something_is_refused(here, source, paths, message):
     before = contents(here)
-    result = bloomnet("enhance", *paths, "--source", source)
+    result = invoked("enhance", *paths, "--source", source)
     assert result.exit_code == 2
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert message in line
@@ -78,7 +78,7 @@ def test_what_would_lose_something_is_refused(here, source, paths, message):
 
 def test_with_force_a_file_is_overwritten_and_no_other(here, source):
     before = contents(here)
-    assert bloomnet("enhance", "a.wav", "b.wav", "--force", "--source", source).exit_code == 0
+    assert invoked("enhance", "a.wav", "b.wav", "--force", "--source", source).exit_code == 0
     after = contents(here)
     assert {name for name in before if after[name] != before[name]} == {"b.wav"}
     assert after.keys() == before.keys()
@@ -86,22 +86,22 @@ def test_with_force_a_file_is_overwritten_and_no_other(here, source):
 
 def test_an_output_that_is_a_link_stays_one(here, source):
     (here / "result.wav").symlink_to("folder/new.wav")
-    assert bloomnet("enhance", "a.wav", "result.wav", "--source", source).exit_code == 2
-    assert bloomnet("enhance", "a.wav", "result.wav", "--force", "--source", source).exit_code == 0
+    assert invoked("enhance", "a.wav", "result.wav", "--source", source).exit_code == 2
+    assert invoked("enhance", "a.wav", "result.wav", "--force", "--source", source).exit_code == 0
     assert (here / "result.wav").is_symlink()
     assert sf.info(here / "folder" / "new.wav").frames == len(sound())
 
 
 def test_a_folder_knows_its_own_files_and_leaves_others(here, source):
     run = ("enhance", "a.wav", "b.wav", "folder", "--source", source)
-    result = bloomnet(*run)
+    result = invoked(*run)
     assert "folder/a.wav: is there already" in result.stderr
     assert "1 files enhanced, 0 had been before, 1 could not be" in result.stdout
     first = contents(here)["folder/b.wav"]
-    assert "1 files enhanced" in bloomnet(*run, "--blocks", 1).stdout  # its own, by another choice
+    assert "1 files enhanced" in invoked(*run, "--blocks", 1).stdout  # its own, by another choice
     assert contents(here)["folder/b.wav"] != first
     assert contents(here)["folder/a.wav"] == b"something of another's"
-    assert "1 files enhanced, 1 had been" in bloomnet(*run, "--blocks", 1, "--force").stdout
+    assert "1 files enhanced, 1 had been" in invoked(*run, "--blocks", 1, "--force").stdout
 
 
 def test_two_runs_into_one_folder(here, source, monkeypatch):
@@ -109,7 +109,7 @@ def test_two_runs_into_one_folder(here, source, monkeypatch):
         raise InputError(f"{folder}: in use by process 1; wait, or take another")
 
     monkeypatch.setattr("bloomnet_sb.inference.many_files.lock_folder", in_use)
-    result = bloomnet("enhance", "a.wav", "folder", "--source", source)
+    result = invoked("enhance", "a.wav", "folder", "--source", source)
     assert result.exit_code == 2
     assert "folder: in use by process 1" in result.stderr
     monkeypatch.undo()
@@ -129,23 +129,23 @@ def test_pythons_function_overwrites_but_never_its_input(here, source):
 
 @pytest.mark.parametrize("container", ["WAV", "FLAC", "OGG", "AIFF"])
 def test_stdin_and_stdout(here, source, container):
-    result = bloomnet("enhance", "-", "-", "--source", source, input=audio(container)())
+    result = invoked("enhance", "-", "-", "--source", source, input=audio(container)())
     assert result.exit_code == 0, result.stderr
     info = sf.info(io.BytesIO(result.stdout_bytes))
     assert (info.format, info.frames) == (container, len(sound()))
 
 
 def test_stdin_to_a_file_and_a_file_to_stdout(here, source):
-    assert bloomnet("enhance", "-", "x.flac", "--source", source, input=audio("WAV")()).stdout == ""
+    assert invoked("enhance", "-", "x.flac", "--source", source, input=audio("WAV")()).stdout == ""
     for name in ("y.flac", "z.wav"):
-        assert bloomnet("enhance", "a.wav", name, "--source", source).exit_code == 0
+        assert invoked("enhance", "a.wav", name, "--source", source).exit_code == 0
     assert contents(here)["x.flac"] == contents(here)["y.flac"]
-    out = bloomnet("enhance", "a.wav", "-", "--source", source).stdout_bytes
+    out = invoked("enhance", "a.wav", "-", "--source", source).stdout_bytes
     assert out == contents(here)["z.wav"]
 
 
 def test_an_unreadable_pipe_is_named(here, source):
-    result = bloomnet("enhance", "-", "x.wav", "--source", source, input=b"no audio")
+    result = invoked("enhance", "-", "x.wav", "--source", source, input=b"no audio")
     assert result.exit_code == 2
     assert "stdin: not a readable audio file" in result.stderr
 
@@ -160,7 +160,7 @@ def test_named_pipes(here, source):
     ]
     for thread in threads:
         thread.start()
-    result = bloomnet("enhance", "in.pipe", "out.flac", "--source", source)
+    result = invoked("enhance", "in.pipe", "out.flac", "--source", source)
     for thread in threads:
         thread.join()
     assert result.exit_code == 0, result.stderr
@@ -181,7 +181,7 @@ def test_a_disk_that_cannot_be_written_is_named_for_each_file(here, source, monk
             super().write(data)
 
     monkeypatch.setattr(audio_files.sf, "SoundFile", Refusing)
-    result = bloomnet("enhance", "a.wav", "b.wav", "c.wav", "new", "--source", source)
+    result = invoked("enhance", "a.wav", "b.wav", "c.wav", "new", "--source", source)
     monkeypatch.undo()
     assert "2 files enhanced, 0 had been before, 1 could not be" in result.stdout
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
@@ -193,7 +193,7 @@ def test_a_disk_that_cannot_be_written_is_named_for_each_file(here, source, monk
 def test_live_does_not_replace_what_is_there(here):
     before = contents(here)
     for options in ((), ("--force",)):
-        result = bloomnet("live", "--input", "a.wav", "--output", "link.wav", *options)
+        result = invoked("live", "--input", "a.wav", "--output", "link.wav", *options)
         assert result.exit_code == 2
         assert "is the input" in result.stderr
     assert contents(here) == before

@@ -13,7 +13,7 @@ from bloomnet_sb import BloomEnhancer
 from bloomnet_sb.utils.audio_files import audio_info
 from bloomnet_sb.utils.media import has_pyav
 from bloomnet_sb.utils.riff import chunks_of, speaker_mask
-from tests.helpers.commands import bloomnet, write_network
+from tests.helpers.command import invoked, write_network
 from tests.helpers.recordings import BEXT, CASES, CUE, LEFT_OUT, MEDIA, make_recordings, sound
 
 # Those of videos only where PyAV is
@@ -33,7 +33,7 @@ def run(source, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         # Half of what comes in: what a result should be is then known.
         patch.setattr(BloomEnhancer, "_estimate", lambda self, mix, *_: 0.5 * mix[..., None])
-        result = bloomnet("enhance", folder, folder.parent / "out", "--source", source)
+        result = invoked("enhance", folder, folder.parent / "out", "--source", source)
     lines = (folder.parent / "out" / "report.jsonl").read_text().splitlines()
     return folder, folder.parent / "out", result, [json.loads(line) for line in lines[1:]]
 
@@ -83,7 +83,7 @@ def test_the_report_counts_and_names_what_is_left_out(run):
 def test_started_again_it_goes_on(run, source):
     folder, out, _, _ = run
     before = {path: path.stat().st_mtime_ns for path in out.iterdir() if path.suffix == ".wav"}
-    result = bloomnet("enhance", folder, out, "--source", source)
+    result = invoked("enhance", folder, out, "--source", source)
     assert "0 files enhanced" in result.stdout
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
