@@ -66,7 +66,7 @@ class Totals(NamedTuple):
         speed = self.hours / self.core_hours if self.core_hours else 0.0
         text = (
             f"{self.enhanced} files enhanced, {self.failed} could not be, {self.left_out} left "
-            f"out; {self.hours:.2f} hours of audio in {self.core_hours:.2f} core-hours"
+            f"out; {self.hours:.3f} hours of audio in {self.core_hours:.3f} core-hours"
             f" ({speed:.1f} hours of audio per core-hour)"
         )
         return text if self.saved is None else f"{text}; auto saved {self.saved:.0%} of the cost"
