@@ -31,7 +31,15 @@ setup(
         "Topic :: Scientific/Engineering :: Artificial Intelligence",
     ],
     packages=find_packages(include=["bloomnet_sb", "bloomnet_sb.*"]),
-    package_data={"bloomnet_sb": ["pretrained/*/*", "page/static/*", "web/static/*", "web/*.json"]},
+    package_data={
+        "bloomnet_sb": [
+            "pretrained/*/*",
+            "page/static/*",
+            "web/static/*",
+            "web/*.json",
+            "corpus/static/*",
+        ]
+    },
     python_requires=">=3.10",
     install_requires=[
         "huggingface_hub>=1.0",

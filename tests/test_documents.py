@@ -7,6 +7,7 @@ and options are looked up.
 import re
 import shlex
 import shutil
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,6 +121,10 @@ def at_home(pretrained, noisy_file, tmp_path, monkeypatch):
     shutil.copy(noisy_file, tmp_path / "noisy.wav")
     (tmp_path / "call.m4a").write_bytes(media("ipod", "aac")())
     shutil.copytree(SAMPLES / "demo", tmp_path / "recordings")
+    (tmp_path / "manifest.jsonl").write_text('{"audio_filepath": "recordings/noisy_0dB.flac"}\n')
+    (tmp_path / "shards").mkdir()
+    with tarfile.open(tmp_path / "shards" / "000000.tar", "w") as shard:
+        shard.add(noisy_file, "0001.flac")
     shutil.copytree(pretrained, tmp_path / "results" / "demo" / "pretrained")
     (tmp_path / "tests").symlink_to(SAMPLES.parent)
     monkeypatch.chdir(tmp_path)

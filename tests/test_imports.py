@@ -11,7 +11,7 @@ PACKAGE = Path(bloomnet_sb.__file__).parent
 # From the bottom up. A room is a folder or, by its name, a module.
 ROOMS = [
     "utils", "nn", "data", "separators", "model", "scoring", "streaming", "pretrained", "inference",
-    "page", "web", "training", "cli", "__main__",
+    "corpus", "page", "web", "training", "cli", "__main__",
 ]  # fmt: skip
 # Above all of them: exports, and imports nothing before it is asked for it.
 ROOF = "__init__"

@@ -1,5 +1,7 @@
 """What the pretrained interfaces share: loading, choosing the depth, batches and streams."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 
 from bloomnet_sb.inference.loaded import LoadedNetwork
@@ -24,6 +26,8 @@ class BloomInterface(LoadedNetwork):
     blocks_used : list of int
         How many blocks ran in each window of the last file; for a file of more than eight channels,
         in each eight of each window.
+    turn : context manager
+        What the network runs in: nothing, but for threads that share it a lock.
 
     Example
     -------
@@ -34,6 +38,7 @@ class BloomInterface(LoadedNetwork):
         super().__init__(*args, **kwargs)
         self.sample_rate = self.hparams.sample_rate
         self.blocks_used: list[int] = []
+        self.turn: AbstractContextManager = nullcontext()
         self._blocks = self.num_blocks
         self._engines: dict[bool, EagerEngine | CompiledEngine] = {}
 
@@ -155,7 +160,7 @@ class BloomInterface(LoadedNetwork):
     def _estimate(
         self, mix: torch.Tensor, blocks: int, level: torch.Tensor | None = None
     ) -> torch.Tensor:
-        with torch.no_grad(), self.inference_ctx:
+        with self.turn, torch.no_grad(), self.inference_ctx:
             return self.mods.model.estimate(mix, blocks, level).float()
 
     def _estimate_as_needed(
@@ -163,7 +168,7 @@ class BloomInterface(LoadedNetwork):
     ) -> torch.Tensor:
         """The estimate of the first block that changes it by less than asked for, or of all."""
         self.blocks_used.append(0)
-        with torch.no_grad(), self.inference_ctx:
+        with self.turn, torch.no_grad(), self.inference_ctx:
             before = None
             for estimate in self.mods.model.estimates(mix, level):
                 self.blocks_used[-1] += 1

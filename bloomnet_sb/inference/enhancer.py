@@ -1,15 +1,20 @@
 """Enhancing speech with a trained network and as many blocks as asked for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from bloomnet_sb.inference.amount import Amount
 from bloomnet_sb.inference.files import FileInterface, in_memory, write_all
+from bloomnet_sb.inference.rows import enhance_rows
 from bloomnet_sb.utils.audio_files import audio_info, writing
-from bloomnet_sb.utils.errors import InputError, check_path
+from bloomnet_sb.utils.audio_formats import AudioInfo
+from bloomnet_sb.utils.errors import InputError, check_path, check_samples
 from bloomnet_sb.utils.resampling import check_rate
 
 
@@ -78,12 +83,70 @@ class BloomEnhancer(FileInterface):
 
     def forward(
         self,
-        noisy: torch.Tensor,
+        noisy: torch.Tensor | Mapping[str, Any],
         lengths: torch.Tensor | None = None,
         blocks: int | None = None,
-    ) -> torch.Tensor:
-        """The same as `enhance_batch`."""
+    ) -> torch.Tensor | dict[str, Any]:
+        """The same as `enhance_batch`; or, for rows of a table, the rows with enhanced recordings.
+
+        So that `dataset.map(enhancer)` of Hugging Face's datasets and `dataset.map_batches` of Ray
+        Data enhance, with `enhancer.blocks` blocks; see `bloomnet_sb.inference.rows.enhance_rows`.
+
+        Example
+        -------
+        >>> enhancer = BloomEnhancer.from_hparams(source="convtasnet-16k")
+        >>> row = {"amplitude": np.zeros((1, 16000)), "sample_rate": 16000, "path": "a.wav"}
+        >>> enhancer(row)["amplitude"].shape
+        (1, 16000)
+        """
+        if isinstance(noisy, Mapping):
+            return enhance_rows(noisy, partial(self.enhance_array, blocks=blocks))
         return self.enhance_batch(noisy, lengths, blocks)
+
+    def enhance_array(
+        self, noisy: np.ndarray, sample_rate: int, blocks: int | None = None
+    ) -> np.ndarray:
+        """Enhance a recording that is in memory, of any length, rate and number of channels.
+
+        Arguments
+        ---------
+        noisy : numpy.ndarray
+            Samples [time] or [channels, time].
+        sample_rate : int
+            Their rate, in Hz.
+        blocks : int, optional
+            How many blocks run. Default: `self.blocks`.
+
+        Returns
+        -------
+        numpy.ndarray
+            Enhanced samples of the same shape and rate, float32, as `enhance_file` gives them.
+
+        Raises
+        ------
+        InputError
+            If the samples are of another shape, none, or NaN, or an argument cannot be.
+
+        Example
+        -------
+        >>> enhancer = BloomEnhancer.from_hparams(source="convtasnet-16k")
+        >>> enhancer.enhance_array(np.zeros((2, 48000), np.float32), 48000).shape
+        (2, 48000)
+        """
+        noisy = np.asarray(noisy, dtype=np.float32)
+        if noisy.ndim not in (1, 2) or not noisy.size:
+            raise InputError(
+                f"the samples are {list(noisy.shape)}, but must be [time] or [channels, time]"
+            )
+        check_samples(noisy, "the samples hold")
+        check_rate("the samples", sample_rate, self.sample_rate)
+        channels = torch.from_numpy(np.atleast_2d(noisy).copy())
+        info = AudioInfo(channels.shape[1], sample_rate, len(channels))
+        self._begin_measuring(0, info, 1)
+        size = sample_rate  # a second at a time, as files are read
+        pieces = self._estimate_pieces(lambda: iter(channels.split(size, 1)), "", info, blocks)
+        signals = torch.cat([piece[..., 0] for piece in pieces], dim=1)
+        return signals.numpy().reshape(noisy.shape)
 
     def enhance_file(
         self,
@@ -149,14 +212,19 @@ class BloomEnhancer(FileInterface):
         check_path(filename=filename, output_filename=output_filename)
         info = audio_info(filename)
         amount = Amount(strength, attenuation_limit_db, highband)
+        self._begin_measuring(1, info, info.channels)
         pieces = self._estimate_file(filename, info, blocks, False, min_gain_db, amount)
-        signals = (piece[..., 0].t() for piece in pieces)
+        signals = (piece.t() for piece in self._kept(pieces))
         if output_filename is None:
-            return in_memory(signals, filename, info.frames * info.channels, dim=0).squeeze(1)
+            samples = info.frames * info.channels
+            result = in_memory(signals, filename, samples, dim=0).squeeze(1)
+            self._end_measuring([filename])
+            return result
         self.notes = {}
         with writing(output_filename, info, info.channels, source=filename) as write:
             kept = write_all(signals, write, info.frames * info.channels)
         self._note(filename, info, [write])
+        self._end_measuring([filename])
         return torch.cat(kept).squeeze(1) if kept else None
 
     def enhance_alike(
@@ -209,15 +277,22 @@ class BloomEnhancer(FileInterface):
 
         amount = Amount(strength, attenuation_limit_db, highband)
         name = f"{len(files)} files"
+        self._begin_measuring(len(files), first, 1)
         pieces = self._estimate_pieces(read, name, first, blocks, amount=amount)
         with ExitStack() as outputs:
             writers = [
                 outputs.enter_context(writing(output, info, 1, source=path))
                 for (path, output), info in zip(files, infos, strict=True)
             ]
-            for piece in pieces:
+            for piece in self._kept(pieces):
                 for write, estimate in zip(writers, piece, strict=True):
                     write(estimate)
         self.notes = {}
         for (path, _), info, writer in zip(files, infos, writers, strict=True):
             self._note(path, info, [writer])
+        self._end_measuring(path for path, _ in files)
+
+    def _kept(self, pieces: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+        """The pieces [channels, time] of the only source, measured if that was asked for."""
+        signals = (piece[..., 0] for piece in pieces)
+        return self._meter.keeping(signals) if self._meter.files else signals

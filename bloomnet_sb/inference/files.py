@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from bloomnet_sb.inference.amount import NO_MORE, Amount, around_network
 from bloomnet_sb.inference.base import AUTO, BloomInterface
+from bloomnet_sb.inference.measures import FileMeasures, Measuring
 from bloomnet_sb.inference.windows import Windows, cut, cut_into_frames, join, plan_windows
 from bloomnet_sb.nn.levels import SignalLevel
 from bloomnet_sb.utils.audio_files import Writer
@@ -47,6 +48,11 @@ class FileInterface(BloomInterface):
     notes : dict of str to list of str
         For each file of the last call, what a user should know of its result: what of the file is
         not kept, what was clipped. They are logged as well.
+    measuring : bool
+        Whether files are measured while they are enhanced; at first not.
+    measures : dict of str to dict
+        For each file of the last call, what was measured, see
+        `bloomnet_sb.inference.measures.FileMeasures.as_dict`.
 
     Example
     -------
@@ -57,6 +63,9 @@ class FileInterface(BloomInterface):
         super().__init__(*args, **kwargs)
         self.window_seconds = 10.0
         self.notes: dict[str, list[str]] = {}
+        self.measuring = False
+        self.measures: dict[str, dict] = {}
+        self._meter = Measuring([])
 
     def _estimate_file(
         self,
@@ -82,6 +91,16 @@ class FileInterface(BloomInterface):
         for note in self.notes[str(filename)]:
             logger.warning("%s: %s", one_line(str(filename)), note)
 
+    def _begin_measuring(self, files: int, info: AudioInfo, channels: int) -> None:
+        """Begin to measure files of so many channels, if they are to be measured."""
+        count = files if self.measuring else 0
+        self._meter = Measuring([FileMeasures(info.samplerate, channels) for _ in range(count)])
+
+    def _end_measuring(self, files: Iterable[str | Path]) -> None:
+        """Keep what was measured of them."""
+        measured = zip(files, self._meter.files, strict=self.measuring)
+        self.measures = {str(path): measures.as_dict() for path, measures in measured}
+
     def _estimate_pieces(
         self,
         read: Read,
@@ -96,14 +115,15 @@ class FileInterface(BloomInterface):
         amount.check(num_sources)
         depth = None if blocks == AUTO and min_gain_db is not None else self._checked(blocks)
         self.blocks_used = []
+        pieces = self._meter.hearing(read()) if self._meter.files else read()
         if self.mods.model.separator.causal and depth is not None:
-            return self._streamed(read(), info, depth, name, amount)
+            return self._streamed(pieces, info, depth, name, amount)
 
         def estimate(pieces: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
             return self._windowed(pieces, read, info, depth, min_gain_db, name)
 
         rates = (self.sample_rate, info.samplerate)
-        return around_network(read(), estimate, rates, num_sources, amount)
+        return around_network(pieces, estimate, rates, num_sources, amount)
 
     @property
     def _window_samples(self) -> int:
@@ -136,7 +156,9 @@ class FileInterface(BloomInterface):
         total = math.ceil(info.frames / info.samplerate)
         for piece in self._shown(chain([first], pieces), name, info, total):
             pairs = zip(streams, piece.split(CHANNELS_AT_ONCE), strict=True)
-            yield _with_sources(torch.cat([stream.process(group) for stream, group in pairs]))
+            with self.turn:
+                estimates = torch.cat([stream.process(group) for stream, group in pairs])
+            yield _with_sources(estimates)
         yield _with_sources(torch.cat([stream.flush() for stream in streams]))
 
     def _windowed(

@@ -4,6 +4,7 @@ import copy
 import math
 import time
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -70,7 +71,7 @@ def profile_depths(model: BloomNet, sample_rate: int, seconds: float = 4.0) -> l
     ]
 
 
-def count_macs(model: BloomNet, num_samples: int, blocks: int) -> int:
+def count_macs(model: BloomNet, num_samples: int, blocks: int, every: bool = False) -> int:
     """Multiply-accumulates of `estimate` for one mixture: matrix products, filters and transforms.
 
     A Fourier transform of N samples counts as N log2 N.
@@ -83,6 +84,8 @@ def count_macs(model: BloomNet, num_samples: int, blocks: int) -> int:
         Length of the mixture.
     blocks : int
         How many blocks run.
+    every : bool
+        Whether the estimate of each is made, as where the depth is found by them.
 
     Returns
     -------
@@ -101,7 +104,11 @@ def count_macs(model: BloomNet, num_samples: int, blocks: int) -> int:
     model = copy.deepcopy(model).to("meta")
     counter = FlopCounterMode(display=False, custom_mapping=ALSO_COUNTED)
     with counter, torch.no_grad():
-        model.estimate(torch.empty(1, num_samples, device="meta"), blocks)
+        mix = torch.empty(1, num_samples, device="meta")
+        if every:
+            list(islice(model.estimates(mix), blocks))
+        else:
+            model.estimate(mix, blocks)
     return counter.get_total_flops() // 2
 
 

@@ -123,7 +123,7 @@ def folder_written_whole(folder: str | Path) -> Iterator[Path]:
         partial.mkdir()  # for the context to remove
 
 
-def lock_folder(folder: str | Path) -> IO:
+def lock_folder(folder: str | Path, name: str = "") -> IO:
     """Keep other processes from locking a folder, until this one ends, however it ends.
 
     Where there are no POSIX locks (Windows), nothing is kept from anybody.
@@ -132,6 +132,8 @@ def lock_folder(folder: str | Path) -> IO:
     ---------
     folder : str or Path
         The folder; it gets a file .lock.
+    name : str
+        Of what in it is locked, where several processes share it. Default: all of it.
 
     Returns
     -------
@@ -149,7 +151,7 @@ def lock_folder(folder: str | Path) -> IO:
     ...     Path(lock.name).name
     '.lock'
     """
-    path = (Path(folder) / ".lock").resolve()
+    path = (Path(folder) / f".lock{name and '-'}{name}").resolve()
     # A second handle, when closed, would let go the lock of the first.
     if path in _locks and not _locks[path].closed:
         return _locks[path]
@@ -168,7 +170,8 @@ def lock_folder(folder: str | Path) -> IO:
         lock.seek(0)
         owner = lock.read().strip()
         lock.close()
-        raise InputError(f"{folder}: in use by process {owner}; wait, or take another") from None
+        what = f"{folder}{name and ', '}{name}"
+        raise InputError(f"{what}: in use by process {owner}; wait, or take another") from None
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()

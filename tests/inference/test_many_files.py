@@ -7,9 +7,10 @@ import pytest
 import soundfile as sf
 from safetensors.torch import save_file
 
-from bloomnet_sb.inference import many_files
+from bloomnet_sb.inference import workers
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.many_files import REPORT, Choice, enhance_many
+from bloomnet_sb.inference.report import Job
 from bloomnet_sb.utils.errors import InputError
 from tests.helpers.forked import fork_server
 from tests.helpers.recipes import SAMPLES
@@ -31,7 +32,7 @@ def files(tmp_path):
 @pytest.fixture
 def forked_workers(monkeypatch):
     """Processes that begin at once; those of the file that kills its process are started."""
-    monkeypatch.setattr(many_files, "get_context", lambda kind: fork_server())
+    monkeypatch.setattr(workers, "get_context", lambda kind: fork_server())
 
 
 def entries(folder):
@@ -55,6 +56,10 @@ def test_each_result_is_that_of_its_file(pretrained, files, tmp_path, processes)
         np.testing.assert_allclose(written, expected, atol=1e-4)
     head, lines = entries(tmp_path / "out")
     assert head["blocks"] == 1
+    assert sum(line.get("core_seconds", 0) for line in lines) > 0
+    for line in lines:
+        seconds = None if line["error"] else sf.info(line["output"]).duration
+        assert line.get("seconds") == pytest.approx(seconds, abs=1e-3)
     assert {line["input"]: line["error"] is None for line in lines} == {
         str(path): path.stem != "broken" for path, _ in files
     }
@@ -98,7 +103,7 @@ def test_after_a_kill_it_goes_on(pretrained, files, tmp_path):
 
 
 def test_an_interrupted_run_keeps_what_is_done(pretrained, files, tmp_path, monkeypatch):
-    enhance, calls = many_files._enhance, []
+    enhance, calls = workers._enhance, []
 
     def interrupted(*arguments):
         if len(calls) == 2:
@@ -106,11 +111,29 @@ def test_an_interrupted_run_keeps_what_is_done(pretrained, files, tmp_path, monk
         calls.append(arguments)
         return enhance(*arguments)
 
-    monkeypatch.setattr(many_files, "_enhance", interrupted)
+    monkeypatch.setattr(workers, "_enhance", interrupted)
     with pytest.raises(KeyboardInterrupt):
         enhance_many(files, tmp_path / "out", Choice(str(pretrained)))
     monkeypatch.undo()
     assert enhance_many(files, tmp_path / "out", Choice(str(pretrained))).skipped == 2
+
+
+def test_a_file_in_work_when_a_run_ends_is_not_finished(pretrained, files, tmp_path, monkeypatch):
+    """However long it is: the other thread ends where it would compute next."""
+    enhancer, computed = Choice(str(pretrained)).load(), []
+    estimate = BloomEnhancer._estimate
+    monkeypatch.setattr(
+        BloomEnhancer,
+        "_estimate",
+        lambda self, *what: computed.append(1) or estimate(self, *what),
+    )
+    jobs = [Job(path, output, []) for path, output in files[:4]]
+    results = workers.enhance_batches(enhancer, [[job] for job in jobs], Choice(str(pretrained)))
+    next(results)
+    results.close()
+    done = len(computed)
+    assert 1 <= done <= 4
+    assert not list((tmp_path / "out").glob(".*partial"))
 
 
 DEADLY = """

@@ -105,7 +105,7 @@ def test_a_folder_knows_its_own_files_and_leaves_others(here, source):
 
 
 def test_two_runs_into_one_folder(here, source, monkeypatch):
-    def in_use(folder):
+    def in_use(folder, name):
         raise InputError(f"{folder}: in use by process 1; wait, or take another")
 
     monkeypatch.setattr("bloomnet_sb.inference.many_files.lock_folder", in_use)

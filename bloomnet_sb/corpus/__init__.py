@@ -1,0 +1,1 @@
+"""Whole corpora: lists and shards of recordings, enhanced on one machine or many, and reports."""

@@ -1,0 +1,153 @@
+"""Lists of recordings: CSV and JSON lines, as SpeechBrain, NeMo and Lhotse write manifests."""
+
+import gzip
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from bloomnet_sb.utils.csv_files import read_csv
+from bloomnet_sb.utils.errors import InputError
+
+LIST_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
+# Where a recording's path is: of SpeechBrain, NeMo, Hugging Face's folders, and others
+PATH_KEYS = ("wav", "audio_filepath", "path", "file", "file_name", "filename", "audio")
+# What SpeechBrain's manifests begin with in place of a folder
+ROOTS = ("{data_root}", "$data_root", "{data_folder}", "$data_folder")
+
+
+def is_list(path: Path) -> bool:
+    """Whether a path is that of a list, by its suffix; .gz may follow it.
+
+    Example
+    -------
+    >>> is_list(Path("cuts.jsonl.gz")), is_list(Path("noisy.wav"))
+    (True, False)
+    """
+    name = path.name.lower().removesuffix(".gz")
+    return name.endswith(LIST_SUFFIXES) and not os.path.isdir(path)
+
+
+def read_list(path: Path) -> list[tuple[Path, Path]]:
+    """The recordings that a list names, in its order, each once.
+
+    A CSV file has a column for their paths, called `wav` (SpeechBrain), `audio_filepath` (NeMo),
+    `path`, `file`, `file_name`, `filename` or `audio`. A JSON file has an object a line with such a
+    key, or what Lhotse writes of recordings and cuts; or it is one object of id to such objects
+    (SpeechBrain), or one array of them.
+
+    Arguments
+    ---------
+    path : Path
+        The list. Paths in it that are not absolute begin in its folder, for which {data_root} and
+        $data_root stand, too.
+
+    Returns
+    -------
+    list of (Path, Path)
+        Recordings, each with the place of its folder below the folder that they have in common.
+
+    Raises
+    ------
+    InputError
+        Naming the list, and the line or the id, for what names no recording or cannot be read.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmpdir")) / "manifest.json"
+    >>> _ = path.write_text('{"audio_filepath": "/a/1.wav"}\\n{"audio_filepath": "/a/b/2.wav"}\\n')
+    >>> read_list(path)
+    [(PosixPath('/a/1.wav'), PosixPath('.')), (PosixPath('/a/b/2.wav'), PosixPath('b'))]
+    """
+    name = path.name.lower().removesuffix(".gz")
+    entries = _csv_entries(path) if name.endswith((".csv", ".tsv")) else _json_entries(path)
+    found: dict[Path, None] = {}
+    for where, entry in entries:
+        for text in _paths_of(entry, where):
+            found[_located(text, path.parent, where)] = None
+    if not found:
+        raise InputError(f"{path}: names no recording")
+    common = Path(os.path.commonpath([file.parent for file in found]))
+    return [(file, file.parent.relative_to(common)) for file in found]
+
+
+def _csv_entries(path: Path) -> Iterator[tuple[str, object]]:
+    if path.name.lower().endswith(".gz"):
+        raise InputError(f"{path}: a compressed list must be one of JSON lines")
+    for number, row in read_csv(path, [], PATH_KEYS):
+        yield f"{path}, line {number}", {key: text for key, text in row.items() if text}
+
+
+def _json_entries(path: Path) -> Iterator[tuple[str, object]]:
+    text = _text(path)
+    try:
+        whole = json.loads(text)
+    except ValueError:
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip():
+                yield f"{path}, line {number}", _parsed(line, f"{path}, line {number}")
+        return
+    if isinstance(whole, list):
+        for number, entry in enumerate(whole, 1):
+            yield f"{path}, entry {number}", entry
+    elif isinstance(whole, dict) and whole and all(isinstance(v, dict) for v in whole.values()):
+        for name, entry in whole.items():
+            yield f"{path}, {name}", entry
+    else:  # a list of one line
+        yield f"{path}, line 1", whole
+
+
+def _text(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+        if path.name.lower().endswith(".gz"):
+            content = gzip.decompress(content)
+        return content.decode("utf-8-sig")
+    except (OSError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not in UTF-8") from None
+
+
+def _parsed(line: str, where: str) -> object:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{where}: no JSON ({error})") from None
+
+
+def _paths_of(entry: object, where: str) -> list[str]:
+    """The recordings that an entry names: one, or those of the sources of a Lhotse recording."""
+    if isinstance(entry, str):
+        return [entry]
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: {type(entry).__name__}, but must be an object with a path")
+    for key in PATH_KEYS:
+        if isinstance(entry.get(key), str):
+            return [entry[key]]
+    if isinstance(entry.get("recording"), dict):  # of a cut
+        return _paths_of(entry["recording"], where)
+    if isinstance(entry.get("tracks"), list):  # of a mixed cut
+        return [path for track in entry["tracks"] for path in _paths_of(track["cut"], where)]
+    if isinstance(entry.get("sources"), list):
+        return [_source_path(source, where) for source in entry["sources"]]
+    raise InputError(
+        f"{where}: no path of a recording among {', '.join(map(str, entry)) or 'nothing'}; "
+        f"it is looked for as {', '.join(PATH_KEYS)}"
+    )
+
+
+def _source_path(source: object, where: str) -> str:
+    """Of a source of a Lhotse recording."""
+    about = source if isinstance(source, dict) else {}
+    if about.get("type") != "file" or not isinstance(about.get("source"), str):
+        raise InputError(f"{where}: a recording of type {about.get('type')!r}, but must be a file")
+    return about["source"]
+
+
+def _located(text: str, folder: Path, where: str) -> Path:
+    for root in ROOTS:
+        text = text.replace(root, str(folder))
+    if "://" in text:
+        raise InputError(f"{where}: {text} is no path of a file")
+    return Path(os.path.abspath(folder / text))

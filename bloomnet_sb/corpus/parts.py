@@ -1,0 +1,293 @@
+"""A corpus part by part: shards in, shards out, each of which appears when it is complete."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from bloomnet_sb.corpus.shards import Member, Packed, pack, repack, take_out
+from bloomnet_sb.inference.choice import Choice
+from bloomnet_sb.inference.many_files import Summary, enhance_many
+from bloomnet_sb.inference.places import check_new, name_results
+from bloomnet_sb.inference.report import (
+    REPORT,
+    is_result,
+    left_out_entry,
+    lines_of,
+    read_report,
+    state_of,
+)
+from bloomnet_sb.utils.atomic_files import lock_folder, written_whole
+from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.utils.folders import LeftOut
+
+
+class Part(NamedTuple):
+    """What is enhanced at once, and what becomes of it.
+
+    Arguments
+    ---------
+    output : Path
+        A shard, or for a shard's recordings a folder.
+    source : Path, optional
+        The shard that it is made of.
+    files : list of (Path, Path)
+        Or the files, each with the place of its folder.
+    first : int
+        The number of the first of them in all parts.
+    """
+
+    output: Path
+    source: Path | None = None
+    files: Sequence[tuple[Path, Path]] = ()
+    first: int = 0
+
+    @property
+    def packed(self) -> bool:
+        """Whether it becomes a shard."""
+        return self.output.suffix == ".tar"
+
+    def state(self) -> list:
+        """What changes when its recordings do."""
+        if self.source is not None:
+            return state_of(self.source)
+        about = [[str(file), str(place), state_of(file)] for file, place in self.files]
+        return [hashlib.sha256(json.dumps(about).encode()).hexdigest()]
+
+
+def parts_of_shards(shards: Iterable[Path], folder: Path, packed: bool) -> list[Part]:
+    """A part for each shard.
+
+    Arguments
+    ---------
+    shards : iterable of Path
+        The shards.
+    folder : Path
+        Where the results go.
+    packed : bool
+        Whether each becomes a shard of its name, or a folder.
+
+    Raises
+    ------
+    InputError
+        If two have one name.
+
+    Example
+    -------
+    >>> [part.output for part in parts_of_shards([Path("in/a.tar")], Path("out"), packed=False)]
+    [PosixPath('out/a')]
+    """
+    parts: dict[str, Part] = {}
+    for shard in shards:
+        name = f"{shard.stem}.tar" if packed else shard.stem
+        if name in parts:
+            raise InputError(f"{folder / name}: would be the result of two shards, one is {shard}")
+        if (folder / name).resolve() == shard.resolve():
+            raise InputError(f"{shard}: its result would be written over it")
+        parts[name] = Part(folder / name, shard)
+    return list(parts.values())
+
+
+def parts_of_files(
+    files: Iterable[tuple[Path, Path]], folder: Path, shard_mb: int, name: str = "enhanced"
+) -> list[Part]:
+    """Parts of files that become shards of about one size.
+
+    Arguments
+    ---------
+    files : iterable of (Path, Path)
+        Files, each with the place of its folder.
+    folder : Path
+        Where the shards go.
+    shard_mb : int
+        The size of the files of a shard, in 10^6 bytes.
+    name : str
+        What the shards' names begin with.
+
+    Example
+    -------
+    >>> [part.output for part in parts_of_files([(Path("a.wav"), Path("."))], Path("out"), 500)]
+    [PosixPath('out/enhanced-000000.tar')]
+    """
+    groups: list[list[tuple[Path, Path]]] = []
+    size = 0
+    for file, place in files:
+        size += (of_this := (state_of(file) or [0])[0])
+        if not groups or size > shard_mb * 10**6:
+            groups.append([])
+            size = of_this
+        groups[-1].append((file, place))
+    parts, first = [], 0
+    for number, group in enumerate(groups):
+        parts.append(Part(folder / f"{name}-{number:06d}.tar", None, group, first))
+        first += len(group)
+    return parts
+
+
+def enhance_parts(
+    parts: Sequence[Part],
+    folder: Path,
+    choice: Choice,
+    processes: int = 1,
+    force: bool = False,
+    left_out: Sequence[LeftOut] = (),
+    report: str = REPORT,
+) -> Summary:
+    """Enhance a corpus part by part; one that cannot be does not stop the others.
+
+    The report is that of `enhance_many`, with a line for each part that is complete. What is in
+    work lies in a hidden folder beside the results, with a report of its own: after a kill, no file
+    is enhanced again that was. While a shard is enhanced, the next is taken out of its tar file.
+
+    Arguments
+    ---------
+    parts : sequence of Part
+        The parts.
+    folder, choice, processes, force, left_out, report
+        As `enhance_many` takes them.
+
+    Returns
+    -------
+    Summary
+        What became of their files; the errors are those of parts that had been complete, too.
+
+    Raises
+    ------
+    InputError
+        As `enhance_many`.
+
+    Example
+    -------
+    >>> out = Path(getfixture("tmpdir"))
+    >>> files = [(Path("tests/samples/demo/noisy_0dB.flac"), Path("."))]
+    >>> choice = Choice("convtasnet-16k", blocks=1)
+    >>> enhance_parts(parts_of_files(files, out, 500), out, choice).enhanced
+    1
+    >>> sorted(path.name for path in out.iterdir())
+    ['.lock', 'enhanced-000000.tar', 'report.jsonl']
+    """
+    path = folder / report
+    enhancer = choice.load()
+    choice.check(enhancer)
+    head, summary = choice.head(enhancer), Summary(0, 0, [])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with lock_folder(folder, "" if report == REPORT else report):
+            before = read_report(path)
+            own = {entry["begun"] for entry in before if "begun" in entry}
+            complete = _complete(before, head, parts)
+            left = [part for part in parts if str(part.output) not in complete]
+            kept = [entry for entry in before if entry.get("part") in complete]
+            begun = [{"begun": str(part.output)} for part in parts]
+            with written_whole(path) as partial:
+                entries = [head, *map(left_out_entry, left_out), *begun, *kept]
+                partial.write_text(lines_of(entries), encoding="utf-8")
+            for part in parts:
+                if str(part.output) in complete:  # a run may end between its lines and this
+                    shutil.rmtree(_work_of(part), ignore_errors=True)
+            before_errors = [entry["error"] for entry in kept if entry.get("error")]
+            summary = Summary(0, sum(map(is_result, kept)), before_errors)
+            for part, members in _taken_out(left):
+                may = force or str(part.output) in own
+                entries = _entries_of(part, members, choice, processes, may)
+                with open(path, "a", encoding="utf-8") as lines:
+                    lines.write(lines_of(entries))
+                shutil.rmtree(_work_of(part), ignore_errors=True)
+                summary = _added(summary, entries)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    return summary
+
+
+def _complete(before: list[dict], head: dict, parts: Sequence[Part]) -> set[str]:
+    """The results of parts that a run before completed of the same recordings."""
+    if not before or before[0] != head:
+        return set()
+    states = {entry["part"]: entry["complete"] for entry in before if "complete" in entry}
+    results = [entry for entry in before if "part" in entry and is_result(entry)]
+    lost = {entry["part"] for entry in results if not Path(entry["output"]).is_file()}
+    return {
+        str(part.output)
+        for part in parts
+        if str(part.output) not in lost
+        and part.output.exists()
+        and states.get(str(part.output)) == part.state()
+    }
+
+
+def _work_of(part: Part) -> Path:
+    return part.output.with_name(f".{part.output.name}.work")
+
+
+def _taken_out(parts: Sequence[Part]) -> Iterator[tuple[Part, Future]]:
+    """Each part with its shard's recordings; the next one's are taken out meanwhile."""
+
+    def take(part: Part) -> list[Member]:
+        return take_out(part.source, _work_of(part) / "in") if part.source is not None else []
+
+    with ThreadPoolExecutor(1) as reader:
+        ahead = [reader.submit(take, part) for part in parts[:1]]
+        bar = tqdm(parts, unit="part", disable=True if len(parts) <= 1 else None)
+        for number, part in enumerate(bar, 1):
+            ahead += [reader.submit(take, after) for after in parts[number : number + 1]]
+            yield part, ahead.pop(0)
+
+
+def _entries_of(
+    part: Part, members: Future, choice: Choice, processes: int, force: bool
+) -> list[dict]:
+    """Enhance a part; what the report has of it."""
+    try:
+        recordings = members.result()
+        if part.packed:
+            check_new(part.output, force)
+        return _enhance_part(part, recordings, choice, processes, force)
+    except InputError as error:
+        about = {"input": str(part.source or part.output), "output": str(part.output)}
+        return [about | {"state": [], "error": str(error), "notes": [], "part": about["output"]}]
+
+
+def _enhance_part(
+    part: Part, members: list[Member], choice: Choice, processes: int, force: bool
+) -> list[dict]:
+    state, work = part.state(), _work_of(part)
+    files = part.files or [(member.file, Path(member.name).parent) for member in members]
+    pairs = name_results(files, work / "out" if part.packed else part.output)
+    enhance_many(pairs, work, choice, processes, force=force)
+    found = {entry["input"]: entry for entry in read_report(work / REPORT) if "input" in entry}
+    good = {path for path, _ in pairs if is_result(found[str(path)])}
+    if part.packed and good:
+        _pack(part, members, [(path, result) for path, result in pairs if path in good])
+    entries = [_renamed(found[str(path)], part, work) for path, _ in pairs]
+    return [*entries, {"part": str(part.output), "complete": state}]
+
+
+def _pack(part: Part, members: list[Member], results: list[tuple[Path, Path]]) -> None:
+    if part.source is None:
+        root = _work_of(part) / "out"
+        named = [Packed(result.relative_to(root).as_posix(), result) for _, result in results]
+        return pack(named, part.first, part.output)
+    names = {member.file: member.name for member in members}
+    repack(part.source, {names[path]: result for path, result in results}, part.output)
+
+
+def _renamed(entry: dict, part: Part, work: Path) -> dict:
+    """An entry of the work's report as that of the whole has it: by names that stay."""
+    entry = entry | {"part": str(part.output)}
+    if part.source is not None:
+        for key in ("input", "error"):
+            entry[key] = entry[key] and entry[key].replace(str(work / "in"), str(part.source))
+    if part.packed:
+        entry["output"] = str(part.output)
+    return entry
+
+
+def _added(summary: Summary, entries: list[dict]) -> Summary:
+    errors = [entry["error"] for entry in entries if entry.get("error")]
+    enhanced = sum(map(is_result, entries))
+    return Summary(summary.enhanced + enhanced, summary.skipped, summary.errors + errors)

@@ -1,0 +1,183 @@
+"""Enhancing a whole corpus on one machine: what comes in, what goes out, and its reports."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from bloomnet_sb.corpus.lists import is_list, read_list
+from bloomnet_sb.corpus.parts import enhance_parts, parts_of_files, parts_of_shards
+from bloomnet_sb.corpus.report_tables import check_tables, write_tables
+from bloomnet_sb.corpus.shards import is_shard
+from bloomnet_sb.corpus.shares import WHOLE, Share, report_name
+from bloomnet_sb.inference.choice import Choice
+from bloomnet_sb.inference.many_files import Summary, enhance_many
+from bloomnet_sb.inference.places import find_inputs, name_results, summary_of_names
+from bloomnet_sb.utils.errors import InputError, check_positive
+from bloomnet_sb.utils.folders import LeftOut, list_audio
+
+
+class Corpus(NamedTuple):
+    """What is to be enhanced.
+
+    Arguments
+    ---------
+    files : list of (Path, Path)
+        Recordings, each with the place of its folder.
+    shards : list of Path
+        Or WebDataset shards.
+    left_out : list of LeftOut
+        What was in folders beside them.
+    """
+
+    files: list[tuple[Path, Path]]
+    shards: list[Path]
+    left_out: list[LeftOut]
+
+
+class Enhanced(NamedTuple):
+    """What became of a corpus.
+
+    Arguments
+    ---------
+    summary : Summary
+        How many files.
+    left_out : list of LeftOut
+        What was no recording.
+    lines : list of str
+        What a user should know of it.
+    """
+
+    summary: Summary
+    left_out: list[LeftOut]
+    lines: list[str]
+
+
+def is_corpus(inputs: list[Path]) -> bool:
+    """Whether an input is a list or a shard, whose results go to a folder.
+
+    Example
+    -------
+    >>> is_corpus([Path("manifest.csv")]), is_corpus([Path("noisy.wav")])
+    (True, False)
+    """
+    return any(is_list(path) or is_shard(path) for path in inputs)
+
+
+def find_corpus(inputs: Iterable[Path], output: Path) -> Corpus:
+    """Find what is to be enhanced: files, folders, lists of files; or shards, folders of shards.
+
+    Arguments
+    ---------
+    inputs : iterable of Path
+        What a user named.
+    output : Path
+        The folder of the results.
+
+    Raises
+    ------
+    InputError
+        If a folder or a list names none, or there are both files and shards.
+
+    Example
+    -------
+    >>> len(find_corpus([Path("tests/samples/demo")], Path("out")).files)
+    4
+    """
+    files: dict[tuple[Path, Path], None] = {}
+    shards: dict[Path, None] = {}
+    left_out: list[LeftOut] = []
+    for path in inputs:
+        if is_shard(path):
+            shards[path] = None
+        elif path.is_dir() and any(path.rglob("*.tar")):
+            listing = list_audio(path, apart_from=output)
+            inside = {item.path for item in listing.left_out if is_shard(item.path)}
+            shards |= dict.fromkeys(sorted(inside))
+            files |= {(file, file.parent.relative_to(path)): None for file in listing.files}
+            left_out += [item for item in listing.left_out if item.path not in inside]
+        elif is_list(path):
+            files |= dict.fromkeys(read_list(path))
+        else:
+            found = find_inputs([path], output)
+            files |= dict.fromkeys(found.files)
+            left_out += found.left_out
+    if files and shards:
+        raise InputError(
+            f"{next(iter(shards))}: shards are not taken together with files; enhance them apart"
+        )
+    if not files and not shards:
+        raise InputError(f"{output}: nothing to be enhanced for it")
+    return Corpus(list(files), list(shards), left_out)
+
+
+def enhance_corpus(
+    inputs: Iterable[Path],
+    output: Path,
+    choice: Choice,
+    processes: int = 1,
+    force: bool = False,
+    to_shards: bool = False,
+    shard_mb: int = 500,
+    share: Share = WHOLE,
+) -> Enhanced:
+    """Enhance files, folders, lists or WebDataset shards into a folder or shards.
+
+    The folder of results gets report.jsonl, see `enhance_many` and `enhance_parts`, and made from
+    it report.csv and report.html; a share of the corpus a report of its own, which `write_tables`
+    joins with those of the others.
+
+    Arguments
+    ---------
+    inputs : iterable of Path
+        What a user named, see `find_corpus`.
+    output : Path
+        The folder of the results.
+    choice : Choice
+        The network, and how it runs.
+    processes : int
+        How many files are enhanced at a time.
+    force : bool
+        Whether files are overwritten that are no results of a run before.
+    to_shards : bool
+        Whether results go to shards: one for each shard, or files packed together.
+    shard_mb : int
+        For files that are packed: their size in a shard, in 10^6 bytes.
+    share : Share
+        Of the corpus, where several runs share it. Default: all of it.
+
+    Returns
+    -------
+    Enhanced
+        What became of it.
+
+    Raises
+    ------
+    InputError
+        As `find_corpus` and `enhance_many`, or if the share is in work.
+
+    Example
+    -------
+    >>> out, choice = Path(getfixture("tmpdir")), Choice("convtasnet-16k", blocks=1)
+    >>> enhanced = enhance_corpus([Path("tests/samples/demo/noisy_0dB.flac")], out, choice)
+    >>> enhanced.summary.enhanced, sorted(path.name for path in out.glob("report*"))
+    (1, ['report.csv', 'report.html', 'report.jsonl'])
+    """
+    check_positive(shard_mb=shard_mb, processes=processes)
+    corpus, report = find_corpus(inputs, output), report_name(share)
+    lines: list[str] = []
+    check_tables(output)
+    options = (choice, processes, force, corpus.left_out, report)
+    if corpus.shards:
+        shards = [path for path, _ in share.of((path, Path()) for path in corpus.shards)]
+        summary = enhance_parts(parts_of_shards(shards, output, to_shards), output, *options)
+    elif to_shards:
+        name = "enhanced" if share == WHOLE else f"enhanced-{share.number}-of-{share.count}"
+        parts = parts_of_files(share.of(corpus.files), output, shard_mb, name)
+        summary = enhance_parts(parts, output, *options)
+    else:
+        files = name_results(share.of(corpus.files), output)
+        summary = enhance_many(files, output, *options)
+        lines += filter(None, [summary_of_names(files)])
+    if share == WHOLE:
+        lines.append(str(write_tables(output).totals))
+    return Enhanced(summary, corpus.left_out, lines)

@@ -1,0 +1,220 @@
+"""WebDataset shards of recordings: taking them out of a tar file, and packing results into one."""
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from bloomnet_sb.utils.atomic_files import written_whole
+from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES
+from bloomnet_sb.utils.errors import DISK_FULL, InputError
+
+SHARD_SUFFIX = ".tar"
+UNREADABLE = (OSError, tarfile.TarError, EOFError)
+
+
+class Member(NamedTuple):
+    """A recording of a shard.
+
+    Arguments
+    ---------
+    name : str
+        Its name in the shard.
+    file : Path
+        The file that it was taken out to.
+    """
+
+    name: str
+    file: Path
+
+
+class Packed(NamedTuple):
+    """What is to be packed as one sample.
+
+    Arguments
+    ---------
+    id : str
+        What its JSON calls it.
+    file : Path
+        The file.
+    """
+
+    id: str
+    file: Path
+
+
+def is_shard(path: Path) -> bool:
+    """Whether a path is that of a shard, by its suffix.
+
+    Example
+    -------
+    >>> is_shard(Path("speech-000000.tar")), is_shard(Path("noisy.wav"))
+    (True, False)
+    """
+    return path.suffix.lower() == SHARD_SUFFIX and not os.path.isdir(path)
+
+
+def key_of(name: str) -> str:
+    """The key of a member's sample: its name without all after the first dot.
+
+    Example
+    -------
+    >>> key_of("train/0001.seg.flac")
+    'train/0001'
+    """
+    folder, _, base = name.rpartition("/")
+    return f"{folder}/{base.partition('.')[0]}" if folder else base.partition(".")[0]
+
+
+def is_recording(name: str) -> bool:
+    """Whether a member is a recording, by its suffix.
+
+    Example
+    -------
+    >>> is_recording("0001.flac"), is_recording("0001.json"), is_recording("._0001.flac")
+    (True, False, False)
+    """
+    path = PurePosixPath(name)
+    return path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith("._")
+
+
+def take_out(shard: Path, folder: Path) -> list[Member]:
+    """Take the recordings out of a shard.
+
+    Arguments
+    ---------
+    shard : Path
+        The tar file.
+    folder : Path
+        Where the files go. They are as old as the shard.
+
+    Returns
+    -------
+    list of Member
+        The recordings, in the shard's order.
+
+    Raises
+    ------
+    InputError
+        If the shard cannot be read to its end, has no recording, a name twice, or one that leads
+        elsewhere.
+
+    Example
+    -------
+    >>> shard, demo = Path(getfixture("tmpdir")) / "a.tar", Path("tests/samples/demo")
+    >>> pack([Packed("a", demo / "noisy_0dB.flac")], 0, shard)
+    >>> [member.name for member in take_out(shard, shard.parent / "out")]
+    ['000000000.flac']
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    members: dict[str, Member] = {}
+    try:
+        changed = shard.stat().st_mtime_ns
+        with tarfile.open(shard, "r:*") as tar:
+            for info in tar:
+                if not (info.isfile() and is_recording(info.name)):
+                    continue
+                if info.name in members:
+                    raise InputError(f"{shard}: holds {info.name} twice")
+                # The filter refuses a name that leads out of the folder.
+                tar.extract(info, folder, filter="data")
+                members[info.name] = Member(info.name, folder / info.name)
+                os.utime(folder / info.name, ns=(changed, changed))
+    except UNREADABLE as error:
+        raise _unreadable(shard, error) from None
+    if not members:
+        raise InputError(f"{shard}: holds no recording")
+    return list(members.values())
+
+
+def repack(shard: Path, results: dict[str, Path], output: Path) -> None:
+    """Write a shard anew with results in place of its recordings; it appears when it is complete.
+
+    What else a sample has (texts, labels) is copied. A sample of which a recording has no result is
+    left out.
+
+    Arguments
+    ---------
+    shard : Path
+        The tar file.
+    results : dict of str to Path
+        For the names of recordings, their results; where one has another suffix, its name does.
+    output : Path
+        The tar file to be.
+
+    Raises
+    ------
+    InputError
+        If the shard cannot be read, or the other not be written.
+    """
+    try:
+        with tarfile.open(shard, "r:*") as tar, _writing(output) as packed:
+            recordings = (info.name for info in tar if info.isfile() and is_recording(info.name))
+            lost = {key_of(name) for name in recordings if name not in results}
+            for info in tar:
+                if not info.isfile() or key_of(info.name) in lost:
+                    continue
+                if info.name not in results:
+                    packed.addfile(info, tar.extractfile(info))
+                    continue
+                result = results[info.name]
+                info.name = str(PurePosixPath(info.name).with_name(result.name))
+                _add(packed, info, result)
+    except (tarfile.TarError, EOFError) as error:
+        raise _unreadable(shard, error) from None
+
+
+def pack(samples: Iterable[Packed], first: int, output: Path) -> None:
+    """Pack files into a shard, each with a JSON of its id; it appears when it is complete.
+
+    Arguments
+    ---------
+    samples : iterable of Packed
+        The files.
+    first : int
+        The number of the first. They are keys, as WebDataset ends those at their first dot.
+    output : Path
+        The tar file to be.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+    """
+    with _writing(output) as packed:
+        for number, (name, file) in enumerate(samples, first):
+            _add(packed, tarfile.TarInfo(f"{number:09d}{file.suffix.lower()}"), file)
+            about = json.dumps({"id": name}).encode()
+            info = tarfile.TarInfo(f"{number:09d}.json")
+            info.size = len(about)
+            packed.addfile(info, io.BytesIO(about))
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[tarfile.TarFile]:
+    """A tar file that is written; it appears when the block ends well."""
+    try:
+        with (
+            written_whole(path) as partial,
+            tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar,
+        ):
+            yield tar
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _add(tar: tarfile.TarFile, info: tarfile.TarInfo, file: Path) -> None:
+    with open(file, "rb") as content:
+        info.size = os.fstat(content.fileno()).st_size
+        tar.addfile(info, content)
+
+
+def _unreadable(shard: Path, error: Exception) -> InputError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return InputError(f"{shard}: not a readable shard ({reason})")
