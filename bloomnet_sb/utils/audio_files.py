@@ -22,7 +22,7 @@ from bloomnet_sb.utils.audio_formats import (
     writable_suffixes,
 )
 from bloomnet_sb.utils.errors import LARGEST_SAMPLE, InputError, check_samples
-from bloomnet_sb.utils.recordings import UNREADABLE, check_regular, reason_of, recording
+from bloomnet_sb.utils.recordings import UNREADABLE, check_regular, reason_of, recording, sound_file
 from bloomnet_sb.utils.tags import tags_after, tags_before
 
 AUDIO_SUFFIXES = (*READABLE_SUFFIXES, *MEDIA_SUFFIXES)
@@ -314,20 +314,21 @@ def _encoding_notes(like: AudioInfo, encoding: Encoding) -> list[str]:
 def _check_written(path: Path, frames: int) -> None:
     """A disk may be full when a file is closed, of which libsndfile does not tell."""
     with _opened(path) as file:
-        if file.frames < frames:
-            raise OSError(None, f"{file.frames} of {frames} samples are there; is the disk full?")
+        written = file.frames
+    if written < frames:
+        raise OSError(None, f"{written} of {frames} samples are there; is the disk full?")
 
 
 @contextmanager
 def _opened(path: str | Path | Clip) -> Iterator[sf.SoundFile]:
-    try:
-        # As bytes: names need not be text.
-        source = io.BytesIO(path.data) if isinstance(path, Clip) else os.fsencode(path)
-        with sf.SoundFile(source) as file:
+    if not isinstance(path, Clip) and not Path(path).exists():
+        raise InputError(f"{path}: no such file")
+    # As bytes: names need not be text.
+    source = io.BytesIO(path.data) if isinstance(path, Clip) else os.fsencode(path)
+    with sound_file(source, path) as file:
+        try:
             yield file
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
-    except UNREADABLE as error:
-        if not isinstance(path, Clip) and not Path(path).is_file():
-            raise InputError(f"{path}: no such file") from None
-        raise InputError(f"{path}: not a readable audio file ({reason_of(error)})") from None
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        except UNREADABLE as error:
+            raise InputError(f"{path}: not a readable audio file ({reason_of(error)})") from None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile as sf
@@ -17,8 +17,9 @@ from bloomnet_sb.utils.joined import Part, View, joined_parts
 from bloomnet_sb.utils.media import has_pyav, may_be_media, media_blocks, media_info
 from bloomnet_sb.utils.riff import wav_data
 
+UNREADABLE = (sf.SoundFileError, OSError)
 # The last for files without a header, which soundfile asks the rate of
-UNREADABLE = (sf.SoundFileError, OSError, TypeError)
+NOT_OPENED = (*UNREADABLE, TypeError)
 
 
 class Recording(NamedTuple):
@@ -192,12 +193,38 @@ def _opened(path: str | Path, part: Part) -> Iterator[sf.SoundFile]:
     # As bytes: names need not be text.
     view = None if whole else View(path, part.start, part.stop, part.head)
     try:
-        with sf.SoundFile(view or os.fsencode(path)) as file:
+        with sound_file(view or os.fsencode(path), path) as file:
             yield file
-    except InputError:
-        raise
     except UNREADABLE as error:
         raise InputError(f"{path}: not a readable audio file ({reason_of(error)})") from None
     finally:
         if view:
             view.close()
+
+
+def sound_file(source: Any, path: object) -> sf.SoundFile:
+    """Open a file with libsndfile.
+
+    Arguments
+    ---------
+    source : bytes or file
+        Its name, or what it is read from.
+    path : str, Path or Clip
+        How the message calls it.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+
+    Example
+    -------
+    >>> sound_file("README.md", "README.md")
+    Traceback (most recent call last):
+    ...
+    bloomnet_sb.utils.errors.InputError: README.md: not a readable audio file ...
+    """
+    try:
+        return sf.SoundFile(source)
+    except NOT_OPENED as error:
+        raise InputError(f"{path}: not a readable audio file ({reason_of(error)})") from None

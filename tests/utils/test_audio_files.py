@@ -21,6 +21,11 @@ def test_unreadable_files_are_named(read, tmp_path):
         read(tmp_path / "text.flac")
 
 
+def test_a_wrong_call_is_not_the_files_fault(noisy_file):
+    with pytest.raises(TypeError):
+        read_audio(noisy_file, start="1")
+
+
 def test_a_truncated_file_is_named(noisy_file, tmp_path):
     broken = tmp_path / "broken.flac"
     content = noisy_file.read_bytes()
