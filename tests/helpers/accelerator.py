@@ -3,6 +3,7 @@
 It is called "lazy", for which torch has in every build what its C++ asks of a device.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -114,6 +115,16 @@ def _put(value: Any) -> Any:
         return _OnDevice(value)
 
 
+def _under(mode: Accelerator, run: Callable) -> Callable:
+    """What threads run, which have modes of their own."""
+
+    def run_under(thread: threading.Thread) -> None:
+        with mode:
+            run(thread)
+
+    return run_under
+
+
 @contextmanager
 def accelerator() -> Iterator[Accelerator]:
     """While this lasts, there is the device, which is known to have no double precision.
@@ -138,6 +149,7 @@ def accelerator() -> Iterator[Accelerator]:
             patch.object(torch, "autocast", lambda *_, **__: nullcontext()),  # it has none
             patch.object(devices, "has_double", lambda device: device.type != NAME),
             Accelerator() as mode,
+            patch.object(threading.Thread, "run", _under(mode, threading.Thread.run)),
         ):
             yield mode
     finally:
