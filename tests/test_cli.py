@@ -239,7 +239,8 @@ def test_a_bad_file_does_not_stop_the_others(pretrained, tmp_path):
     assert result.returncode == 1
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert "broken.flac: not a readable audio file" in line
-    assert {path.name for path in output.iterdir()} == {".lock", "noisy_0dB.flac", "report.jsonl"}
+    reports = {f"report.{kind}" for kind in ("jsonl", "csv", "html")}
+    assert {path.name for path in output.iterdir()} == {".lock", "noisy_0dB.flac", *reports}
     assert "1 files enhanced, 0 had been before, 1 could not be" in result.stdout
     again = bloomnet("enhance", broken, NOISY[0], output, "--source", pretrained)
     assert "0 files enhanced, 1 had been before, 1 could not be" in again.stdout
