@@ -67,6 +67,8 @@ def prepare_librimix(
 
     Example
     -------
+    >>> import numpy as np
+    >>> import soundfile as sf
     >>> tmpdir = Path(getfixture("tmpdir"))
     >>> for split in ("train-100", "dev", "test"):
     ...     for part in ("mix_clean", "s1", "s2"):
