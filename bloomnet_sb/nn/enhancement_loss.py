@@ -7,6 +7,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
 from bloomnet_sb.nn.pesq import check_pesq_weight, pesq_mos
+from bloomnet_sb.utils.errors import InputError
 
 # The power beneath which a signal is silence: that of 16 bits' rounding is 9 dB above it.
 SILENCE = 1e-11
@@ -41,6 +42,8 @@ class EnhancementLoss(torch.nn.Module):
         Threshold of the SNR: beyond it, estimates gain little.
     magnitude_share : float
         Share of the magnitudes in the spectral error; the complex values have the rest.
+    oversuppression : float
+        How much a magnitude that is too small counts in it, one that is too large counting 1.
     segment_seconds : float
         The SNR is the mean over segments of this length.
     window_seconds : float
@@ -49,7 +52,7 @@ class EnhancementLoss(torch.nn.Module):
     Raises
     ------
     InputError
-        If PESQ is to be trained on at a lower rate than its own.
+        If PESQ is to be trained on at a lower rate than its own, or oversuppression is not above 0.
 
     Example
     -------
@@ -71,17 +74,21 @@ class EnhancementLoss(torch.nn.Module):
         pesq_weight: float = 0.0,
         max_snr_db: float = 30.0,
         magnitude_share: float = 0.7,
+        oversuppression: float = 1.0,
         segment_seconds: float = 1.0,
         window_seconds: float = 0.032,
     ):
         super().__init__()
         check_pesq_weight(pesq_weight, sample_rate)
+        if not oversuppression > 0:
+            raise InputError(f"oversuppression is {oversuppression}, but must be above 0")
         self.sample_rate = sample_rate
         self.spectral_weight = spectral_weight
         self.snr_weight = snr_weight
         self.pesq_weight = pesq_weight
         self.max_snr_db = max_snr_db
         self.magnitude_share = magnitude_share
+        self.oversuppression = oversuppression
         self.segment_seconds = segment_seconds
         window_samples = 2 * round(window_seconds * sample_rate / 2)
         self.register_buffer("window", torch.hann_window(window_samples), persistent=False)
@@ -109,7 +116,7 @@ class EnhancementLoss(torch.nn.Module):
         with torch.autocast(estimates.device.type, enabled=False):
             estimates, target, mix = estimates.float(), target.float(), mix.float()
             spectral = compressed_spectrum_error(
-                estimates, target, mix, self.window, self.magnitude_share
+                estimates, target, mix, self.window, self.magnitude_share, self.oversuppression
             )
             snr = thresholded_snr_db(
                 estimates, target, mix, self.sample_rate, self.segment_seconds, self.max_snr_db
@@ -193,11 +200,14 @@ def compressed_spectrum_error(
     mix: torch.Tensor,
     window: torch.Tensor,
     magnitude_share: float = 0.7,
+    oversuppression: float = 1.0,
 ) -> torch.Tensor:
     """Squared error of the spectrum compressed to the power 0.3, of signals of unit power.
 
     Magnitudes |S|^0.3 and complex values S |S|^-0.7 are compared, the mean over frames and
-    bins, as in GTCRN's loss (Rong et al., 2024). It is the mixture that has unit power.
+    bins, as in GTCRN's loss (Rong et al., 2024). It is the mixture that has unit power. Where the
+    estimate's magnitude is too small, its error may count more, so that less of the speech is
+    taken for noise (the asymmetric loss of VoiceFilter-Lite; Wang et al., 2020, arXiv 2009.04323).
 
     Arguments
     ---------
@@ -211,6 +221,8 @@ def compressed_spectrum_error(
         The window [samples], of an even length; windows overlap by half.
     magnitude_share : float
         Share of the magnitudes; the complex values have the rest.
+    oversuppression : float
+        How much the error of a magnitude that is too small counts.
 
     Returns
     -------
@@ -231,6 +243,9 @@ def compressed_spectrum_error(
     magnitude, real, imaginary = _compressed(spectrum, floor)
     clean_magnitude, clean_real, clean_imaginary = _compressed(clean_spectrum, floor)
     magnitude_error = (magnitude - clean_magnitude).square()
+    if oversuppression != 1:
+        too_small = magnitude < clean_magnitude
+        magnitude_error = torch.where(too_small, oversuppression, 1.0) * magnitude_error
     complex_error = (real - clean_real).square() + (imaginary - clean_imaginary).square()
     error = magnitude_share * magnitude_error + (1 - magnitude_share) * complex_error
     # What signals divided by the root of the power would give.

@@ -62,6 +62,16 @@ def test_the_snr_has_a_ceiling():
     assert ratios == pytest.approx([0, 10, 27, 30], abs=0.05)
 
 
+def test_what_is_taken_from_the_speech_may_count_more_than_noise_that_is_left():
+    window, mix = torch.hann_window(512), SPEECH.squeeze(-1)
+    estimates = torch.stack([0.5 * SPEECH, 2.0 * SPEECH])
+    less, more = compressed_spectrum_error(estimates, SPEECH, mix, window, 1.0).unbind()
+    heavier = compressed_spectrum_error(estimates, SPEECH, mix, window, 1.0, oversuppression=3.0)
+    torch.testing.assert_close(heavier, torch.stack([3 * less, more]))
+    with pytest.raises(InputError, match="oversuppression is 0.0, but must be above 0"):
+        EnhancementLoss(SAMPLE_RATE, oversuppression=0.0)
+
+
 def test_a_quiet_talker_counts_as_much_as_a_loud_one():
     quiet = torch.cat([noise_at(-26, seconds=1), noise_at(-51, seconds=1)], dim=1)
     target, mix = quiet, quiet + 0.3 * NOISE
