@@ -1,5 +1,7 @@
 """Networks as SpeechBrain's `Pretrained` loads them: from where, with which options, where to."""
 
+import logging
+import multiprocessing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +12,14 @@ from bloomnet_sb.inference.run_options import checked_run_opts
 from bloomnet_sb.pretrained.fetching import HPARAMS_FILE, fetch_pretrained
 from bloomnet_sb.pretrained.loading import load_pretrained, load_trusted
 from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.utils.folders import one_line
 
 if TYPE_CHECKING:
     from speechbrain.utils.fetching import FetchConfig, FetchSource, LocalStrategy
     from speechbrain.utils.run_opts import RunOptions
     from typing_extensions import Self
+
+logger = logging.getLogger(__name__)
 
 
 class LoadedNetwork(Pretrained):
@@ -74,7 +79,8 @@ class LoadedNetwork(Pretrained):
         """Load a `pretrained` folder, as a recipe leaves it.
 
         The folder need not be trusted: it may name the networks of this package only, and its
-        weights hold no code, see `bloomnet_sb.pretrained.loading`.
+        weights hold no code, see `bloomnet_sb.pretrained.loading`. What its key `caution` says is
+        logged as a warning.
 
         Arguments
         ---------
@@ -132,4 +138,7 @@ class LoadedNetwork(Pretrained):
             hparams = load_trusted(*paths, overrides, overrides_must_match)
         else:
             hparams = load_pretrained(*paths)
+        # What its maker says that users should know, once for all processes.
+        if hparams.get("caution") and multiprocessing.parent_process() is None:
+            logger.warning("%s: %s", source, one_line(str(hparams["caution"])))
         return cls(hparams["modules"], hparams, run_opts, freeze_params)

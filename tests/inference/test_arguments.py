@@ -114,3 +114,14 @@ def test_file_objects_are_refused(network_name, tmp_path):
             with pytest.raises(InputError, match="but must be the path of a file"):
                 process(*given)
     assert not list(Path(tmp_path).iterdir())
+
+
+def test_what_a_folder_cautions_against_is_said_in_one_line(folder, caplog):
+    BloomEnhancer.from_hparams(folder)
+    assert not caplog.records
+    with open(folder / "hyperparams.yaml", "a") as file:
+        file.write('caution: "harms clean speech\\ngrossly"\n')
+    BloomEnhancer.from_hparams(folder)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{folder}: harms clean speech\\ngrossly"
+    ]
