@@ -15,7 +15,7 @@ DEMO_BLOCKS := 1 2 3
 help:
 	@echo "make demo       trains a small model and enhances two files with it, into $(DEMO)"
 	@echo "make test       runs the tests and the examples in the docstrings"
-	@echo "make coverage   the same, and which lines and branches of the package none of them runs"
+	@echo "make coverage   the same, and which lines of the package none of them runs"
 	@echo "make soak       kills trainings at random moments for half an hour, and compares what they become"
 	@echo "make lint       checks the style of the code and its types"
 	@echo "make clean      removes caches, builds and the demo's results"
@@ -40,7 +40,7 @@ test: $(STAMP)
 
 # What of the package no test runs. Measuring takes half as long again.
 coverage: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov=bloomnet_sb --cov-branch \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov=bloomnet_sb \
 		--cov-report=term:skip-covered --cov-fail-under=90 $(TESTS)
 
 soak: $(STAMP)
