@@ -61,7 +61,7 @@ setup(
         "scipy>=1.11",
         "soundfile>=0.12.1",
         "soxr>=0.3.6",
-        "speechbrain>=1.1,<1.2",
+        "speechbrain>=1.1.2,<1.2",
         "speechmos>=0.0.1.1",
         "torch>=2.7.1",  # as SpeechBrain 1.1 asks for
         "torchaudio>=2.7.1",
