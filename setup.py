@@ -59,7 +59,7 @@ setup(
         "rich>=13",
         "safetensors>=0.4",
         "scipy>=1.11",
-        "soundfile>=0.12.1",
+        "soundfile>=0.13",
         "soxr>=0.3.6",
         "speechbrain>=1.1.2,<1.2",
         "speechmos>=0.0.1.1",
