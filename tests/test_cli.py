@@ -53,7 +53,7 @@ def test_the_version():
 
 def test_a_fresh_install_enhances_a_file_in_one_command_soon_and_without_warnings(tmp_path):
     assert sf.info(NOISY[0]).duration > 6
-    assert not takes(4, "enhance", NOISY[0], tmp_path / "out.wav").stderr
+    assert not takes(4, "enhance", "--force", NOISY[0], tmp_path / "out.wav").stderr
     assert sf.info(tmp_path / "out.wav").frames == sf.info(NOISY[0]).frames
 
 

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
 Interface = TypeVar("Interface", bound="BloomInterface")
 
-DEFAULT_SOURCE = "convtasnet-16k"
-LIVE_SOURCE = "convtasnet-causal-16k"
+DEFAULT_SOURCE = "bandrnn-16k"
 
 Paths = Annotated[list[Path], typer.Argument(help="IN... OUT: files or folders, and where to.")]
 Blocks = Annotated[str, typer.Option(help="How many blocks run. Default: all.")]

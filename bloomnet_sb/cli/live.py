@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bloomnet_sb.cli.common import (
-    LIVE_SOURCE,
+    DEFAULT_SOURCE,
     AttenuationLimit,
     Device,
     Force,
@@ -27,7 +27,7 @@ class Speed(str, Enum):
 
 
 def live(
-    source: Source = LIVE_SOURCE,
+    source: Source = DEFAULT_SOURCE,
     input: Annotated[str, typer.Option(help="A file, or a sound device's number or name.")] = "",
     output: Annotated[str, typer.Option(help="A file, or a sound device's number or name.")] = "",
     list_devices: Annotated[

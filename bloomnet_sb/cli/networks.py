@@ -7,7 +7,6 @@ import typer
 
 from bloomnet_sb.cli.common import (
     DEFAULT_SOURCE,
-    LIVE_SOURCE,
     Device,
     Source,
     checked_paths,
@@ -48,7 +47,7 @@ def convert(
 
 def export(
     folder: Annotated[Path, typer.Argument(help="OUT: a new folder.")],
-    source: Source = LIVE_SOURCE,
+    source: Source = DEFAULT_SOURCE,
     int8: Annotated[bool, typer.Option(help="Whether to quantise to 8 bits.")] = False,
     device: Annotated[str, typer.Option(help="Where the network is run to be written.")] = "cpu",
     sherpa: Annotated[

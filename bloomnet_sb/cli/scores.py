@@ -24,7 +24,7 @@ def evaluate(
     ] = None,
     source: Annotated[
         str,
-        typer.Option(help="As of `enhance`. Default: convtasnet-16k, with --enhanced none."),
+        typer.Option(help="As of `enhance`. Default: bandrnn-16k, with --enhanced none."),
     ] = "",
     output_folder: Annotated[
         str,

@@ -14,7 +14,7 @@ from tests.helpers.recipes import REPOSITORY, SAMPLES
 NOISY = SAMPLES / "demo" / "noisy_0dB.flac"
 
 
-@pytest.fixture(scope="module", params=["convtasnet-16k", "convtasnet-causal-16k"])
+@pytest.fixture(scope="module", params=["convtasnet-16k", "bandrnn-16k"])
 def enhancer(request):
     enhancer = BloomEnhancer.from_hparams(source=request.param, run_opts={"device": "cpu"})
     enhancer.blocks = 1
@@ -108,7 +108,7 @@ def test_the_examples_of_the_documents_run(name, tmp_path, monkeypatch):
     finally:
         if name == "ray":
             names["ray"].shutdown()
-    expected = BloomEnhancer.from_hparams(source="convtasnet-16k", run_opts={"device": "cpu"})
+    expected = BloomEnhancer.from_hparams(source="bandrnn-16k", run_opts={"device": "cpu"})
     expected.blocks = 2
     np.testing.assert_allclose(
         np.squeeze(names["enhanced"]), expected.enhance_array(samples, rate), atol=1e-4
