@@ -107,7 +107,7 @@ def _write_about(page: Path, title: str) -> None:
 def _controls(facts: dict[str, Any]) -> list[str]:
     """What a visitor may set: there is no depth to choose of one block."""
     depth = ["depth", "auto"] if facts["num_blocks"] > 1 else []
-    return depth + (["strength"] if facts["num_sources"] == 1 else [])
+    return depth + (["strength", "limit"] if facts["num_sources"] == 1 else [])
 
 
 def _loaded_bytes(page: Path, parts: dict[str, Any]) -> int:

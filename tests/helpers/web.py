@@ -119,4 +119,4 @@ def _read(value):
         return np.fromfile(value["f32"], np.float32)
     if isinstance(value, dict):
         return {key: _read(item) for key, item in value.items()}
-    return value
+    return [_read(item) for item in value] if isinstance(value, list) else value

@@ -79,7 +79,7 @@ def test_a_recording_holds_all_that_goes_in_and_comes_out():
     await chunk(4);
     await session.set({ auto: true });
     await chunk(8);
-    await session.set({ auto: false, blocks: 3, strength: 0.5 });
+    await session.set({ auto: false, blocks: 3, strength: 0.5, limitDb: 20 });
     await chunk(12);
     await session.stop();
     await chunk(16);
@@ -90,7 +90,7 @@ def test_a_recording_holds_all_that_goes_in_and_comes_out():
     assert found["input"] == list(range(4, 16))
     assert found["output"] == [2 * sample for sample in range(4, 16)]
     settings = [tuple(change.values()) for change in found["changes"]]
-    assert settings == [(0, 4, 1), (4, 4, 1), (8, 3, 1), (8, 3, 0.5)]
+    assert settings == [(0, 4, 1, None), (4, 4, 1, None), (8, 3, 1, None), (8, 3, 0.5, 20)]
     # Nothing was missing to those who listened.
     heard = [sample for _, *samples in found["sent"] for sample in samples]
     assert heard == [2 * sample for sample in range(17)] and found["rate"] == 80

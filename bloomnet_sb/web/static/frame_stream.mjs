@@ -2,11 +2,12 @@
 
 import { joined, rounded } from "./arrays.mjs";
 import { DepthSwitch } from "./depth_switch.mjs";
-import { NoisyShare, rise } from "./noisy_share.mjs";
+import { NoisyShare, noisyShare, rise } from "./noisy_share.mjs";
 
 export class FrameStream {
   // The engine has `facts`, start(part), and enter, block and decode, which are awaited.
-  constructor(engine, sampleRate, { blocks, strength = 1, fadeSeconds = 0.02, waitSeconds = 1 } = {}) {
+  constructor(engine, sampleRate, options = {}) {
+    const { blocks, strength = 1, limitDb = null, fadeSeconds = 0.02, waitSeconds = 1 } = options;
     const { warm_ups, num_blocks, window, hop } = engine.facts;
     this.engine = engine;
     this.facts = engine.facts;
@@ -14,7 +15,8 @@ export class FrameStream {
     const fadeSamples = Math.max(rounded(fadeSeconds * sampleRate), 1);
     const waitFrames = rounded((waitSeconds * sampleRate) / hop);
     this.switch = new DepthSwitch(warm_ups, blocks ?? num_blocks, window, hop, fadeSamples, waitFrames);
-    this.noisy = new NoisyShare(fadeSamples, 1 - strength);
+    this.noisy = new NoisyShare(fadeSamples);
+    this.setAmount(strength, limitDb);
     this.reset();
   }
 
@@ -35,14 +37,25 @@ export class FrameStream {
   }
 
   get strength() {
-    return 1 - this.noisy.share;
+    return this.amount.strength;
   }
 
   set strength(strength) {
-    if (!(strength >= 0 && strength <= 1)) {
-      throw new RangeError(`strength is ${strength}, but must be within 0 and 1`);
-    }
-    this.noisy.share = 1 - strength;
+    this.setAmount(strength, this.amount.limitDb);
+  }
+
+  // The most, in dB, that anything is lowered, or null.
+  get limitDb() {
+    return this.amount.limitDb;
+  }
+
+  set limitDb(limitDb) {
+    this.setAmount(this.amount.strength, limitDb);
+  }
+
+  setAmount(strength, limitDb) {
+    this.noisy.share = noisyShare(strength, limitDb);
+    this.amount = { strength, limitDb };
   }
 
   // The most samples that `process` holds back.

@@ -27,7 +27,7 @@ export class Live {
     this.context = new AudioContext({ latencyHint: "interactive" });
   }
 
-  // `choice` is what is set: blocks, strength, auto, bypass.
+  // `choice` is what is set: blocks, strength, limitDb, auto, bypass.
   async start(makeSource, choice) {
     const { context } = this;
     await context.audioWorklet.addModule(new URL("worklet.mjs", import.meta.url));

@@ -107,10 +107,14 @@ function showTimes({ times, deadline }) {
 
 const isMuted = () => !view.isFile && !$("headphones").checked;
 
+// The slider's right end is no limit.
+const limitDb = () => ($("limit").value === $("limit").max ? null : Number($("limit").value));
+
 function choice() {
   return {
     blocks: Number($("depth").value),
     strength: Number($("strength").value) / 100,
+    limitDb: limitDb(),
     auto: $("auto").checked,
     bypass: $("bypass").checked,
   };
@@ -200,6 +204,10 @@ function connect() {
   $("strength").oninput = () => {
     $("amount").textContent = `${$("strength").value} %`;
     worker.postMessage({ command: "set", strength: choice().strength });
+  };
+  $("limit").oninput = () => {
+    $("most").textContent = limitDb() === null ? "no limit" : `${limitDb()} dB`;
+    worker.postMessage({ command: "set", limitDb: limitDb() });
   };
   $("record").onclick = () => {
     const begins = $("record").getAttribute("aria-pressed") === "false";

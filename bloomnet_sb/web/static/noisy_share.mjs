@@ -7,6 +7,17 @@ export function rise(since, samples) {
   return 0.5 - 0.5 * Math.cos(Math.PI * Math.min(Math.max(since / samples, 0), 1));
 }
 
+// The noisy signal's share, from 0 to 1, of a strength and of the most, in dB, that is taken away;
+// null: no limit.
+export function noisyShare(strength, limitDb) {
+  if (!(strength >= 0 && strength <= 1)) {
+    throw new RangeError(`strength is ${strength}, but must be within 0 and 1`);
+  }
+  if (limitDb === null) return 1 - strength;
+  if (!(limitDb >= 0)) throw new RangeError(`the limit is ${limitDb}, but must be 0 dB or more`);
+  return Math.max(1 - strength, 10 ** (-limitDb / 20));
+}
+
 export class SampleQueue {
   constructor() {
     this.samples = new Float32Array(0);

@@ -44,12 +44,13 @@ export class Session {
     return this.add(() => this.enhance(at, samples));
   }
 
-  // Set blocks, strength or auto from the next chunk on.
+  // Set blocks, strength, limitDb or auto from the next chunk on.
   set(changes) {
     return this.add(() => {
       if ("auto" in changes) this.auto = changes.auto;
       if ("blocks" in changes) this.stream.blocks = changes.blocks;
       if ("strength" in changes) this.stream.strength = changes.strength;
+      if ("limitDb" in changes) this.stream.limitDb = changes.limitDb;
       this.note();
     });
   }
@@ -111,8 +112,8 @@ export class Session {
 
   // What is set from here on, for whoever runs the recording again.
   note() {
-    const { blocks, strength } = this.stream;
-    this.recording?.changes.push({ at: this.recording.samples, blocks, strength });
+    const { blocks, strength, limitDb = null } = this.stream;
+    this.recording?.changes.push({ at: this.recording.samples, blocks, strength, limitDb });
   }
 
   observe(length, blocks, seconds, now) {

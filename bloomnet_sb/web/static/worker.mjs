@@ -41,8 +41,8 @@ async function load() {
   return { loaded: about };
 }
 
-function start({ rate, chunk, blocks, strength, auto, port }) {
-  const stream = new ResampledStream(engine, about.sample_rate, rate, { blocks, strength });
+function start({ rate, chunk, blocks, strength, limitDb, auto, port }) {
+  const stream = new ResampledStream(engine, about.sample_rate, rate, { blocks, strength, limitDb });
   const send = (at, samples) => port.postMessage({ at, samples }, [samples.buffer]);
   const report = (data) => {
     const { input, output } = data.recording ?? {};
