@@ -105,4 +105,6 @@ def page(
 
     *files, output = checked_paths(paths, "page", "recordings")
     written = compare_files(files, output, source, clean, device or None)
-    typer.echo(f"{output}: {written.tracks} tracks as {written.codec}, {written.size / 1e6:.1f} MB")
+    kbits = f" at {written.opus_kbits:.0f} kbit/s" if written.opus_kbits else ""
+    kind = f"{written.codec}{kbits}"
+    typer.echo(f"{output}: {written.tracks} tracks as {kind}, {written.size / 1e6:.1f} MB")

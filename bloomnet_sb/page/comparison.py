@@ -48,8 +48,8 @@ def compare_files(
     ------
     InputError
         If a file cannot be read, the clean speech does not fit, a network cannot be loaded or is
-        named twice, the recordings are longer than 10 minutes, or the page cannot be written or
-        would be written over something else.
+        named twice, the recordings are longer than 10 minutes or their tracks too many, or the page
+        cannot be written or would be written over something else.
 
     Example
     -------

@@ -15,15 +15,19 @@ import torch
 from markupsafe import Markup
 
 from bloomnet_sb.page.recordings import CLEAN, DEPTH, NOISY, Network, Recording, Track
-from bloomnet_sb.page.sound import FLAC, OPUS, as_text, encoded, levelled
+from bloomnet_sb.page.sound import FLAC, OPUS, OPUS_KBITS, as_text, encoded, levelled
 from bloomnet_sb.scoring.depth_scores import METRICS
 from bloomnet_sb.scoring.metrics import pesq_name
 from bloomnet_sb.scoring.tables import FORMATS, RANGE_DB, spectrograms_db
 from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.errors import DISK_FULL, InputError
 
-# Of a page, for a minute of recordings or less: FLAC only where it fits
+# Of a page, for a minute of recordings or less
 MOST_BYTES = 5_000_000
+# Opus of fewer kbit/s would be heard where networks are compared.
+LEAST_OPUS_KBITS = 16.0
+# Of the room that there is, so that the second try of Opus fits
+FILLED = 0.98
 # Browsers hold a page in memory several times over.
 MOST_SECONDS = 600
 SUFFIXES = (".html", ".htm")
@@ -54,11 +58,14 @@ class Written(NamedTuple):
         "FLAC" or "Opus".
     size : int
         In bytes.
+    opus_kbits : float, optional
+        Of Opus, in kbit/s.
     """
 
     tracks: int
     codec: str
     size: int
+    opus_kbits: float | None = None
 
 
 def write_page(
@@ -66,8 +73,8 @@ def write_page(
 ) -> Written:
     """Write a page that needs no other file and no connection.
 
-    Its tracks are FLAC where the page is then under 5 MB (5 MB for a minute, for more than a minute
-    of recordings), else Opus at 64 kbit/s.
+    It is under 5 MB (5 MB for a minute, for more than a minute of recordings): its tracks are FLAC
+    where they fit, else Opus at 64 kbit/s, else Opus at as many kbit/s as fit, 16 or more.
 
     Arguments
     ---------
@@ -88,7 +95,7 @@ def write_page(
     Raises
     ------
     InputError
-        If the recordings are longer than 10 minutes together.
+        If the recordings are longer than 10 minutes together, or have too many tracks.
 
     Example
     -------
@@ -98,30 +105,32 @@ def write_page(
     >>> recording = make_recording("street", 16000, 0.1 * torch.randn(16000), estimates)
     >>> path = Path(getfixture("tmpdir")) / "page.html"
     >>> write_page([recording], [Network("mine", [DepthProfile(1, 10, 20, 0.1)])], path, "Hear it")
-    Written(tracks=2, codec='FLAC', size=...)
+    Written(tracks=2, codec='FLAC', size=..., opus_kbits=None)
     """
     seconds = sum(recording.seconds for recording in recordings)
     check_length(seconds)
     sounds = [_sound(recording) for recording in recordings]
     sections = [_section(*both, networks) for both in zip(recordings, sounds, strict=True)]
     limit = MOST_BYTES * max(seconds / 60, 1)
-    for codec in (FLAC, OPUS):
-        data = {"codec": codec, "recordings": [_data(sound, codec) for sound in sounds]}
-        html = _template("page.html").render(
-            title=title,
-            sections=sections,
-            networks=networks,
-            data=data,
-            style=_source("page.css"),
-            script=Markup("\n").join(map(_source, SCRIPTS)),
-            range_db=RANGE_DB,
-        )
-        page = html.encode("utf-8")
-        if len(page) < limit:
-            break
+
+    def page(codec: str, opus_kbits: float = OPUS_KBITS) -> bytes:
+        data = [_data(sound, codec, opus_kbits) for sound in sounds]
+        return _rendered(title, sections, networks, {"codec": codec, "recordings": data})
+
+    opus_kbits: float | None = None
+    data = page(FLAC)
+    if len(data) >= limit:
+        opus_kbits = OPUS_KBITS
+        data = page(OPUS)
+    if len(data) >= limit:
+        besides = len(_rendered(title, sections, networks, {"codec": OPUS, "recordings": []}))
+        opus_kbits *= FILLED * (limit - besides) / (len(data) - besides)
+        _check_kbits(opus_kbits, sounds, limit)
+        data = page(OPUS, opus_kbits)
     with written_whole(path) as partial:
-        partial.write_bytes(page)
-    return Written(sum(len(sound.tracks) for sound in sounds), codec, len(page))
+        partial.write_bytes(data)
+    codec = OPUS if opus_kbits else FLAC
+    return Written(sum(len(sound.tracks) for sound in sounds), codec, len(data), opus_kbits)
 
 
 def check_length(seconds: float) -> None:
@@ -185,7 +194,31 @@ def _sound(recording: Recording) -> _Sound:
     return _Sound(recording.sample_rate, recording.tracks, signals, offsets)
 
 
-def _data(sound: _Sound, codec: str) -> dict:
+def _check_kbits(opus_kbits: float, sounds: Sequence[_Sound], limit: float) -> None:
+    if opus_kbits < LEAST_OPUS_KBITS:
+        raise InputError(
+            f"{sum(len(sound.tracks) for sound in sounds)} tracks would be larger than "
+            f"{limit / 1e6:.1f} MB, which is what a page of these recordings may have, at "
+            f"{LEAST_OPUS_KBITS:.0f} kbit/s too; name fewer networks"
+        )
+
+
+def _rendered(
+    title: str, sections: Sequence[dict], networks: Sequence[Network], data: dict
+) -> bytes:
+    html = _template("page.html").render(
+        title=title,
+        sections=sections,
+        networks=networks,
+        data=data,
+        style=_source("page.css"),
+        script=Markup("\n").join(map(_source, SCRIPTS)),
+        range_db=RANGE_DB,
+    )
+    return html.encode("utf-8")
+
+
+def _data(sound: _Sound, codec: str, opus_kbits: float) -> dict:
     """What the script needs of a recording."""
     tracks = [
         {
@@ -195,7 +228,7 @@ def _data(sound: _Sound, codec: str) -> dict:
             "blocks": track.blocks,
             "voice": track.voice,
             "offsetDb": offset,
-            "file": as_text(encoded(signal, sound.sample_rate, codec)),
+            "file": as_text(encoded(signal, sound.sample_rate, codec, opus_kbits)),
         }
         for track, signal, offset in zip(sound.tracks, sound.signals, sound.offsets_db, strict=True)
     ]
@@ -213,17 +246,17 @@ def _section(recording: Recording, sound: _Sound, networks: Sequence[Network]) -
             if (track.kind, track.network) == (kind, network)
         ]
 
-    groups = [("Unprocessed", figures(NOISY))]
-    groups += [(network.name, figures(DEPTH, n)) for n, network in enumerate(networks)]
-    groups += [("Reference", figures(CLEAN))]
+    noisy, clean = figures(NOISY), figures(CLEAN)
+    depths = [(network.name, figures(DEPTH, n)) for n, network in enumerate(networks)]
+    groups = [("Noisy and clean" if clean else "Unprocessed", noisy + clean), *depths]
     if len(networks) == 1:
-        groups = [(networks[0].name, [figure for _, members in groups for figure in members])]
+        groups = [(networks[0].name, noisy + depths[0][1] + clean)]
     tables = [_table(recording, number, network) for number, network in enumerate(networks)]
     return {
         "name": recording.name,
         "seconds": recording.seconds,
         "khz": recording.sample_rate / 2000,
-        "groups": [(legend, members) for legend, members in groups if members],
+        "groups": groups,
         "tables": tables,
         "failures": recording.failures,
     }
@@ -238,7 +271,7 @@ def _table(recording: Recording, number: int, network: Network) -> dict:
 
     def cells(blocks: int) -> list[str]:
         row = scores.get(blocks, {})
-        return [formats[m].format(row[m]) if _has(row, m) else "" for m in shown]
+        return [_unsigned_zero(formats[m].format(row[m])) if _has(row, m) else "" for m in shown]
 
     rows = [["noisy", "", "", "", *cells(0)]] if scores else []
     rows += [
@@ -253,6 +286,11 @@ def _table(recording: Recording, number: int, network: Network) -> dict:
     ]
     costs = ["blocks", "parameters", "MMAC/s", "ms for 1 s"]
     return {"name": network.name, "heads": costs + [heads[m] for m in shown], "rows": rows}
+
+
+def _unsigned_zero(text: str) -> str:
+    """A figure as text, without the sign of what is rounded to nothing."""
+    return text.lstrip("+-") if float(text) == 0 else text
 
 
 def _has(row: dict, metric: str) -> bool:

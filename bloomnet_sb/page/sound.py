@@ -13,11 +13,11 @@ import soxr
 
 FLAC, OPUS = "FLAC", "Opus"
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
-OPUS_BITS_PER_SECOND = 64_000
-# libsndfile spreads 0 to 1 over 256 to 6 kbit/s.
-OPUS_COMPRESSION = (256_000 - OPUS_BITS_PER_SECOND) / 250_000
-# As soundfile names them: container, samples, compression (of FLAC its default)
-FORMATS = {FLAC: ("FLAC", "PCM_16", None), OPUS: ("OGG", "OPUS", OPUS_COMPRESSION)}
+OPUS_KBITS = 64.0  # per second
+# libsndfile spreads compressions of 0 to 1 over 256 to 6 kbit/s.
+OPUS_RANGE_KBITS = 256.0, 6.0
+# As soundfile names them: container, samples
+FORMATS = {FLAC: ("FLAC", "PCM_16"), OPUS: ("OGG", "OPUS")}
 # Browsers are sure to decode these rates.
 LOWEST_RATE, HIGHEST_RATE = 8000, 48000
 
@@ -106,8 +106,10 @@ def levelled(signals: Sequence[np.ndarray], sample_rate: int) -> Levelled:
     return Levelled([(gain * signal).astype(np.float32) for signal in raised], offsets)
 
 
-def encoded(signal: np.ndarray, sample_rate: int, codec: str) -> bytes:
-    """A signal as a file of one channel: FLAC of 16 bits, or Ogg Opus at 64 kbit/s.
+def encoded(
+    signal: np.ndarray, sample_rate: int, codec: str, opus_kbits: float = OPUS_KBITS
+) -> bytes:
+    """A signal as a file of one channel: FLAC of 16 bits, or Ogg Opus.
 
     Arguments
     ---------
@@ -117,6 +119,8 @@ def encoded(signal: np.ndarray, sample_rate: int, codec: str) -> bytes:
         In Hz. Outside of 8 to 48 kHz, and for Opus at a rate that it has not, it is resampled.
     codec : str
         `FLAC` or `OPUS`.
+    opus_kbits : float
+        Of Opus, in kbit/s, about: it takes some more or less by what is heard.
 
     Returns
     -------
@@ -131,7 +135,9 @@ def encoded(signal: np.ndarray, sample_rate: int, codec: str) -> bytes:
     rate = coded_rate(sample_rate, codec)
     if rate != sample_rate:
         signal = soxr.resample(signal, sample_rate, rate).clip(-1, 1)
-    container, kind, compression = FORMATS[codec]
+    container, kind = FORMATS[codec]
+    most, least = OPUS_RANGE_KBITS
+    compression = (most - opus_kbits) / (most - least) if codec == OPUS else None
     buffer = io.BytesIO()
     with sf.SoundFile(
         buffer, "w", rate, 1, kind, format=container, compression_level=compression

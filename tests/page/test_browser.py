@@ -197,7 +197,7 @@ def test_what_a_browser_cannot_decode_is_said(visit, file):
 
 
 def test_opus_is_decoded_to_one_length(visit, tmp_path, monkeypatch):
-    monkeypatch.setattr(html, "MOST_BYTES", 1)
+    monkeypatch.setattr(html, "MOST_BYTES", 400_000)
     demo_page(tmp_path / "page.html")
     page = visit(tmp_path / "page.html")
     assert page.evaluate("ready") is True

@@ -63,11 +63,11 @@ def test_a_page_needs_nothing_else(tmp_path):
     for word in ("//", "fetch", "import", "Worklet", "XMLHttpRequest", "WebSocket", "Worker"):
         assert word not in code.replace("// ", ""), word
     assert "http" not in text.replace('http-equiv="Content-Security-Policy"', "")
-    assert written == (10, "FLAC", len(path.read_bytes()))
+    assert written == (10, "FLAC", len(path.read_bytes()), None)
     assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
 
 
-@pytest.mark.parametrize(("codec", "most_bytes"), [(FLAC, 5e6), (OPUS, 5e4)])
+@pytest.mark.parametrize(("codec", "most_bytes"), [(FLAC, 5e6), (OPUS, 2.5e5)])
 def test_tracks_are_as_loud_and_as_long_as_each_other(codec, most_bytes, tmp_path, monkeypatch):
     monkeypatch.setattr(html, "MOST_BYTES", most_bytes)
     recording = demo_recording()
@@ -117,13 +117,26 @@ def test_silent_and_short_recordings(samples, silent, tmp_path):
     assert enhanced["offsetDb"] == pytest.approx(0 if silent else 6.02, abs=0.01)
 
 
-def test_seven_tracks_of_a_minute_fit_as_opus_whatever_they_are():
-    noise = np.random.default_rng(0).normal(scale=0.1, size=5 * RATE)
-    for rate in (8000, 16000, 22050, 48000):
-        signal = noise[: 3 * rate]
-        size = len(encoded(signal, rate, OPUS)) / (len(signal) / rate)
-        assert 7000 < size < 8800
-        assert 7 * 60 * size * 4 / 3 < html.MOST_BYTES
+@pytest.mark.parametrize("depths, opus_kbits", [(5, 64), (7, 56)])
+def test_a_page_stays_below_its_limit_whatever_is_heard(depths, opus_kbits, tmp_path, monkeypatch):
+    # Of 5 s, whose pictures are as large as those of a minute
+    monkeypatch.setattr(html, "MOST_BYTES", 600_000)
+    noise = 0.1 * torch.randn(5 * RATE, generator=torch.Generator().manual_seed(0))
+    estimates = {n: (noise / n)[:, None] for n in range(1, depths + 1)}
+    recording = make_recording("hiss", RATE, noise, [estimates])
+    written = write_page([recording], [html.Network("mine", [])], tmp_path / "page.html", "Hear it")
+    assert (written.tracks, written.codec) == (depths + 1, OPUS)
+    assert written.size < html.MOST_BYTES
+    assert written.opus_kbits == pytest.approx(opus_kbits, rel=0.2)
+    (tracks,) = (recording["tracks"] for recording in data_of(tmp_path / "page.html")["recordings"])
+    assert {len(sound_of(track)[0]) for track in tracks} == {len(noise)}
+
+
+def test_tracks_that_no_page_has_room_for_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(html, "MOST_BYTES", 100_000)
+    with pytest.raises(InputError, match="5 tracks would be larger .* 16 kbit/s too; name fewer"):
+        demo_page(tmp_path / "page.html", demo_recording())
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("codec", [FLAC, OPUS])
