@@ -1,5 +1,4 @@
 import copy
-import math
 
 import pytest
 import speechbrain as sb
@@ -10,78 +9,13 @@ from torch.utils.data import SequentialSampler
 
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn.filterbanks import LearnedFilterbank, STFTFilterbank
-from bloomnet_sb.nn.losses import best_order, in_order, negative_si_sdr, training_loss
+from bloomnet_sb.nn.losses import training_loss
 from bloomnet_sb.separators import SepFormerSeparator
 from bloomnet_sb.separators.base import Separator
 from bloomnet_sb.training.brain import BlockwiseBrain
-from bloomnet_sb.training.checkpointer import AtomicCheckpointer
 from bloomnet_sb.utils.errors import InputError
+from tests.helpers.brains import Mixtures, run, snapshot
 from tests.helpers.networks import band_rnn, conv_tasnet
-from tests.helpers.recipes import recipe_module
-
-Brain = recipe_module().ConvTasNetBrain
-
-SETTINGS = {"epochs": 1, "lr": 1e-2, "segment_seconds": 0.1}
-
-HPARAMS = {
-    "use_tensorboard": False,
-    "sample_rate": 16000,
-    "level_weight": 0.01,
-    "spectral_weight": 0.0,
-    "pesq_weight": 0.0,
-    "with_dnsmos": False,
-}
-
-
-class Logger:
-    def log_stats(self, *args, **kwargs):
-        pass
-
-
-class Mixtures(torch.utils.data.Dataset):
-    """Four mixtures of two sine waves' sum and noise."""
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        generator = torch.Generator().manual_seed(index)
-        target = torch.sin(0.1 * (index + 1) * torch.arange(1600.0))
-        mix = target + torch.randn(1600, generator=generator)
-        return {"id": str(index), "mix": mix, "target": target[:, None], "noise": ""}
-
-
-@pytest.fixture
-def make_brain(tmp_path):
-    def make_brain(model, kind="blockwise", folder=tmp_path, other=None, often=0, **settings):
-        settings = {**SETTINGS, **settings}
-        stages = ("block", "finetune", "end_to_end")
-        hparams = {
-            **HPARAMS,
-            "training": kind,
-            "lr_schedule": "constant",
-            **{f"{stage}_{key}": value for stage in stages for key, value in settings.items()},
-            "train_logger": Logger(),
-            **(other or {}),
-        }
-        options = {"device": "cpu", "noprogressbar": True, "ckpt_interval_steps": often}
-        return Brain(
-            {"model": model}, torch.optim.Adam, hparams, options, AtomicCheckpointer(folder)
-        )
-
-    return make_brain
-
-
-def run(brain, mixtures=None):
-    mixtures = mixtures or Mixtures()
-    loader = {"batch_size": 2, "collate_fn": PaddedBatch}
-    for stage in brain.stages_left():
-        sampler = SequentialSampler(mixtures)
-        brain.fit_stage(stage, mixtures, sampler, mixtures, loader, {**loader, "batch_size": 1})
-
-
-def snapshot(module):
-    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 @pytest.mark.parametrize("kind", ["gLN", "BN", "BandRNN"])
@@ -199,54 +133,6 @@ def test_each_stage_starts_from_the_best_of_the_one_before(make_brain, monkeypat
     assert all(torch.equal(value, weights[5][name]) for name, value in snapshot(model).items())
 
 
-class Pairs(torch.utils.data.Dataset):
-    """Four mixtures of a low and a high tone, which come in either order."""
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        time = torch.arange(1600.0)
-        tones = torch.sin(torch.stack([(0.05 + 0.01 * index) * time, 0.9 * time + index], dim=-1))
-        target = tones if index % 2 else tones.flip(-1)
-        return {"id": str(index), "mix": target.sum(-1), "target": target, "noise": ""}
-
-
-def test_a_source_is_the_same_at_every_depth(make_brain):
-    model = conv_tasnet(num_sources=2, num_blocks=3)
-    run(make_brain(model, epochs=12), Pairs())
-    for pair in (Pairs()[index] for index in range(4)):
-        with torch.no_grad():
-            estimates = model.eval()(pair["mix"][None])
-        target = pair["target"][None]
-        orders = [best_order(target, estimates[depth][None]) for depth in range(3)]
-        assert torch.equal(orders[0], orders[1])
-        assert torch.equal(orders[0], orders[2])
-        assert negative_si_sdr(estimates, in_order(target, orders[0])).max() < -5
-
-
-def test_the_first_block_decides_on_the_order_and_then_all_together(make_brain):
-    brain = make_brain(conv_tasnet(num_sources=2))
-    batch = PaddedBatch([Pairs()[0]])
-    target = batch.target.data
-    noise = 0.1 * torch.randn_like(target)
-    right, swapped = target + noise, target.flip(-1) + noise
-    brain.stage = brain.schedule.stages[1]
-    assert brain.compute_forward(batch, sb.Stage.TRAIN).shape[0] == 2
-    follows = brain.compute_objectives(torch.stack([swapped, swapped]), batch, sb.Stage.TRAIN)
-    differs = brain.compute_objectives(torch.stack([swapped, right]), batch, sb.Stage.TRAIN)
-    assert follows < -10 < 0 < differs
-    brain.stage = brain.schedule.stages[-1]
-    outvoted = torch.stack([right, swapped, swapped])
-    losses = [
-        brain.compute_objectives(estimates, batch, sb.Stage.TRAIN)
-        for estimates in (outvoted, outvoted.flip(-1))
-    ]
-    torch.testing.assert_close(*losses)
-    unanimous = brain.compute_objectives(torch.stack([swapped] * 3), batch, sb.Stage.TRAIN)
-    assert unanimous < losses[0]
-
-
 def test_a_gradient_scale_of_0_leaves_a_block_its_own_estimate_only(make_brain):
     brain = make_brain(conv_tasnet(), kind="joint", gradient_scale=0.0)
     brain.stage = brain.schedule.stages[0]
@@ -264,25 +150,6 @@ def test_without_fine_tuning_every_depth_is_scored(make_brain):
     run(brain)
     brain.evaluate(Mixtures(), test_loader_kwargs={"batch_size": 1, "collate_fn": PaddedBatch})
     assert [row["blocks"] for row in brain.scores.summary()] == [0, 1, 2, 3]
-
-
-@pytest.mark.parametrize("norm", ["gLN", "BN"])
-def test_a_batch_without_a_finite_loss_changes_nothing(make_brain, monkeypatch, norm):
-    model = conv_tasnet(norm=norm)
-    brain, before = make_brain(model, kind="joint"), snapshot(model)
-    compute = Brain.compute_objectives
-
-    def spoilt(brain, predictions, batch, stage):
-        loss = compute(brain, predictions, batch, stage)
-        return loss * float("nan") if stage == sb.Stage.TRAIN else loss
-
-    monkeypatch.setattr(Brain, "compute_objectives", spoilt)
-    brain.skip_nonfinite_grads = True
-    run(brain)
-    after = snapshot(model)
-    # A decoder may have been turned, see `_align_polarity`.
-    assert all(torch.equal(before[name].abs(), after[name].abs()) for name in before)
-    assert brain.nonfinite_count == 2
 
 
 class Mapping(nn.Linear):
@@ -308,16 +175,6 @@ def test_a_head_is_turned_where_the_synthesis_has_no_weights(make_brain):
     assert ((model.eval()(mix) * target).sum((1, 2, 3)) > 0).all()
 
 
-def test_too_many_of_them_are_an_error(make_brain, monkeypatch):
-    brain = make_brain(conv_tasnet(), kind="joint", epochs=1)
-    brain.nonfinite_patience = 1
-    monkeypatch.setattr(
-        Brain, "compute_objectives", lambda brain, predictions, *_: predictions.sum() / 0
-    )
-    with pytest.raises(InputError, match="not finite in 2 updates of an epoch"):
-        run(brain)
-
-
 def test_dropout_works_in_the_parts_that_are_trained(make_brain):
     separator = SepFormerSeparator(num_filters=16, num_blocks=2, dropout=0.5)
     model = BloomNet(LearnedFilterbank(16), separator)
@@ -331,24 +188,6 @@ def test_dropout_works_in_the_parts_that_are_trained(make_brain):
             dropouts = [part for part in model.part(name).modules() if type(part) is nn.Dropout]
             assert dropouts
             assert {part.training for part in dropouts} == {name in on}
-
-
-def test_a_validation_without_a_finite_loss_is_not_the_best(make_brain):
-    brain = make_brain(conv_tasnet(), kind="joint", epochs=3)
-    evaluated = Brain.compute_objectives
-
-    def spoilt(brain, predictions, batch, stage):
-        loss = evaluated(brain, predictions, batch, stage)
-        if stage == sb.Stage.VALID and brain.epoch_counter.current == 2:
-            brain.valid_products[-1] += torch.nan
-            return loss * torch.nan
-        return loss
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Brain, "compute_objectives", spoilt)
-        run(brain)
-    best = brain.checkpointer.find_checkpoint(min_key="loss")
-    assert math.isfinite(best.meta["loss"])
 
 
 def test_several_test_mixtures_at_a_time_are_refused(make_brain):
