@@ -13,6 +13,8 @@ PACKAGE = (ROOT / "bloomnet_sb" / "__init__.py").read_text(encoding="utf-8")
 EXPORT = ["onnx>=1.17", "onnxscript>=0.7.2"]
 MEDIA = ["av>=14"]
 LIVE = ["psutil>=5.9", "sounddevice>=0.4.6"]
+RAY = ["ray>=2.40"]
+STORES = ["gcsfs>=2024.2", "s3fs>=2024.2"]
 SHARDS = ["webdataset>=1.0"]
 TENSORBOARD = ["tensorboard>=2.16"]
 
@@ -42,6 +44,7 @@ setup(
     },
     python_requires=">=3.10",
     install_requires=[
+        "fsspec>=2024.2",
         "huggingface_hub>=1.0",
         "hyperpyyaml>=1.2.3",
         "jinja2>=3.1",
@@ -77,6 +80,10 @@ setup(
         "live": LIVE,
         # m4a, mp4, webm and the sound of videos as input
         "media": MEDIA,
+        # `bloomnet enhance --ray`
+        "ray": RAY,
+        # s3:// and gs:// for `bloomnet enhance`; hf:// needs no more
+        "stores": STORES,
         # `bloomnet shard`, and training from shards
         "shards": SHARDS,
         # Tests and linting. Those beside Asteroid's modules are skipped without them; an extra
@@ -94,6 +101,7 @@ setup(
             *EXPORT,
             *LIVE,
             *MEDIA,
+            *RAY,
             *SHARDS,
             *TENSORBOARD,
         ],

@@ -10,6 +10,7 @@ import typer
 
 from bloomnet_sb import __version__
 from bloomnet_sb.cli import files, live, networks, scores, shards
+from bloomnet_sb.cli.addresses import AddressMayFollow
 from bloomnet_sb.utils.errors import exit_with_one_line
 
 app = typer.Typer()
@@ -38,7 +39,7 @@ for command in (
     files.enhance, files.report, files.separate, networks.info, networks.convert, networks.export,
     live.live, scores.evaluate, networks.push, shards.shard, scores.page,
 ):  # fmt: skip
-    app.command()(command)
+    app.command(cls=AddressMayFollow)(command)
 app.command("list")(networks.list_installed)
 
 

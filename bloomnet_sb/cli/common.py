@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bloomnet_sb.utils.folders import LeftOut
 
 Interface = TypeVar("Interface", bound="BloomInterface")
+Named = TypeVar("Named", str, Path)
 
 DEFAULT_SOURCE = "bandrnn-16k"
 
@@ -42,7 +43,7 @@ Device = Annotated[
 ]
 
 
-def checked_paths(paths: list[Path], command: str, inputs: str) -> list[Path]:
+def checked_paths(paths: list[Named], command: str, inputs: str) -> list[Named]:
     """The IN... OUT of a command, once there are two of them."""
     if len(paths) < 2:
         raise InputError(f"{command} takes one or more {inputs}, and where the result goes")

@@ -23,7 +23,12 @@ from bloomnet_sb.cli.common import (
 
 
 def enhance(
-    paths: Paths,
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            help="IN... OUT: files or folders, and where to; addresses, too, as s3://bucket/folder."
+        ),
+    ],
     source: Source = DEFAULT_SOURCE,
     blocks: Annotated[str, typer.Option(help='How many blocks run, or "auto". Default: all.')] = "",
     min_gain_db: Annotated[
@@ -34,7 +39,30 @@ def enhance(
             help="For auto: stop when a block changes a window by less, in dB of its power.",
         ),
     ] = -20.0,
-    jobs: Annotated[int, typer.Option(help="How many files are enhanced at a time.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            help="How many files are enhanced at a time. Default: 1; with --ray, as many workers "
+            "as there is room for."
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[ADDRESS]",
+            help="Enhance on a Ray cluster: HOST:PORT, ray://HOST:PORT, auto (which runs here) or "
+            "local (which is started). Alone: auto if there is one, else local.",
+        ),
+    ] = None,
+    num_cpus: Annotated[
+        float, typer.Option("--num_cpus", "--num-cpus", help="For --ray: cores of each worker.")
+    ] = 1.0,
+    num_gpus: Annotated[
+        float,
+        typer.Option(
+            "--num_gpus", "--num-gpus", help="For --ray: GPUs of each worker, 0.25 for a quarter."
+        ),
+    ] = 0.0,
     to_shards: Annotated[
         bool,
         typer.Option(
@@ -62,7 +90,8 @@ def enhance(
     report.jsonl, a line for each file, and report.csv and report.html made from it; started again,
     the command goes on where it was.
     """
-    from bloomnet_sb.corpus.run import enhance_corpus, is_corpus
+    from bloomnet_sb.corpus.ray_workers import RayOptions
+    from bloomnet_sb.corpus.run import enhance_corpus, goes_to_folder
     from bloomnet_sb.corpus.shares import parse_share, report_name
     from bloomnet_sb.inference.amount import Amount
     from bloomnet_sb.inference.base import AUTO
@@ -71,11 +100,13 @@ def enhance(
     from bloomnet_sb.inference.places import check_folder, is_one_file, one_file
     from bloomnet_sb.utils.folders import one_line
 
-    *inputs, output = checked_paths(paths, "enhance", "files or folders")
+    *named, target = checked_paths(paths, "enhance", "files or folders")
+    inputs, output = list(map(Path, named)), Path(target)
     number = blocks if blocks == AUTO else number_of_blocks(blocks)
     amount = (strength, attenuation_limit_db, highband)
     share = parse_share(shard)
-    if shard or to_shards or is_corpus(inputs):
+    cluster = None if ray is None else RayOptions(ray, jobs, num_cpus, num_gpus)
+    if shard or to_shards or cluster or goes_to_folder(named, target):
         check_folder(output)
     elif is_one_file(inputs, output):
         with one_file(inputs[0], output, force) as (file, result):
@@ -83,12 +114,14 @@ def enhance(
             enhancer.enhance_file(file, result, number, min_gain_db, *amount)
         return
     choice = Choice(source, number, min_gain_db, Amount(*amount), device or None)
+    jobs = 1 if jobs is None else jobs
     summary, left_out, lines = enhance_corpus(
-        inputs, output, choice, jobs, force, to_shards, shard_mb, share
+        named, target, choice, jobs, force, to_shards, shard_mb, share, cluster
     )
+    where = f"{target.rstrip('/')}/{report_name(share)}"
     typer.echo(
         f"{summary.enhanced} files enhanced, {summary.skipped} had been before, "
-        f"{len(summary.errors)} could not be; see {one_line(str(output / report_name(share)))}"
+        f"{len(summary.errors)} could not be; see {one_line(where)}"
     )
     for line in lines:
         typer.echo(line)
@@ -123,15 +156,17 @@ def separate(
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="OUT of `bloomnet enhance`, of all its shards.")],
+    folder: Annotated[str, typer.Argument(help="OUT of `bloomnet enhance`, of all its shards.")],
 ) -> None:
     """Join the reports of a corpus's shards into report.csv and report.html; name what is missing.
 
     Exits with 1 where a shard is missing or not finished, or a file could not be enhanced.
     """
     from bloomnet_sb.corpus.report_tables import write_tables
+    from bloomnet_sb.corpus.stored_run import write_stored_tables
+    from bloomnet_sb.utils.stores import is_address
 
-    joined = write_tables(folder)
+    joined = write_stored_tables(folder) if is_address(folder) else write_tables(folder)
     typer.echo(joined.totals)
     for problem in joined.problems:
         typer.echo(f"error: {problem}", err=True)

@@ -3,11 +3,13 @@
 import gzip
 import json
 import os
+import posixpath
 from collections.abc import Iterator
 from pathlib import Path
 
 from bloomnet_sb.utils.csv_files import read_csv
 from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.utils.stores import is_address
 
 LIST_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
 # Where a recording's path is: of SpeechBrain, NeMo, Hugging Face's folders, and others
@@ -59,16 +61,54 @@ def read_list(path: Path) -> list[tuple[Path, Path]]:
     >>> read_list(path)
     [(PosixPath('/a/1.wav'), PosixPath('.')), (PosixPath('/a/b/2.wav'), PosixPath('b'))]
     """
-    name = path.name.lower().removesuffix(".gz")
-    entries = _csv_entries(path) if name.endswith((".csv", ".tsv")) else _json_entries(path)
-    found: dict[Path, None] = {}
-    for where, entry in entries:
-        for text in _paths_of(entry, where):
-            found[_located(text, path.parent, where)] = None
-    if not found:
-        raise InputError(f"{path}: names no recording")
+    found = {_located(text, path.parent, where): None for where, text in _texts(path)}
     common = Path(os.path.commonpath([file.parent for file in found]))
     return [(file, file.parent.relative_to(common)) for file in found]
+
+
+def read_addresses(path: Path, folder: str) -> list[tuple[str, str]]:
+    """The same of a list in a store, or with addresses of stores in it.
+
+    Arguments
+    ---------
+    path : Path
+        The list, as it was copied here.
+    folder : str
+        The address of its folder.
+
+    Returns
+    -------
+    list of (str, str)
+        Addresses, each with the place of its folder below the folder that they have in common; ""
+        for that folder.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmpdir")) / "manifest.json"
+    >>> _ = path.write_text('{"path": "s3://a/b/1.wav"}\\n{"path": "2.wav"}\\n')
+    >>> read_addresses(path, "s3://a")
+    [('s3://a/b/1.wav', 'b'), ('s3://a/2.wav', '')]
+    """
+    found: dict[str, None] = {}
+    for _, text in _texts(path):
+        for root in ROOTS:
+            text = text.replace(root, folder)
+        is_whole = is_address(text) or text.startswith("/")
+        found[text if is_whole else f"{folder}/{posixpath.normpath(text)}"] = None
+    folders = [posixpath.dirname(address).rpartition("://")[2].strip("/") for address in found]
+    parts = [folder.split("/") for folder in folders]
+    same = len(os.path.commonprefix(parts))
+    return [(address, "/".join(part[same:])) for address, part in zip(found, parts, strict=True)]
+
+
+def _texts(path: Path) -> list[tuple[str, str]]:
+    """What a list has as paths, each with where that is."""
+    name = path.name.lower().removesuffix(".gz")
+    entries = _csv_entries(path) if name.endswith((".csv", ".tsv")) else _json_entries(path)
+    found = [(where, text) for where, entry in entries for text in _paths_of(entry, where)]
+    if not found:
+        raise InputError(f"{path}: names no recording")
+    return found
 
 
 def _csv_entries(path: Path) -> Iterator[tuple[str, object]]:

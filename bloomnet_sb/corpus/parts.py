@@ -3,15 +3,18 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from tqdm import tqdm
 
 from bloomnet_sb.corpus.shards import Member, Packed, pack, repack, take_out
+from bloomnet_sb.corpus.tasks import RunTasks, Task, run_here
 from bloomnet_sb.inference.choice import Choice
+from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.many_files import Summary, enhance_many
 from bloomnet_sb.inference.places import check_new, name_results
 from bloomnet_sb.inference.report import (
@@ -22,6 +25,7 @@ from bloomnet_sb.inference.report import (
     read_report,
     state_of,
 )
+from bloomnet_sb.inference.workers import Run, enhance_in_processes
 from bloomnet_sb.utils.atomic_files import lock_folder, written_whole
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.folders import LeftOut
@@ -137,19 +141,24 @@ def enhance_parts(
     force: bool = False,
     left_out: Sequence[LeftOut] = (),
     report: str = REPORT,
+    enhancer: BloomEnhancer | None = None,
+    run_tasks: RunTasks | None = None,
 ) -> Summary:
     """Enhance a corpus part by part; one that cannot be does not stop the others.
 
     The report is that of `enhance_many`, with a line for each part that is complete. What is in
     work lies in a hidden folder beside the results, with a report of its own: after a kill, no file
-    is enhanced again that was. While a shard is enhanced, the next is taken out of its tar file.
+    is enhanced again that was. While a shard is enhanced, the next is taken out of its tar file,
+    and the one before is packed.
 
     Arguments
     ---------
     parts : sequence of Part
         The parts.
-    folder, choice, processes, force, left_out, report
+    folder, choice, processes, force, left_out, report, enhancer
         As `enhance_many` takes them.
+    run_tasks : callable, optional
+        What runs the parts, in place of processes of this machine.
 
     Returns
     -------
@@ -172,8 +181,11 @@ def enhance_parts(
     ['.lock', 'enhanced-000000.tar', 'report.jsonl']
     """
     path = folder / report
-    enhancer = choice.load()
+    enhancer = enhancer or choice.load()
     choice.check(enhancer)
+    if run_tasks is None:
+        several = partial(enhance_in_processes, processes=processes)
+        run_tasks = run_here(enhancer, several if processes > 1 else None)
     head, summary = choice.head(enhancer), Summary(0, 0, [])
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -184,20 +196,24 @@ def enhance_parts(
             left = [part for part in parts if str(part.output) not in complete]
             kept = [entry for entry in before if entry.get("part") in complete]
             begun = [{"begun": str(part.output)} for part in parts]
-            with written_whole(path) as partial:
+            with written_whole(path) as beginning:
                 entries = [head, *map(left_out_entry, left_out), *begun, *kept]
-                partial.write_text(lines_of(entries), encoding="utf-8")
+                beginning.write_text(lines_of(entries), encoding="utf-8")
             for part in parts:
                 if str(part.output) in complete:  # a run may end between its lines and this
                     shutil.rmtree(_work_of(part), ignore_errors=True)
             before_errors = [entry["error"] for entry in kept if entry.get("error")]
             summary = Summary(0, sum(map(is_result, kept)), before_errors)
-            for part, members in _taken_out(left):
-                may = force or str(part.output) in own
-                entries = _entries_of(part, members, choice, processes, may)
+            tasks = [PartTask(part, force or str(part.output) in own) for part in left]
+            taken = [(task, error) for task in tasks if (error := task.refused())]
+            refused = [(task, task.of_error(error)) for task, error in taken]
+            free = [task for task in tasks if task not in dict(taken)]
+            results = chain(refused, run_tasks(free, choice))
+            hidden = True if len(tasks) <= 1 else None
+            for task, entries in tqdm(results, unit="part", total=len(tasks), disable=hidden):
                 with open(path, "a", encoding="utf-8") as lines:
                     lines.write(lines_of(entries))
-                shutil.rmtree(_work_of(part), ignore_errors=True)
+                shutil.rmtree(_work_of(task.part), ignore_errors=True)
                 summary = _added(summary, entries)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
@@ -224,47 +240,86 @@ def _work_of(part: Part) -> Path:
     return part.output.with_name(f".{part.output.name}.work")
 
 
-def _taken_out(parts: Sequence[Part]) -> Iterator[tuple[Part, Future]]:
-    """Each part with its shard's recordings; the next one's are taken out meanwhile."""
+class PartTask(Task):
+    """A part that is enhanced; the result is what the report has of it.
 
-    def take(part: Part) -> list[Member]:
-        return take_out(part.source, _work_of(part) / "in") if part.source is not None else []
+    Arguments
+    ---------
+    part : Part
+        The part.
+    force : bool
+        Whether what is in its place is overwritten.
 
-    with ThreadPoolExecutor(1) as reader:
-        ahead = [reader.submit(take, part) for part in parts[:1]]
-        bar = tqdm(parts, unit="part", disable=True if len(parts) <= 1 else None)
-        for number, part in enumerate(bar, 1):
-            ahead += [reader.submit(take, after) for after in parts[number : number + 1]]
-            yield part, ahead.pop(0)
+    Example
+    -------
+    >>> task = PartTask(Part(Path("out/a"), Path("nowhere.tar")), force=False)
+    >>> task.failed("a worker died over it")[0]["error"]
+    'nowhere.tar: a worker died over it'
+    """
 
+    def __init__(self, part: Part, force: bool):
+        self.part, self.force = part, force
+        self._members: list[Member] = []
+        self._pairs: list[tuple[Path, Path]] = []
+        self._state: list = []
+        self._error: str | None = None
 
-def _entries_of(
-    part: Part, members: Future, choice: Choice, processes: int, force: bool
-) -> list[dict]:
-    """Enhance a part; what the report has of it."""
-    try:
-        recordings = members.result()
-        if part.packed:
-            check_new(part.output, force)
-        return _enhance_part(part, recordings, choice, processes, force)
-    except InputError as error:
-        about = {"input": str(part.source or part.output), "output": str(part.output)}
-        return [about | {"state": [], "error": str(error), "notes": [], "part": about["output"]}]
+    def refused(self) -> str:
+        """Why it may not be written: it would be over another's shard. Else ""."""
+        try:
+            check_new(self.part.output, self.force or not self.part.packed)
+        except InputError as error:
+            return str(error)
+        return ""
 
+    def prepare(self) -> None:
+        """Take the recordings out of a shard."""
+        self._state = self.part.state()
+        try:
+            if self.part.source is not None:
+                self._members = take_out(self.part.source, _work_of(self.part) / "in")
+        except InputError as error:
+            self._error = str(error)
 
-def _enhance_part(
-    part: Part, members: list[Member], choice: Choice, processes: int, force: bool
-) -> list[dict]:
-    state, work = part.state(), _work_of(part)
-    files = part.files or [(member.file, Path(member.name).parent) for member in members]
-    pairs = name_results(files, work / "out" if part.packed else part.output)
-    enhance_many(pairs, work, choice, processes, force=force)
-    found = {entry["input"]: entry for entry in read_report(work / REPORT) if "input" in entry}
-    good = {path for path, _ in pairs if is_result(found[str(path)])}
-    if part.packed and good:
-        _pack(part, members, [(path, result) for path, result in pairs if path in good])
-    entries = [_renamed(found[str(path)], part, work) for path, _ in pairs]
-    return [*entries, {"part": str(part.output), "complete": state}]
+    def run(self, enhancer: BloomEnhancer, choice: Choice, run: Run) -> list[dict]:
+        """Enhance them; the entries of the work's report."""
+        if self._error is not None:
+            return []
+        part, work = self.part, _work_of(self.part)
+        files = part.files or [(member.file, Path(member.name).parent) for member in self._members]
+        self._pairs = name_results(files, work / "out" if part.packed else part.output)
+        try:
+            enhance_many(self._pairs, work, choice, force=self.force, enhancer=enhancer, run=run)
+        except InputError as error:
+            self._error = str(error)
+            return []
+        found = {entry["input"]: entry for entry in read_report(work / REPORT) if "input" in entry}
+        return [found[str(path)] for path, _ in self._pairs]
+
+    def finish(self, result: list[dict]) -> list[dict]:
+        """Pack the results; the report's entries."""
+        if self._error is not None:
+            return self.of_error(self._error)
+        work = _work_of(self.part)
+        good = {entry["input"] for entry in result if is_result(entry)}
+        pairs = [(path, output) for path, output in self._pairs if str(path) in good]
+        try:
+            if self.part.packed and pairs:
+                _pack(self.part, self._members, pairs)
+        except InputError as error:
+            return self.of_error(str(error))
+        entries = [_renamed(entry, self.part, work) for entry in result]
+        return [*entries, {"part": str(self.part.output), "complete": self._state}]
+
+    def failed(self, reason: str) -> list[dict]:
+        """The part with the reason."""
+        return self.of_error(f"{self.part.source or self.part.output}: {reason}")
+
+    def of_error(self, error: str) -> list[dict]:
+        """The entries of a part that could not be made."""
+        about = {"input": str(self.part.source or self.part.output)}
+        about |= {"output": str(self.part.output), "part": str(self.part.output)}
+        return [about | {"state": [], "error": error, "notes": []}]
 
 
 def _pack(part: Part, members: list[Member], results: list[tuple[Path, Path]]) -> None:

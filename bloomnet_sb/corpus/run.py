@@ -1,14 +1,18 @@
 """Enhancing a whole corpus on one machine: what comes in, what goes out, and its reports."""
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 from bloomnet_sb.corpus.lists import is_list, read_list
+from bloomnet_sb.corpus.on_ray import ray_engine
 from bloomnet_sb.corpus.parts import enhance_parts, parts_of_files, parts_of_shards
+from bloomnet_sb.corpus.ray_workers import RayOptions
 from bloomnet_sb.corpus.report_tables import check_tables, write_tables
 from bloomnet_sb.corpus.shards import is_shard
 from bloomnet_sb.corpus.shares import WHOLE, Share, report_name
+from bloomnet_sb.corpus.stored_run import enhance_stored, in_stores
 from bloomnet_sb.inference.choice import Choice
 from bloomnet_sb.inference.many_files import Summary, enhance_many
 from bloomnet_sb.inference.places import find_inputs, name_results, summary_of_names
@@ -52,15 +56,17 @@ class Enhanced(NamedTuple):
     lines: list[str]
 
 
-def is_corpus(inputs: list[Path]) -> bool:
-    """Whether an input is a list or a shard, whose results go to a folder.
+def goes_to_folder(inputs: Iterable[str], output: str) -> bool:
+    """Whether an input is a list, a shard or in a store, so that the results go to a folder.
 
     Example
     -------
-    >>> is_corpus([Path("manifest.csv")]), is_corpus([Path("noisy.wav")])
+    >>> goes_to_folder(["manifest.csv"], "out"), goes_to_folder(["noisy.wav"], "clean.wav")
     (True, False)
     """
-    return any(is_list(path) or is_shard(path) for path in inputs)
+    named = list(inputs)
+    kinds = (is_list(path) or is_shard(path) for path in map(Path, named))
+    return in_stores(named, output) or any(kinds)
 
 
 def find_corpus(inputs: Iterable[Path], output: Path) -> Corpus:
@@ -111,14 +117,15 @@ def find_corpus(inputs: Iterable[Path], output: Path) -> Corpus:
 
 
 def enhance_corpus(
-    inputs: Iterable[Path],
-    output: Path,
+    inputs: Iterable[str | Path],
+    output: str | Path,
     choice: Choice,
     processes: int = 1,
     force: bool = False,
     to_shards: bool = False,
     shard_mb: int = 500,
     share: Share = WHOLE,
+    ray: RayOptions | None = None,
 ) -> Enhanced:
     """Enhance files, folders, lists or WebDataset shards into a folder or shards.
 
@@ -128,10 +135,10 @@ def enhance_corpus(
 
     Arguments
     ---------
-    inputs : iterable of Path
-        What a user named, see `find_corpus`.
-    output : Path
-        The folder of the results.
+    inputs : iterable of str or Path
+        What a user named, see `find_corpus`; addresses of stores, too, such as s3://bucket/folder.
+    output : str or Path
+        The folder of the results, or its address.
     choice : Choice
         The network, and how it runs.
     processes : int
@@ -144,6 +151,8 @@ def enhance_corpus(
         For files that are packed: their size in a shard, in 10^6 bytes.
     share : Share
         Of the corpus, where several runs share it. Default: all of it.
+    ray : RayOptions, optional
+        The cluster whose workers do it, each file or shard at a time. Default: this machine alone.
 
     Returns
     -------
@@ -153,7 +162,7 @@ def enhance_corpus(
     Raises
     ------
     InputError
-        As `find_corpus` and `enhance_many`, or if the share is in work.
+        As `find_corpus`, `enhance_many` and `ray_engine`, or if the share is in work.
 
     Example
     -------
@@ -163,21 +172,33 @@ def enhance_corpus(
     (1, ['report.csv', 'report.html', 'report.jsonl'])
     """
     check_positive(shard_mb=shard_mb, processes=processes)
-    corpus, report = find_corpus(inputs, output), report_name(share)
+    named = [str(path) for path in inputs]
+    if in_stores(named, str(output)):
+        how = (choice, processes, force, to_shards, shard_mb, share, ray)
+        return Enhanced(*enhance_stored(named, str(output), *how))
+    output = Path(output)
+    corpus, report = find_corpus(map(Path, named), output), report_name(share)
     lines: list[str] = []
     check_tables(output)
-    options = (choice, processes, force, corpus.left_out, report)
-    if corpus.shards:
-        shards = [path for path, _ in share.of((path, Path()) for path in corpus.shards)]
-        summary = enhance_parts(parts_of_shards(shards, output, to_shards), output, *options)
-    elif to_shards:
-        name = "enhanced" if share == WHOLE else f"enhanced-{share.number}-of-{share.count}"
-        parts = parts_of_files(share.of(corpus.files), output, shard_mb, name)
-        summary = enhance_parts(parts, output, *options)
-    else:
-        files = name_results(share.of(corpus.files), output)
-        summary = enhance_many(files, output, *options)
-        lines += filter(None, [summary_of_names(files)])
+    with ExitStack() as stack:
+        enhancer, run, run_tasks = None, None, None
+        if ray is not None:
+            enhancer = choice.load()
+            engine = stack.enter_context(ray_engine(ray, choice.head(enhancer), output))
+            run, run_tasks = engine.run_batches, engine.run_tasks
+        options = (choice, processes, force, corpus.left_out, report, enhancer)
+        if corpus.shards:
+            shards = [path for path, _ in share.of((path, Path()) for path in corpus.shards)]
+            parts = parts_of_shards(shards, output, to_shards)
+            summary = enhance_parts(parts, output, *options, run_tasks)
+        elif to_shards:
+            name = "enhanced" if share == WHOLE else f"enhanced-{share.number}-of-{share.count}"
+            parts = parts_of_files(share.of(corpus.files), output, shard_mb, name)
+            summary = enhance_parts(parts, output, *options, run_tasks)
+        else:
+            files = name_results(share.of(corpus.files), output)
+            summary = enhance_many(files, output, *options, run)
+            lines += filter(None, [summary_of_names(files)])
     if share == WHOLE:
         lines.append(str(write_tables(output).totals))
     return Enhanced(summary, corpus.left_out, lines)

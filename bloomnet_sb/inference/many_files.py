@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from bloomnet_sb.inference.report import (
     results_before,
     state_of,
 )
-from bloomnet_sb.inference.workers import enhance_batches, enhance_in_processes
+from bloomnet_sb.inference.workers import Run, enhance_batches, enhance_in_processes
 from bloomnet_sb.utils.atomic_files import lock_folder, written_whole
 from bloomnet_sb.utils.audio_files import audio_info
 from bloomnet_sb.utils.errors import InputError, check_positive
@@ -55,6 +56,8 @@ def enhance_many(
     force: bool = False,
     left_out: Sequence[LeftOut] = (),
     report: str = REPORT,
+    enhancer: BloomEnhancer | None = None,
+    run: Run | None = None,
 ) -> Summary:
     """Enhance files, each to a place of its own; one that cannot be does not stop the others.
 
@@ -81,6 +84,10 @@ def enhance_many(
         What was left out, for the report.
     report : str
         The report's name, where several runs write to one folder. Default: report.jsonl.
+    enhancer : BloomEnhancer, optional
+        What the choice loads, where it is loaded already.
+    run : callable, optional
+        What enhances the batches, in place of processes of this machine.
 
     Returns
     -------
@@ -104,7 +111,7 @@ def enhance_many(
     """
     check_positive(processes=processes)
     path = folder / report
-    enhancer = choice.load()
+    enhancer = enhancer or choice.load()
     choice.check(enhancer)
     head = choice.head(enhancer)
     check_outputs(files := list(files))
@@ -121,7 +128,7 @@ def enhance_many(
             entries = [head, *map(left_out_entry, left_out), *begun, *done.values()]
             with written_whole(path) as partial:
                 partial.write_text(lines_of(entries), encoding="utf-8")
-            results = chain(taken, _results(enhancer, free, choice, processes))
+            results = chain(taken, _results(enhancer, free, choice, processes, run))
             errors = _write_report(results, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
@@ -152,19 +159,18 @@ def _write_report(results: Iterable[Result], report: Path) -> list[str]:
 
 
 def _results(
-    enhancer: BloomEnhancer, left: list[Job], choice: Choice, processes: int
+    enhancer: BloomEnhancer, left: list[Job], choice: Choice, processes: int, run: Run | None
 ) -> Iterator[Result]:
     """Each job with what became of it, as they are done, with a progress bar at a terminal."""
     batches = _batches(left, together=choice.blocks != AUTO)
-    several = processes > 1 and len(batches) > 1
+    if run is None and processes > 1 and len(batches) > 1:
+        run = partial(enhance_in_processes, processes=processes)
+    elif run is None:
+        run = partial(enhance_batches, enhancer)
     total = sum(job.seconds for job in chain.from_iterable(batches))
     # None: only where there is a terminal. Files differ in length: the time left is by hours.
     with tqdm(total=total / 3600, bar_format=BAR, disable=True if len(left) <= 1 else None) as bar:
-        if several:
-            results = enhance_in_processes(batches, choice, processes)
-        else:
-            results = enhance_batches(enhancer, batches, choice)
-        for count, (job, outcome) in enumerate(results, 1):
+        for count, (job, outcome) in enumerate(run(batches, choice), 1):
             yield job, outcome
             bar.set_postfix_str(f"{count} of {len(left)} files", refresh=False)
             bar.update(job.seconds / 3600)

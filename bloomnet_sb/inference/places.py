@@ -5,7 +5,7 @@ import shutil
 import stat
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -135,7 +135,11 @@ def find_inputs(inputs: Iterable[Path], output: Path) -> Found:
     return Found(list(files), left_out)
 
 
-def name_results(files: Iterable[tuple[Path, Path]], folder: Path) -> list[tuple[Path, Path]]:
+def name_results(
+    files: Iterable[tuple[Path, Path]],
+    folder: Path,
+    info_of: Callable[[Path], AudioInfo] = audio_info,
+) -> list[tuple[Path, Path]]:
     """Give each file a place for its result: its own name, where such a file can be written.
 
     Arguments
@@ -144,6 +148,8 @@ def name_results(files: Iterable[tuple[Path, Path]], folder: Path) -> list[tuple
         Files, and the places of their folders.
     folder : Path
         Where the results go.
+    info_of : callable
+        What says what a file is.
 
     Returns
     -------
@@ -157,7 +163,7 @@ def name_results(files: Iterable[tuple[Path, Path]], folder: Path) -> list[tuple
     [(PosixPath('tests/samples/demo/clean_0dB.flac'), PosixPath('out/a/clean_0dB.flac'))]
     """
     kept = [(path, folder / place / path.name) for path, place in files]
-    named = [(path, same, _written_as(path, same)) for path, same in kept]
+    named = [(path, same, _written_as(same, path, info_of)) for path, same in kept]
     counts = Counter(name for _, _, name in named)
     return [
         (
@@ -184,9 +190,9 @@ def summary_of_names(files: Iterable[tuple[Path, Path]]) -> str:
     return f"{len(names)} in another format, as such files cannot be written: {shown}"
 
 
-def _written_as(path: Path, same: Path) -> Path:
+def _written_as(same: Path, path: Path, info_of: Callable[[Path], AudioInfo]) -> Path:
     try:
-        return result_name(same, audio_info(path))
+        return result_name(same, info_of(path))
     except InputError:  # it will be named when its turn comes
         return same
 

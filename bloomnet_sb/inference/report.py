@@ -116,11 +116,21 @@ def read_report(path: str | Path) -> list[dict]:
     []
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        return entries_of(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
         return []
+
+
+def entries_of(text: str) -> list[dict]:
+    """The entries of a report's text.
+
+    Example
+    -------
+    >>> entries_of('{"begun": "out/a.wav"}\\n{"begun": "out/')
+    [{'begun': 'out/a.wav'}]
+    """
     entries = []
-    for line in lines:
+    for line in text.splitlines():
         with suppress(ValueError):  # the last line of a run that was killed may be cut short
             entries.append(json.loads(line))
     return entries

@@ -3,7 +3,7 @@
 import copy
 import time
 from collections import Counter, deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import (
     FIRST_COMPLETED,
     Future,
@@ -37,6 +37,8 @@ GROUP_SIZE, GROUP_SECONDS, GROUPS_AHEAD = 8, 60.0, 2
 
 Batch = list[Job]
 Group = list[Batch]
+# What enhances batches, and gives each file with what became of it as they are done
+Run = Callable[[list[Batch], Choice], Iterator[Result]]
 
 
 class _Ended(Exception):
@@ -149,14 +151,22 @@ def enhance_in_processes(batches: list[Batch], choice: Choice, processes: int) -
     []
     """
     while batches:
-        lost = yield from _in_pool(_groups(batches), choice, processes)
+        lost = yield from _in_pool(groups_of(batches), choice, processes)
         # Groups are begun in their order: one of the first was with the process that died.
         yield from _one_by_one(list(chain.from_iterable(chain(*lost[:processes]))), choice)
         batches = list(chain(*lost[processes:]))
 
 
-def _groups(batches: list[Batch]) -> list[Group]:
-    """Batches that one process gets at once: few, and not much to do again after a kill."""
+def groups_of(batches: list[Batch]) -> list[Group]:
+    """Batches that one process gets at once: few, and not much to do again after a kill.
+
+    Example
+    -------
+    >>> from pathlib import Path
+    >>> jobs = [Job(Path("a.wav"), Path("out/a.wav"), [], seconds) for seconds in (50, 20, 1)]
+    >>> [len(group) for group in groups_of([[job] for job in jobs])]
+    [1, 2]
+    """
     groups: list[Group] = []
     seconds = 0.0
     for batch in batches:

@@ -1,0 +1,304 @@
+"""Enhancing a corpus from stores or into one: what is left to do, its report, and its tables."""
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from bloomnet_sb.corpus.lists import is_list
+from bloomnet_sb.corpus.on_ray import ray_engine
+from bloomnet_sb.corpus.ray_workers import RayOptions
+from bloomnet_sb.corpus.report_tables import CSV, HTML, Joined, write_tables
+from bloomnet_sb.corpus.shares import WHOLE, Share, report_name
+from bloomnet_sb.corpus.stored import (
+    Item,
+    StoredTask,
+    list_items,
+    named_results,
+    tasks_of_files,
+    tasks_of_packed,
+    tasks_of_shards,
+)
+from bloomnet_sb.corpus.tasks import RunTasks, run_here
+from bloomnet_sb.inference.choice import Choice
+from bloomnet_sb.inference.many_files import Summary
+from bloomnet_sb.inference.report import (
+    entries_of,
+    is_result,
+    left_out_entry,
+    lines_of,
+    results_before,
+)
+from bloomnet_sb.inference.workers import enhance_in_processes
+from bloomnet_sb.utils.atomic_files import lock_folder
+from bloomnet_sb.utils.errors import InputError, check_positive
+from bloomnet_sb.utils.folders import LeftOut
+from bloomnet_sb.utils.stores import Store, Stored, is_address
+
+# A store has no lines to be added to: what was done since is put as a piece of the report, so often
+PIECE_SECONDS = 30.0
+
+
+def in_stores(inputs: Iterable[str], output: str) -> bool:
+    """Whether an input, one that a list names, or the output has an address.
+
+    Example
+    -------
+    >>> in_stores(["s3://bucket/in"], "out"), in_stores(["in"], "out")
+    (True, False)
+    """
+    return any(map(is_address, (*inputs, output))) or any(map(_names_addresses, inputs))
+
+
+def _names_addresses(path: str) -> bool:
+    try:
+        return is_list(Path(path)) and b"://" in Path(path).read_bytes()
+    except OSError:  # which is said where it is read
+        return False
+
+
+def enhance_stored(
+    inputs: Sequence[str],
+    output: str,
+    choice: Choice,
+    processes: int = 1,
+    force: bool = False,
+    to_shards: bool = False,
+    shard_mb: int = 500,
+    share: Share = WHOLE,
+    ray: RayOptions | None = None,
+) -> tuple[Summary, list[LeftOut], list[str]]:
+    """Enhance files, folders, lists or shards of stores, or into one.
+
+    As `enhance_corpus` does it; a group of files, or a shard, is copied to this machine, or on Ray
+    to that of a worker, and its results are put into the folder when they are done. A kill loses
+    what is in work, and what was done since the report was last put, half a minute.
+
+    Arguments
+    ---------
+    inputs : sequence of str
+        Addresses, or paths.
+    output : str
+        The folder of the results.
+    choice, processes, force, to_shards, shard_mb, share, ray
+        As `enhance_corpus` takes them.
+
+    Returns
+    -------
+    (Summary, list of LeftOut, list of str)
+        What became of it, what was no recording, and what a user should know of it.
+
+    Raises
+    ------
+    InputError
+        As `enhance_corpus`, or if a store cannot be used.
+
+    Example
+    -------
+    >>> choice = Choice("convtasnet-16k", blocks=1)
+    >>> files = ["tests/samples/demo/noisy_0dB.flac"]
+    >>> enhance_stored(files, "memory://enhanced", choice)[0].enhanced
+    1
+    >>> Store("memory://enhanced").files().keys()
+    dict_keys(['noisy_0dB.flac', 'report.csv', 'report.html', 'report.jsonl'])
+    """
+    check_positive(shard_mb=shard_mb, processes=processes)
+    store, listed = Store(output), list_items(inputs, output)
+    enhancer = choice.load()
+    choice.check(enhancer)
+    head = choice.head(enhancer)
+    report = _Report(store, report_name(share))
+    with ExitStack() as stack:
+        here = Path(output) if store.is_local and not is_address(output) else None
+        if here is not None:
+            here.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(lock_folder(here, "" if share == WHOLE else share.report))
+        past = _Past(store.address, store.files(), report.read(), head, force)
+        if listed.shards:
+            shards = _of(share, listed.shards)
+            plan = past.plan_parts(tasks_of_shards(shards, store.address, to_shards))
+        elif to_shards:
+            name = "enhanced" if share == WHOLE else f"enhanced-{share.number}-of-{share.count}"
+            files = _of(share, listed.files)
+            plan = past.plan_parts(tasks_of_packed(files, store.address, shard_mb, name))
+        else:
+            plan = past.plan_files(_of(share, listed.files))
+        begun = [{"begun": address} for address in plan.begun]
+        report.begin([head, *map(left_out_entry, listed.left_out), *begun, *plan.kept])
+        report.add(plan.refused)
+        run_tasks: RunTasks
+        if ray is not None:
+            run_tasks = stack.enter_context(ray_engine(ray, head, here)).run_tasks
+        else:
+            several = partial(enhance_in_processes, processes=processes)
+            run_tasks = run_here(enhancer, several if processes > 1 else None)
+        results = (entries for _, entries in run_tasks(plan.tasks, choice))
+        made = list(plan.refused)
+        for entries in tqdm(results, unit="part", total=len(plan.tasks), disable=None):
+            report.add(entries)
+            made += entries
+        report.end()
+    lines = [str(write_stored_tables(store.address).totals)] if share == WHOLE else []
+    before = sum(map(is_result, plan.kept))
+    errors = [entry["error"] for entry in [*plan.kept, *made] if entry.get("error")]
+    return Summary(sum(map(is_result, made)), before, errors), listed.left_out, lines
+
+
+def write_stored_tables(address: str) -> Joined:
+    """Write report.csv and report.html of the reports in a folder of a store, see `write_tables`.
+
+    Arguments
+    ---------
+    address : str
+        The folder.
+
+    Returns
+    -------
+    Joined
+        What the reports say.
+
+    Raises
+    ------
+    InputError
+        As `write_tables`, or if the store cannot be used.
+
+    Example
+    -------
+    >>> Store("memory://reports").write("report.jsonl", b'{"blocks": 1}\\n')
+    >>> write_stored_tables("memory://reports").totals.enhanced
+    0
+    """
+    store = Store(address)
+    with TemporaryDirectory() as folder:
+        for name in store.files():
+            if name in (CSV, HTML):
+                store.fetch(Path(folder) / name, name)
+            elif name.startswith("report") and name.endswith(".jsonl"):
+                lines = lines_of(_Report(store, name).read())
+                (Path(folder) / name).write_text(lines, encoding="utf-8")
+        try:
+            joined = write_tables(folder)
+        except InputError as error:
+            raise InputError(str(error).replace(folder, address)) from None
+        for name in (CSV, HTML):
+            store.put(Path(folder) / name, name)
+    return joined
+
+
+class _Plan(NamedTuple):
+    """What is to be done, what was, and what may not be."""
+
+    begun: list[str]
+    kept: list[dict]
+    refused: list[dict]
+    tasks: list[StoredTask]
+
+
+class _Past:
+    """What runs before have left in the folder of the results."""
+
+    def __init__(
+        self, output: str, there: dict[str, Stored], before: list[dict], head: dict, force: bool
+    ):
+        self._output, self._force = output, force
+        self._there = {f"{output}/{name}" for name in there}
+        self._own = results_before(before)
+        self._before = before[1:] if before and before[0] == head else []
+
+    def plan_files(self, files: Sequence[Item]) -> _Plan:
+        """Of files: those are kept that have not changed and whose results are there."""
+        done = {
+            (entry["input"], entry["output"], *entry["state"]): entry
+            for entry in self._before
+            if is_result(entry) and "part" not in entry and entry["output"] in self._there
+        }
+        begun, kept, refused, left = [], [], [], []
+        for item, name in named_results(files):
+            begun.append(address := f"{self._output}/{name}")
+            key = (item.address, address, *item.state)
+            if key in done:
+                kept.append(done[key])
+            elif self._is_anothers(address):
+                about = {"input": item.address, "output": address, "state": item.state}
+                refused.append(about | self._refusal(address))
+            else:
+                left.append((item, name))
+        return _Plan(begun, kept, refused, tasks_of_files(left, self._output))
+
+    def plan_parts(self, tasks: Sequence[StoredTask]) -> _Plan:
+        """Of parts: those are kept that are complete."""
+        states = {entry["part"]: entry["complete"] for entry in self._before if "complete" in entry}
+        results = [entry for entry in self._before if "part" in entry and is_result(entry)]
+        lost = {entry["part"] for entry in results if entry["output"] not in self._there}
+        begun, complete, refused, left = [], set(), [], []
+        for task in tasks:
+            begun.append(address := f"{self._output}/{task.part}")
+            if states.get(address) == task.state() and address not in lost:
+                complete.add(address)
+            elif self._is_anothers(address):
+                about = {"input": task.items[0].address, "output": address, "state": []}
+                refused.append(about | {"part": address} | self._refusal(address))
+            else:
+                left.append(task)
+        kept = [entry for entry in self._before if entry.get("part") in complete]
+        return _Plan(begun, kept, refused, left)
+
+    def _is_anothers(self, address: str) -> bool:
+        return address in self._there and address not in self._own and not self._force
+
+    def _refusal(self, address: str) -> dict:
+        error = f"{address}: is there already; with --force it is overwritten"
+        return {"error": error, "notes": []}
+
+
+class _Report:
+    """report.jsonl in a store, with pieces beside it while a run is at work."""
+
+    def __init__(self, store: Store, name: str):
+        self._store, self._name = store, name
+        self._lines: list[str] = []
+        self._waiting: list[str] = []
+        self._count, self._put = 0, time.monotonic()
+
+    def read(self) -> list[dict]:
+        """Its entries, those of pieces too."""
+        names = [name for name in self._store.files() if name == self._name or self._is_piece(name)]
+        texts = (self._store.read(name).decode() for name in sorted(names))
+        return [entry for text in texts for entry in entries_of(text)]
+
+    def begin(self, entries: list[dict]) -> None:
+        """Write it anew."""
+        self._lines = [lines_of(entries)]
+        self.end()
+
+    def add(self, entries: list[dict]) -> None:
+        """Add entries, which are put with those of half a minute."""
+        self._waiting.append(lines_of(entries))
+        if time.monotonic() - self._put > PIECE_SECONDS:
+            self._count += 1
+            text = "".join(self._waiting)
+            self._store.write(f"{self._name}.{self._count:06d}", text.encode())
+            self._lines, self._waiting = [*self._lines, text], []
+            self._put = time.monotonic()
+
+    def end(self) -> None:
+        """Put all in one."""
+        self._lines += self._waiting
+        self._waiting, self._put = [], time.monotonic()
+        self._store.write(self._name, "".join(self._lines).encode())
+        for name in filter(self._is_piece, self._store.files()):
+            self._store.remove(name)
+
+    def _is_piece(self, name: str) -> bool:
+        return re.fullmatch(rf"{re.escape(self._name)}\.[0-9]+", name) is not None
+
+
+def _of(share: Share, items: Sequence[Item]) -> list[Item]:
+    """Those of a share; by their names, as files of this machine are shared."""
+    return [item for item in items if share.of([item.named])]

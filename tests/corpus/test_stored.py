@@ -1,0 +1,177 @@
+"""Corpora in stores, by fsspec's store in memory: what comes out is what comes out of a folder."""
+
+import json
+import sys
+import tarfile
+from pathlib import Path
+
+import fsspec
+import pytest
+import soundfile as sf
+
+from bloomnet_sb.corpus import stored_run
+from bloomnet_sb.utils.stores import Store
+from tests.helpers.command import invoked, write_network
+from tests.helpers.recipes import SAMPLES
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return write_network(tmp_path_factory.mktemp("network") / "network")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """in/ with recordings, one of them none, and the same in a store; where the commands run."""
+    samples, rate = sf.read(SAMPLES / "demo" / "noisy_0dB.flac", dtype="float32")
+    (tmp_path / "in" / "deeper").mkdir(parents=True)
+    for number in range(4):
+        place = tmp_path / "in" / ("deeper" if number % 2 else "") / f"{number}.flac"
+        sf.write(place, samples[8000 * number :][: 9000 + number], rate)
+    (tmp_path / "in" / "broken.flac").write_bytes(b"no audio")
+    (tmp_path / "in" / "notes.txt").write_text("no audio")
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    copy(tmp_path / "in", "memory://bucket/in")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(stored_run, "PIECE_SECONDS", 0.0)
+    yield tmp_path
+    memory.store.clear()
+
+
+def copy(folder, address):
+    for path in folder.rglob("*"):
+        if path.is_file():
+            Store(address).put(path, path.relative_to(folder).as_posix())
+
+
+def held(address):
+    """What every file of a folder holds, in a store or not; the reports apart."""
+    store = Store(str(address))
+    names = [name for name in store.files() if not name.startswith((".lock", "report."))]
+    return {name: store.read(name) for name in names}
+
+
+def entries(address):
+    lines = map(json.loads, Store(str(address)).read("report.jsonl").splitlines())
+    found = [line for line in lines if "input" in line]
+    for line in found:
+        line["input"] = line["input"].rpartition("/in/")[2].removeprefix("in/")
+        line["error"] = line["error"] and line["error"].rpartition("in/")[2]
+        for name in ("state", "core_seconds", "output", "part"):
+            line.pop(name, None)
+    return sorted(found, key=lambda line: line["input"])
+
+
+def enhance(*arguments, source):
+    result = invoked("enhance", *arguments, "--source", source)
+    assert result.exit_code in (0, 1), result.stderr
+    return result.output
+
+
+@pytest.mark.parametrize("options", [(), ("--to-shards",)])
+@pytest.mark.parametrize(
+    ("inputs", "output"),
+    [
+        ("memory://bucket/in", "memory://bucket/out"),
+        ("memory://bucket/in", "out"),
+        ("in", "memory://bucket/out"),
+        ("in", "file"),
+    ],
+)
+def test_files(here, source, inputs, output, options):
+    output = f"file://{here}/out" if output == "file" else output
+    enhance("in", "alone", *options, source=source)
+    run = (inputs, output, *options)
+    assert "4 files enhanced, 0 had been before, 1 could not be" in enhance(*run, source=source)
+    assert held(output) == held("alone")
+    assert entries(output) == entries("alone")
+    assert {"report.csv", "report.html", "report.jsonl"} <= Store(output).files().keys()
+    assert not [name for name in Store(output).files() if "jsonl." in name or "partial" in name]
+    assert "0 files enhanced, 4 had been before" in enhance(*run, source=source)
+    assert entries(output) == entries("alone")
+
+
+@pytest.mark.parametrize("to_shards", [False, True])
+def test_shards(here, source, to_shards):
+    (here / "shards").mkdir()
+    for name, pattern in (("a", "*.flac"), ("b", "deeper/*.flac")):
+        with tarfile.open(here / "shards" / f"{name}.tar", "w") as tar:
+            for file in sorted((here / "in").glob(pattern)):
+                tar.add(file, f"in/{file.name}")
+    copy(here / "shards", "memory://bucket/shards")
+    options = ["--to-shards"] * to_shards
+    enhance("shards", "alone", *options, source=source)
+    run = ("memory://bucket/shards", "memory://bucket/out", *options)
+    assert "4 files enhanced, 0 had been before, 1 could not be" in enhance(*run, source=source)
+    assert held("memory://bucket/out") == held("alone")
+    assert entries("memory://bucket/out") == entries("alone")
+    assert "0 files enhanced, 4 had been before" in enhance(*run, source=source)
+
+
+def test_a_list_that_names_addresses(here, source):
+    lines = ["memory://bucket/in/0.flac", str(here / "in" / "2.flac"), "memory://bucket/in/x.wav"]
+    (here / "list.jsonl").write_text("\n".join(json.dumps({"path": path}) for path in lines))
+    assert "2 files enhanced" in enhance("list.jsonl", "out", source=source)
+    assert {Path(name).name for name in held("out")} == {"0.flac", "2.flac"}
+
+
+class Killed(BaseException):
+    """As a kill would: nothing of the program runs after it."""
+
+
+def test_after_a_kill_what_was_put_is_not_done_again(here, source, monkeypatch):
+    monkeypatch.setattr("bloomnet_sb.corpus.stored.GROUP_FILES", 1)
+    add, added = stored_run._Report.add, []
+
+    def killed(self, new):
+        if len(added) == 4:
+            raise Killed
+        added.append(new)
+        add(self, new)
+
+    run = ("memory://bucket/in", "memory://bucket/out")
+    monkeypatch.setattr(stored_run._Report, "add", killed)
+    with pytest.raises((Killed, AssertionError)):
+        invoked("enhance", *run, "--source", source)
+    monkeypatch.setattr(stored_run._Report, "add", add)
+    monkeypatch.setattr(stored_run, "PIECE_SECONDS", 1e9)
+    output = enhance(*run, source=source)
+    kept = sum(line["error"] is None for new in added for line in new)
+    assert kept > 0
+    assert f"{4 - kept} files enhanced, {kept} had been before, 1 could not be" in output
+    enhance("in", "alone", source=source)
+    assert held("memory://bucket/out") == held("alone")
+    assert entries("memory://bucket/out") == entries("alone")
+
+
+def test_what_is_there_is_not_overwritten(here, source):
+    Store("memory://bucket/out").write("0.flac", b"another's")
+    run = ("memory://bucket/in", "memory://bucket/out")
+    assert "3 files enhanced" in enhance(*run, source=source)
+    assert Store("memory://bucket/out").read("0.flac") == b"another's"
+    assert "1 files enhanced, 3 had been" in enhance(*run, "--force", source=source)
+
+
+def test_shares_are_joined_in_the_store(here, source):
+    for number in (1, 2):
+        enhance("in", "memory://out", "--shard", f"{number}/2", source=source)
+    result = invoked("report", "memory://out")
+    assert "4 files enhanced, 1 could not be" in result.stdout
+    assert "error: shard" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("nowhere://bucket", "nowhere://bucket: Protocol not known: nowhere"),
+        ("memory://bucket/none", "memory://bucket/none: "),
+        ("gs://bucket", "gs://bucket: Please install gcsfs to access Google Storage"),
+    ],
+)
+def test_what_cannot_be_read(here, source, address, message, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    result = invoked("enhance", address, "out", "--source", source)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"error: {message}")
+    assert not (here / "out").exists()
