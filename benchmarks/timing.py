@@ -1,5 +1,6 @@
 """Timing functions: once, or several fairly on a noisy machine, in turns and the best of each."""
 
+import resource
 import time
 from collections.abc import Callable, Mapping
 
@@ -22,6 +23,21 @@ def seconds_of(function: Callable, *arguments: object) -> float:
     start = time.perf_counter()
     function(*arguments)
     return time.perf_counter() - start
+
+
+def core_seconds_of(function: Callable, *arguments: object) -> tuple[float, float]:
+    """Seconds that a call takes, and those of a core that it and processes that end with it used.
+
+    The latter are nearly the same on a machine that others use, too; but waiting is not in them.
+    """
+    before, used = time.perf_counter(), _used()
+    function(*arguments)
+    return time.perf_counter() - before, _used() - used
+
+
+def _used() -> float:
+    both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in both)
 
 
 def best_seconds(functions: Mapping[str, Callable[[], object]], rounds: int = 7) -> dict:

@@ -134,6 +134,7 @@ GUIDES = [REPOSITORY / "README.md", *(REPOSITORY / "docs").glob("*.md")]  # for 
 RUNNABLE = [c for d, c in COMMANDS if d in GUIDES]
 RUNNABLE = [c for c in RUNNABLE if c[0] == "bloomnet" and c[1] not in NOT_RUN]
 RUNNABLE = [c for c in RUNNABLE if "name/model" not in " ".join(c)]  # of a hub
+RUNNABLE = [c for c in RUNNABLE if "--ray" not in c and "://" not in " ".join(c)]  # of clusters
 RUNNABLE = [c for c in RUNNABLE if len(c) > 2 or c[1] == "list"]
 
 
