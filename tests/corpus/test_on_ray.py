@@ -13,7 +13,7 @@ import soundfile as sf
 from bloomnet_sb.cli import app
 from tests.helpers.command import invoked, write_network
 from tests.helpers.forked import Forked
-from tests.helpers.ray_cluster import MACHINE, ray_cluster
+from tests.helpers.ray_cluster import ray_cluster, start_machine
 from tests.helpers.recipes import SAMPLES
 
 HAVE_RAY = True
@@ -101,7 +101,7 @@ def test_workers_and_a_machine_die(cluster, here, source):
     write_recordings(here / "in", ["0_kills.flac", "0_kills_machine.flac", "9_deadly.flac"])
     enhance("in", "alone", source=source)
     result = enhance("in", "ray", "--ray", cluster.address, source=source)
-    cluster.add_node(**MACHINE)
+    start_machine(cluster)
     assert (here / "in" / "0_kills.flac.read").exists()
     assert (here / "in" / "0_kills_machine.flac.read").exists()
     assert "9_deadly.flac: a process died over it" in result.stderr
@@ -126,7 +126,7 @@ def test_the_driver_is_killed_and_started_again(cluster, here, source):
     enhance("in", "alone", source=source)
     run = ("in", "ray", "--ray", cluster.address, "--source", source)
     driver = Forked(begin, here, "enhance", *run, new_session=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not (here / "in" / "waits.flac.read").exists() or len(results("ray")) < 5:
         assert time.monotonic() < deadline and driver.poll() is None
         time.sleep(0.1)
