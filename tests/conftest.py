@@ -1,6 +1,7 @@
 """Fixtures that the tests share."""
 
 import fcntl
+import signal
 import sys
 from itertools import product
 from pathlib import Path
@@ -18,6 +19,11 @@ from torchaudio.functional import resample  # isort: skip  importable)
 
 # Hypothesis asks every module for its file, and SpeechBrain's lazy ones would import k2 and others.
 LazyModule.__file__ = None
+
+# A shell has what it runs in the background ignore Ctrl-C, which is then ignored by what the tests
+# stop with it, too.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
