@@ -124,7 +124,7 @@ def write_page(
         data = page(OPUS)
     if len(data) >= limit:
         besides = len(_rendered(title, sections, networks, {"codec": OPUS, "recordings": []}))
-        opus_kbits *= FILLED * (limit - besides) / (len(data) - besides)
+        opus_kbits = OPUS_KBITS * FILLED * (limit - besides) / (len(data) - besides)
         _check_kbits(opus_kbits, sounds, limit)
         data = page(OPUS, opus_kbits)
     with written_whole(path) as partial:
