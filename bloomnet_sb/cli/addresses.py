@@ -31,9 +31,10 @@ def with_value(arguments: list[str]) -> list[str]:
 
     Example
     -------
-    See `AddressMayFollow`.
+    >>> with_value([]), with_value(["--ray"])
+    ([], ['--ray='])
     """
-    following = [*arguments[1:], ""]
+    following = [*arguments, ""][1:]
     return [
         f"{RAY}=" if word == RAY and not ADDRESS.fullmatch(after) else word
         for word, after in zip(arguments, following, strict=True)
