@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Sequence
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from bloomnet_sb.corpus.shards import Member, Packed, pack, repack, take_out
-from bloomnet_sb.corpus.tasks import RunTasks, Task, run_here
+from bloomnet_sb.corpus.tasks import RunTasks, Task, groups_of_size, run_in_processes
 from bloomnet_sb.inference.choice import Choice
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.many_files import Summary, enhance_many
@@ -25,7 +24,7 @@ from bloomnet_sb.inference.report import (
     read_report,
     state_of,
 )
-from bloomnet_sb.inference.workers import Run, enhance_in_processes
+from bloomnet_sb.inference.workers import Run
 from bloomnet_sb.utils.atomic_files import lock_folder, written_whole
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.folders import LeftOut
@@ -118,16 +117,9 @@ def parts_of_files(
     >>> [part.output for part in parts_of_files([(Path("a.wav"), Path("."))], Path("out"), 500)]
     [PosixPath('out/enhanced-000000.tar')]
     """
-    groups: list[list[tuple[Path, Path]]] = []
-    size = 0
-    for file, place in files:
-        size += (of_this := (state_of(file) or [0])[0])
-        if not groups or size > shard_mb * 10**6:
-            groups.append([])
-            size = of_this
-        groups[-1].append((file, place))
+    sized = ((named, (state_of(named[0]) or [0])[0]) for named in files)
     parts, first = [], 0
-    for number, group in enumerate(groups):
+    for number, group in enumerate(groups_of_size(sized, shard_mb * 10**6)):
         parts.append(Part(folder / f"{name}-{number:06d}.tar", None, group, first))
         first += len(group)
     return parts
@@ -183,9 +175,7 @@ def enhance_parts(
     path = folder / report
     enhancer = enhancer or choice.load()
     choice.check(enhancer)
-    if run_tasks is None:
-        several = partial(enhance_in_processes, processes=processes)
-        run_tasks = run_here(enhancer, several if processes > 1 else None)
+    run_tasks = run_tasks or run_in_processes(enhancer, processes)
     head, summary = choice.head(enhancer), Summary(0, 0, [])
     try:
         folder.mkdir(parents=True, exist_ok=True)

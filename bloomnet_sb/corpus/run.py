@@ -10,13 +10,13 @@ from bloomnet_sb.corpus.on_ray import ray_engine
 from bloomnet_sb.corpus.parts import enhance_parts, parts_of_files, parts_of_shards
 from bloomnet_sb.corpus.ray_workers import RayOptions
 from bloomnet_sb.corpus.report_tables import check_tables, write_tables
-from bloomnet_sb.corpus.shards import is_shard
+from bloomnet_sb.corpus.shards import check_found, is_shard
 from bloomnet_sb.corpus.shares import WHOLE, Share, report_name
 from bloomnet_sb.corpus.stored_run import enhance_stored, in_stores
 from bloomnet_sb.inference.choice import Choice
 from bloomnet_sb.inference.many_files import Summary, enhance_many
 from bloomnet_sb.inference.places import find_inputs, name_results, summary_of_names
-from bloomnet_sb.utils.errors import InputError, check_positive
+from bloomnet_sb.utils.errors import check_positive
 from bloomnet_sb.utils.folders import LeftOut, list_audio
 
 
@@ -107,12 +107,7 @@ def find_corpus(inputs: Iterable[Path], output: Path) -> Corpus:
             found = find_inputs([path], output)
             files |= dict.fromkeys(found.files)
             left_out += found.left_out
-    if files and shards:
-        raise InputError(
-            f"{next(iter(shards))}: shards are not taken together with files; enhance them apart"
-        )
-    if not files and not shards:
-        raise InputError(f"{output}: nothing to be enhanced for it")
+    check_found(files, shards, output)
     return Corpus(list(files), list(shards), left_out)
 
 
@@ -192,8 +187,7 @@ def enhance_corpus(
             parts = parts_of_shards(shards, output, to_shards)
             summary = enhance_parts(parts, output, *options, run_tasks)
         elif to_shards:
-            name = "enhanced" if share == WHOLE else f"enhanced-{share.number}-of-{share.count}"
-            parts = parts_of_files(share.of(corpus.files), output, shard_mb, name)
+            parts = parts_of_files(share.of(corpus.files), output, shard_mb, share.packed)
             summary = enhance_parts(parts, output, *options, run_tasks)
         else:
             files = name_results(share.of(corpus.files), output)

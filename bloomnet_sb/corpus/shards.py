@@ -4,10 +4,10 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES
@@ -56,6 +56,26 @@ def is_shard(path: Path) -> bool:
     (True, False)
     """
     return path.suffix.lower() == SHARD_SUFFIX and not os.path.isdir(path)
+
+
+def check_found(files: Collection[Any], shards: Collection[Any], output: object) -> None:
+    """Refuse a corpus of nothing, or of both files and shards.
+
+    Raises
+    ------
+    InputError
+        Naming the first shard, or the folder of the results.
+
+    Example
+    -------
+    >>> check_found([Path("noisy.wav")], [], "out")
+    """
+    if files and shards:
+        raise InputError(
+            f"{next(iter(shards))}: shards are not taken together with files; enhance them apart"
+        )
+    if not files and not shards:
+        raise InputError(f"{output}: nothing to be enhanced for it")
 
 
 def key_of(name: str) -> str:

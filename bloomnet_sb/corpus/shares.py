@@ -38,6 +38,11 @@ class Share:
         """The name of its report."""
         return f"report-{self.number}-of-{self.count}.jsonl"
 
+    @property
+    def packed(self) -> str:
+        """What the names of shards begin with that its files are packed into."""
+        return "enhanced" if self == WHOLE else f"enhanced-{self.number}-of-{self.count}"
+
     def of(self, files: Iterable[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
         """The files of this share, of (file, place of its folder).
 

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from bloomnet_sb.corpus.lists import is_list, read_addresses
 from bloomnet_sb.corpus.parts import Part, enhance_parts, parts_of_shards
-from bloomnet_sb.corpus.shards import is_shard
-from bloomnet_sb.corpus.tasks import Task, run_here
+from bloomnet_sb.corpus.shards import check_found, is_shard
+from bloomnet_sb.corpus.tasks import Task, groups_of_size, run_here
 from bloomnet_sb.inference.choice import Choice
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.many_files import enhance_many
@@ -102,12 +102,7 @@ def list_items(inputs: Iterable[str], output: str) -> Listed:
                 files[item.address] = item
             else:
                 left_out.append(LeftOut(Path(item.address), "no audio"))
-    if files and shards:
-        raise InputError(
-            f"{next(iter(shards))}: shards are not taken together with files; enhance them apart"
-        )
-    if not files and not shards:
-        raise InputError(f"{output}: nothing to be enhanced for it")
+    check_found(files, shards, output)
     return Listed(list(files.values()), list(shards.values()), left_out)
 
 
@@ -288,7 +283,7 @@ def tasks_of_packed(
     'enhanced-000000.tar'
     """
     tasks: list[StoredTask] = []
-    for group in _groups(files, shard_mb * 10**6, None):
+    for group in _groups(files, shard_mb * 10**6):
         first = tasks[-1].first + len(tasks[-1].items) if tasks else 0
         part = f"{name}-{len(tasks):06d}.tar"
         tasks.append(StoredTask(group, output, part=part, first=first))
@@ -325,13 +320,5 @@ def named_results(files: Sequence[Item]) -> list[tuple[Item, str]]:
     return [(item, name.as_posix()) for item, (_, name) in zip(files, named, strict=True)]
 
 
-def _groups(items: Iterable[Item], most_bytes: int, most: int | None) -> list[list[Item]]:
-    groups: list[list[Item]] = []
-    size = 0
-    for item in items:
-        size += item.size
-        if not groups or size > most_bytes or len(groups[-1]) == most:
-            groups.append([])
-            size = item.size
-        groups[-1].append(item)
-    return groups
+def _groups(items: Iterable[Item], most_bytes: int, most: int | None = None) -> list[list[Item]]:
+    return groups_of_size(((item, item.size) for item in items), most_bytes, most)

@@ -4,7 +4,6 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -25,7 +24,7 @@ from bloomnet_sb.corpus.stored import (
     tasks_of_packed,
     tasks_of_shards,
 )
-from bloomnet_sb.corpus.tasks import RunTasks, run_here
+from bloomnet_sb.corpus.tasks import RunTasks, run_in_processes
 from bloomnet_sb.inference.choice import Choice
 from bloomnet_sb.inference.many_files import Summary
 from bloomnet_sb.inference.report import (
@@ -35,7 +34,6 @@ from bloomnet_sb.inference.report import (
     lines_of,
     results_before,
 )
-from bloomnet_sb.inference.workers import enhance_in_processes
 from bloomnet_sb.utils.atomic_files import lock_folder
 from bloomnet_sb.utils.errors import InputError, check_positive
 from bloomnet_sb.utils.folders import LeftOut
@@ -124,9 +122,8 @@ def enhance_stored(
             shards = _of(share, listed.shards)
             plan = past.plan_parts(tasks_of_shards(shards, store.address, to_shards))
         elif to_shards:
-            name = "enhanced" if share == WHOLE else f"enhanced-{share.number}-of-{share.count}"
             files = _of(share, listed.files)
-            plan = past.plan_parts(tasks_of_packed(files, store.address, shard_mb, name))
+            plan = past.plan_parts(tasks_of_packed(files, store.address, shard_mb, share.packed))
         else:
             plan = past.plan_files(_of(share, listed.files))
         begun = [{"begun": address} for address in plan.begun]
@@ -136,8 +133,7 @@ def enhance_stored(
         if ray is not None:
             run_tasks = stack.enter_context(ray_engine(ray, head, here)).run_tasks
         else:
-            several = partial(enhance_in_processes, processes=processes)
-            run_tasks = run_here(enhancer, several if processes > 1 else None)
+            run_tasks = run_in_processes(enhancer, processes)
         results = (entries for _, entries in run_tasks(plan.tasks, choice))
         made = list(plan.refused)
         for entries in tqdm(results, unit="part", total=len(plan.tasks), disable=None):

@@ -1,15 +1,17 @@
 """What a corpus is done by: tasks, each read, computed and written, one beside the other."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from bloomnet_sb.inference.choice import Choice
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.report import Outcome, Result
-from bloomnet_sb.inference.workers import Group, Run, enhance_batches
+from bloomnet_sb.inference.workers import Group, Run, enhance_batches, enhance_in_processes
+
+Item = TypeVar("Item")
 
 
 class Task(ABC):
@@ -110,3 +112,37 @@ def run_here(enhancer: BloomEnhancer, run: Run | None = None) -> RunTasks:
                 yield before, finished.result()
 
     return run_tasks
+
+
+def run_in_processes(enhancer: BloomEnhancer, processes: int) -> RunTasks:
+    """What runs tasks here, with the batches of each in so many processes.
+
+    Example
+    -------
+    >>> choice = Choice("convtasnet-16k")
+    >>> list(run_in_processes(choice.load(), processes=1)([], choice))
+    []
+    """
+    several = partial(enhance_in_processes, processes=processes)
+    return run_here(enhancer, several if processes > 1 else None)
+
+
+def groups_of_size(
+    sized: Iterable[tuple[Item, int]], most_bytes: int, most: int | None = None
+) -> list[list[Item]]:
+    """Items with their sizes, in groups of at most so many bytes and items; each has one at least.
+
+    Example
+    -------
+    >>> groups_of_size([("a", 3), ("b", 3), ("c", 9)], most_bytes=6)
+    [['a', 'b'], ['c']]
+    """
+    groups: list[list[Item]] = []
+    size = 0
+    for item, of_this in sized:
+        size += of_this
+        if not groups or size > most_bytes or len(groups[-1]) == most:
+            groups.append([])
+            size = of_this
+        groups[-1].append(item)
+    return groups

@@ -15,7 +15,7 @@ from bloomnet_sb.inference import workers
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.utils.atomic_files import lock_folder
 from tests.helpers.command import invoked, write_network
-from tests.helpers.recipes import SAMPLES
+from tests.helpers.corpora import five_recordings
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +26,7 @@ def source(tmp_path_factory):
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """in/ with five recordings, one of them none; where the commands run."""
-    samples, rate = sf.read(SAMPLES / "demo" / "noisy_0dB.flac", dtype="float32")
-    (tmp_path / "in" / "deeper").mkdir(parents=True)
-    for number in range(4):
-        place = tmp_path / "in" / ("deeper" if number % 2 else "") / f"{number}.flac"
-        sf.write(place, samples[8000 * number :][: 9000 + number], rate)
-    (tmp_path / "in" / "broken.flac").write_bytes(b"no audio")
+    five_recordings(tmp_path / "in")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import fsspec
 import pytest
-import soundfile as sf
 
 from bloomnet_sb.corpus import stored_run
 from bloomnet_sb.utils.stores import Store
 from tests.helpers.command import invoked, write_network
-from tests.helpers.recipes import SAMPLES
+from tests.helpers.corpora import five_recordings
 
 
 @pytest.fixture(scope="module")
@@ -23,12 +22,7 @@ def source(tmp_path_factory):
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """in/ with recordings, one of them none, and the same in a store; where the commands run."""
-    samples, rate = sf.read(SAMPLES / "demo" / "noisy_0dB.flac", dtype="float32")
-    (tmp_path / "in" / "deeper").mkdir(parents=True)
-    for number in range(4):
-        place = tmp_path / "in" / ("deeper" if number % 2 else "") / f"{number}.flac"
-        sf.write(place, samples[8000 * number :][: 9000 + number], rate)
-    (tmp_path / "in" / "broken.flac").write_bytes(b"no audio")
+    five_recordings(tmp_path / "in")
     (tmp_path / "in" / "notes.txt").write_text("no audio")
     memory = fsspec.filesystem("memory")
     memory.store.clear()

@@ -42,3 +42,13 @@ def sample(file: Path, seconds: float, rate: int) -> np.ndarray:
     energy = np.cumsum(np.pad(signal**2, (1, 0)), dtype=np.float64)
     start = int((energy[frames:] - energy[:-frames]).argmax())
     return soxr.resample(signal[start : start + frames], own_rate, rate)
+
+
+def five_recordings(folder: Path) -> None:
+    """Four recordings of half a second, two of them in deeper/, and one that is none."""
+    samples, rate = sf.read(SAMPLES / "demo" / "noisy_0dB.flac", dtype="float32")
+    (folder / "deeper").mkdir(parents=True)
+    for number in range(4):
+        place = folder / ("deeper" if number % 2 else "") / f"{number}.flac"
+        sf.write(place, samples[8000 * number :][: 9000 + number], rate)
+    (folder / "broken.flac").write_bytes(b"no audio")
