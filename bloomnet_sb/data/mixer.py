@@ -6,11 +6,14 @@ import torch
 from torch import Tensor
 
 from bloomnet_sb.data.augmentation import CLIP_AT, check_shares
+from bloomnet_sb.data.envelopes import STEP_RAMP_SECONDS
 from bloomnet_sb.utils.errors import InputError, check_positive
 
 SILENCE = 1e-4  # of the power of a draw, which is one: a segment below it has nothing in it
 CLEAN_SNR_DB = (45.0, 60.0)  # of that half of the clean speech that is not without noise
 LARGEST_OFFSET = 0.2  # of the mixture's peak
+MOST_LOUDER_DB = 25.0
+LOUDER_UNTIL = (0.2, 0.8)  # of the segment: where the level of the speech changes
 GAP_SECONDS = (0.1, 1.5)
 LARGEST_GAP = 0.75  # of a segment
 LOW_CUT_HZ = (80.0, 300.0)
@@ -21,17 +24,19 @@ LOWER_ORDER, UPPER_ORDER = 4, 12  # of Butterworth filters: 24 and 72 dB an octa
 CHOICES = (
     *("kind", "any_noise", "snr", "speech_sign", "noise_sign", "level"),
     *("band", "low_cut", "clip", "clip_at", "offset", "offset_size", "gap", "gap_size", "gap_at"),
+    *("louder_talker", "louder_db", "louder_until"),
 )
 
 
 class Mixer:
     """Mixtures of speech and noise, with what happens to sound on its way to a program.
 
-    In this order: speech and noise get a random polarity and are added, the microphone or the line
-    limits their band, the mixture gets its level, is clipped, gets an offset, and is muted for a
-    while. The target goes through what is linear, so that it is what of the mixture is speech. All
-    is batched and runs where the signals are; every random number comes from a generator on the
-    CPU, so that one seed makes the same choices on every device.
+    In this order: speech and noise get a random polarity, a part of the speech is made louder, they
+    are added, the microphone or the line limits their band, the mixture gets its level, is clipped,
+    gets an offset, and is muted for a while. The target goes through what is linear, so that it is
+    what of the mixture is speech. All is batched and runs where the signals are; every random
+    number comes from a generator on the CPU, so that one seed makes the same choices on every
+    device.
 
     Arguments
     ---------
@@ -45,6 +50,10 @@ class Mixer:
         speech has to stay as it is.
     noise_alone : float
         The share of noise without speech, with a target of zeros: nothing of it is to pass.
+    louder_talker : float
+        The share in which speech up to a moment in the middle three fifths, or from it on, is
+        louder by up to 25 dB: a talker after or before a louder one. The SNR is then that of the
+        softer talker, whose noise goes on beneath the other.
     level_dbfs : (float, float)
         Lowest and highest level (RMS) of the mixture, in dB of full scale; uniform between them,
         as recordings come at any level. Peaks beyond full scale are kept.
@@ -82,6 +91,7 @@ class Mixer:
         snr_db: tuple[float, float] = (-5.0, 30.0),
         clean: float = 0.05,
         noise_alone: float = 0.03,
+        louder_talker: float = 0.0,
         level_dbfs: tuple[float, float] = (-60.0, -10.0),
         offset: float = 0.1,
         gaps: float = 0.05,
@@ -96,7 +106,7 @@ class Mixer:
                     f"{name} is {list(bounds)}, but must be two rising numbers from -200 to 200"
                 )
         check_shares(clean=clean, noise_alone=noise_alone, low_cut=low_cut, telephone=telephone)
-        check_shares(offset=offset, gaps=gaps, clip=clip)
+        check_shares(louder_talker=louder_talker, offset=offset, gaps=gaps, clip=clip)
         if clean + noise_alone > 1:
             raise InputError(
                 f"clean is {clean} and noise_alone {noise_alone}, but must be shares of one whole"
@@ -108,6 +118,7 @@ class Mixer:
         self.sample_rate = sample_rate
         self.snr_db, self.level_dbfs = snr_db, level_dbfs
         self.clean, self.noise_alone = clean, noise_alone
+        self.louder_talker = louder_talker
         self.low_cut, self.telephone = low_cut, telephone
         self.offset, self.gaps, self.clip = offset, gaps, clip
 
@@ -160,7 +171,22 @@ class Mixer:
         at_one = (speech_power / _power(noise).clamp(min=SILENCE)).sqrt()
         noise_gain = at_one * _column(_decibels(-snr_db) * _sign(drawn["noise_sign"]), heard)
         speech_gain = _column(_sign(drawn["speech_sign"]) * ~alone, heard)
-        return speech_gain * heard + noise_gain * noise, speech_gain * target
+        mix, target = speech_gain * heard, speech_gain * target
+        self._make_louder(mix, target, drawn)
+        return mix + noise_gain * noise, target
+
+    def _make_louder(self, speech: Tensor, target: Tensor, drawn: Mapping[str, Tensor]) -> None:
+        rows = _rows(drawn["louder_talker"] < self.louder_talker, speech)
+        samples = speech.shape[1]
+        change_db = _between((-MOST_LOUDER_DB, MOST_LOUDER_DB), drawn["louder_db"])
+        at = _column(_between(LOUDER_UNTIL, drawn["louder_until"]) * samples, speech)[rows]
+        time = torch.arange(samples, device=speech.device)
+        later = ((time - at) / (STEP_RAMP_SECONDS * self.sample_rate)).clamp(0, 1)
+        before = _column(_decibels(change_db.clamp(min=0)), speech)[rows]
+        after = _column(_decibels((-change_db).clamp(min=0)), speech)[rows]
+        gain = torch.lerp(before, after, later)
+        for signal in (speech, target):
+            signal[rows] *= gain
 
     def _limit_band(self, mix: Tensor, target: Tensor, drawn: Mapping[str, Tensor]) -> None:
         band = drawn["band"]

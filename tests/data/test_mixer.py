@@ -9,7 +9,11 @@ from bloomnet_sb.utils.errors import InputError
 
 RATE = 16000
 NOTHING = {
-    name: 0.0 for name in ("clean", "noise_alone", "offset", "gaps", "low_cut", "telephone", "clip")
+    name: 0.0
+    for name in (
+        *("clean", "noise_alone", "louder_talker", "offset", "gaps"),
+        *("low_cut", "telephone", "clip"),
+    )
 }
 
 
@@ -79,7 +83,25 @@ def test_noise_alone_has_a_target_of_zeros():
     torch.testing.assert_close((mix / noise).std(1), torch.zeros(400), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["clip", "offset", "gaps", "low_cut", "telephone"])
+def test_a_louder_talker_comes_before_or_after_one_with_the_snr():
+    options = {"batch": 400, "samples": 2 * RATE, "snr_db": (7, 7)}
+    mix, target = mixed(**options, louder_talker=1.0)
+    _, plain = mixed(**options)
+    gain_db = (target / plain).abs().log10() * 20
+    gain_db -= gain_db.amin(1, keepdim=True)  # the level is that of the whole
+    first, last = gain_db[:, 0], gain_db[:, -1]
+    assert uniform_between(first - last, -25, 25)
+    softer = torch.where(first < last, 0, int(1.8 * RATE))
+    for row, start in enumerate(softer):
+        part = slice(start, start + int(0.2 * RATE))  # nothing changes there
+        assert abs(snr_db(mix[row, part], target[row, part]) - 7) < 0.5
+    turn = ((gain_db - first[:, None]).abs() > 0.01).float().argmax(1) / (2 * RATE)
+    assert uniform_between(turn, 0.2, 0.8)
+
+
+@pytest.mark.parametrize(
+    "name", ["clip", "offset", "gaps", "low_cut", "telephone", "louder_talker"]
+)
 def test_an_effect_changes_its_share_of_the_examples_and_no_other_choice(name):
     plain_mix, plain_target = mixed(batch=500, samples=4000)
     mix, target = mixed(batch=500, samples=4000, **{name: 0.2})
@@ -146,7 +168,9 @@ def test_a_telephone_lets_its_band_pass():
 
 
 def test_seeds_decide():
-    options = {name: 0.5 for name in ("clean", "low_cut", "clip", "offset", "gaps")}
+    options = {
+        name: 0.5 for name in ("clean", "louder_talker", "low_cut", "clip", "offset", "gaps")
+    }
     torch.manual_seed(0)
     first = mixed(**options, seed=3)
     torch.manual_seed(1)
@@ -157,7 +181,7 @@ def test_seeds_decide():
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_a_device_makes_the_same_choices():
-    mixer = Mixer(RATE, gaps=0.5, clip=0.5, offset=0.5, low_cut=0.5)
+    mixer = Mixer(RATE, gaps=0.5, clip=0.5, offset=0.5, low_cut=0.5, louder_talker=0.5)
     here = mixer(*signals(), torch.Generator().manual_seed(0))
     there = mixer(*(s.cuda() for s in signals()), torch.Generator().manual_seed(0))
     for one, other in zip(here, there, strict=True):
@@ -167,7 +191,8 @@ def test_a_device_makes_the_same_choices():
 def test_what_is_given_is_left_as_it_was():
     given = signals()
     copies = [signal.clone() for signal in given]
-    Mixer(RATE, gaps=1, clip=1, offset=1, low_cut=0.9)(*given, torch.Generator().manual_seed(0))
+    effects = {name: 1.0 for name in ("gaps", "clip", "offset", "louder_talker")}
+    Mixer(RATE, **effects, low_cut=0.9)(*given, torch.Generator().manual_seed(0))
     assert all(torch.equal(*pair) for pair in zip(given, copies, strict=True))
 
 
