@@ -45,7 +45,7 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "fsspec>=2024.2",
-        "huggingface_hub>=1.0",
+        "huggingface_hub>=2.2",
         "hyperpyyaml>=1.2.3",
         "jinja2>=3.1",
         "librosa>=0.10",  # speechmos needs it and onnxruntime, but does not say so
