@@ -12,6 +12,7 @@ It is stopped at will, and goes on with the same command. What ships is decayed 
 """
 
 import sys
+from functools import partial
 
 import bloomnet_sb  # noqa: F401  # isort: skip (before SpeechBrain, which imports torchaudio)
 import speechbrain as sb
@@ -19,6 +20,7 @@ import torch
 from speechbrain.utils.distributed import run_on_main
 
 from bloomnet_sb.data import PoolDataset, fill_pool, manifests_summary, validation_dataset
+from bloomnet_sb.data.pools import refresh
 from bloomnet_sb.pretrained.saving import export_pretrained
 from bloomnet_sb.training.open_ended import OpenEndedBrain
 from bloomnet_sb.training.run_state import start_from_state
@@ -44,6 +46,13 @@ class ListenersBrain(OpenEndedBrain):
             for n, (group, name) in enumerate(zip(batch.group, batch.id, strict=True)):
                 self.scores.add(group, name, mix[n], target[n, :, 0], estimates[:, n, :, 0])
         return self.modules.loss(estimates, target, mix)
+
+    def on_stage_start(self, stage, epoch=None):
+        """Draw a part of the pool anew between two epochs."""
+        files = self.hparams.pool_refresh
+        if stage == sb.Stage.TRAIN and epoch > 1 and self.step == 0 and files:
+            run_on_main(self.refresh_pool, kwargs={"files": files})
+        super().on_stage_start(stage, epoch)
 
 
 def dataio_prep(hparams):
@@ -74,11 +83,12 @@ def main(argv):
         hparams = experiment.hparams
         torch.set_num_threads(hparams["threads"])
         run_on_main(hparams["data"]["prepare"])
-        run_on_main(
-            fill_pool,
-            args=[hparams["pool_folder"], hparams["data"]["draws"]()],
-            kwargs={"files": hparams["pool_files"], "seed": hparams["pool_seed"]},
-        )
+        pool = {
+            "folder": hparams["pool_folder"],
+            "draws": hparams["data"]["draws"](),
+            "seed": hparams["pool_seed"],
+        }
+        run_on_main(fill_pool, kwargs={**pool, "files": hparams["pool_files"]})
         train_set, valid_set = dataio_prep(hparams)
         run_on_main(start_from_state, args=[hparams["start_state"], hparams["checkpointer"]])
         brain = ListenersBrain(
@@ -89,6 +99,7 @@ def main(argv):
             checkpointer=hparams["checkpointer"],
         )
         brain.stop_signals = stop_signals
+        brain.refresh_pool = partial(refresh, **pool)
         brain.fit(
             brain.epoch_counter,
             brain.train_loader(train_set, hparams["num_workers"]),

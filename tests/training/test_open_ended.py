@@ -117,6 +117,15 @@ def test_whole_modules_are_not_compiled(tmp_path, pool):
     assert "--compile: here compile_parts says" in error_line(refused)
 
 
+def test_a_pool_is_drawn_anew_between_epochs(tmp_path, whole):
+    pool = tmp_path / "pool"
+    _, state = finish(tmp_path / "run", pool, pool_refresh=1)
+    assert [path.name for path in pool.glob("draws-*")] == ["draws-000002.npy"]
+    _, other = state_of(whole)
+    name = "model.separator.entry.first.weight"
+    assert not torch.equal(state[name], other[name])
+
+
 def test_a_packed_state_goes_on_elsewhere(tmp_path, pool, whole):
     finish(tmp_path / "first", pool, number_of_epochs=2)
     pack_state(tmp_path / "first", tmp_path / "state.zip")
