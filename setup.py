@@ -48,7 +48,7 @@ setup(
         "huggingface_hub>=2.2",
         "hyperpyyaml>=1.2.3",
         "jinja2>=3.1",
-        "librosa>=0.10",  # speechmos needs it and onnxruntime, but does not say so
+        "librosa>=0.10.2",  # speechmos needs it and onnxruntime, but does not say so
         "matplotlib>=3.8",
         "mutagen>=1.47",
         "numpy>=1.26",

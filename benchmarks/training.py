@@ -6,7 +6,10 @@ A step of stage l runs blocks 1 to l forward and block l, its head and its decod
 end-to-end step of the same depth runs all of them backward too. The forward column is the
 estimate's alone, outside autograd. The paper's sizes (16 kHz, 512
 filters of 16 samples, bottleneck 128, hidden 512, 6 blocks of one layer, gLN), 4 mixtures of 1 s,
-on two threads; then the layers of bloomnet_sb.nn.layers that replace torch's on a CPU.
+on two threads; then the layers of bloomnet_sb.nn.layers that replace torch's on a CPU. Last, how
+much audio an hour of one core trains on in recipes/BandRNN/train_listeners.py: an update of six
+blocks and one other depth on draws of 2 s, mixing and losses counted, reading the pool and
+validation not.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from options import parser_of
-from timing import best_seconds
+from timing import best_seconds, core_seconds_of
 
 if TYPE_CHECKING:
     from bloomnet_sb import BloomNet
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 SETTINGS = {"epochs": 1, "lr": 1e-4, "segment_seconds": 1.0}
 NUM_BLOCKS = 6
+DRAW_SECONDS = 2.0
 
 
 def paper_model(num_blocks: int) -> BloomNet:
@@ -118,8 +122,53 @@ def layers() -> None:
         print(f"| {name} | {mine:.2f} | {other:.2f} | {mine / other:.2f} |")
 
 
+def update_of(batch_size: int, compiled: bool) -> Callable[[], None]:
+    """A function that makes one update of the recipe for listeners."""
+    import torch
+
+    from bloomnet_sb import BloomNet
+    from bloomnet_sb.data.mixer import Mixer
+    from bloomnet_sb.nn.enhancement_loss import EnhancementLoss
+    from bloomnet_sb.nn.filterbanks import STFTFilterbank
+    from bloomnet_sb.separators import BandRNNSeparator
+
+    model = BloomNet(STFTFilterbank(), BandRNNSeparator(num_blocks=NUM_BLOCKS))
+    loss, separator = EnhancementLoss(16000, oversuppression=3.0), model.separator
+    if compiled:
+        for part in (separator.entry, *separator.blocks, *separator.heads, loss):
+            part.compile(dynamic=False)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.003, fused=True)
+    mixer, generator = Mixer(16000), torch.Generator().manual_seed(0)
+    heard, noise = torch.randn(2, batch_size, int(DRAW_SECONDS * 16000))
+
+    def update():
+        mix, target = mixer(heard, heard, noise, generator)
+        depth = int(torch.randint(1, NUM_BLOCKS, (), generator=generator))
+        estimates = model(mix, depths=[depth, NUM_BLOCKS])
+        loss(estimates, target[..., None], mix).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return update
+
+
+def listeners() -> None:
+    """Print the hours of audio that an hour of a core trains on, for batches and compilation."""
+    print("\n| compiled | batch | hours of audio in an hour of a core |")
+    print("| --- | --- | --- |")
+    for compiled in (False, True):
+        for batch_size in (4, 8, 16):
+            update = update_of(batch_size, compiled)
+            for _ in range(NUM_BLOCKS * 2):  # each depth is compiled when it is first drawn
+                update()
+            updates = 15
+            seconds = core_seconds_of(lambda update=update, n=updates: [update() for _ in range(n)])
+            speed = updates * batch_size * DRAW_SECONDS / seconds[1]
+            print(f"| {'yes' if compiled else 'no'} | {batch_size} | {speed:.1f} |")
+
+
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser_of(__doc__).parse_args()
 
     import torch
@@ -127,6 +176,8 @@ def main() -> None:
     torch.set_num_threads(2)
     stages()
     layers()
+    torch.set_num_threads(1)
+    listeners()
 
 
 if __name__ == "__main__":

@@ -20,10 +20,11 @@ from torchaudio.functional import resample  # isort: skip  importable)
 # Hypothesis asks every module for its file, and SpeechBrain's lazy ones would import k2 and others.
 LazyModule.__file__ = None
 
-# A shell has what it runs in the background ignore Ctrl-C, which is then ignored by what the tests
-# stop with it, too.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell has what it runs in the background ignore Ctrl-C, and nohup has it ignore SIGHUP, which is
+# then ignored by what the tests stop with them, too.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, usual)
 
 
 @pytest.fixture(scope="session")

@@ -169,8 +169,7 @@ class BandEntry(Causal):
         """Bands [batch, frames, bands, channels], a quarter of them and half, of features."""
         seen = torch.cat([state["bands"], self.bands(_log_magnitude(x)).to(x.dtype)], dim=1)
         frames = x.shape[2]
-        around = F.pad(seen, (1, 1)).unfold(2, BANDS, 2)
-        stacked = torch.cat([around[:, k : k + frames] for k in range(FRAMES)], dim=-1)
+        stacked = F.pad(seen, (1, 1)).unfold(1, FRAMES, 1).unfold(2, BANDS, 2).flatten(-2)
         skip = F.silu(self.first_norm(self.first(stacked)))
         wide = F.silu(self.widen_norm(self.widen(skip)))
         past = torch.cat([state["half"], wide], dim=1)

@@ -181,7 +181,7 @@ def _compiled(program: Program, path: Path) -> Callable[[list[torch.Tensor]], li
 
 
 def _compile(program: Program, path: Path) -> None:
-    from torch._inductor.exc import InductorError
+    from torch._inductor.exc import InductorError, InvalidCxxCompiler
 
     # What there is to share out among threads is too little for it to pay.
     settings = {"cpp.threads": 1}
@@ -193,6 +193,6 @@ def _compile(program: Program, path: Path) -> None:
             torch._inductor.aoti_compile_and_package(
                 exported, package_path=package, inductor_configs=settings
             )
-    except InductorError as error:
+    except (InductorError, InvalidCxxCompiler) as error:  # the latter as it is before torch 2.8
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"a compiled stream needs a C++ compiler for torch: {reason}") from None
