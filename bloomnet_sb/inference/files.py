@@ -15,7 +15,7 @@ from bloomnet_sb.inference.base import AUTO, BloomInterface
 from bloomnet_sb.inference.measures import FileMeasures, Measuring
 from bloomnet_sb.inference.windows import Windows, cut, cut_into_frames, join, plan_windows
 from bloomnet_sb.nn.levels import SignalLevel
-from bloomnet_sb.utils.audio_files import Writer
+from bloomnet_sb.utils.audio_files import PIECE_SECONDS, Writer
 from bloomnet_sb.utils.audio_formats import AudioInfo
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.folders import one_line
@@ -153,7 +153,7 @@ class FileInterface(BloomInterface):
             self.stream(blocks, len(group), sample_rate=info.samplerate, **options)
             for group in groups
         ]
-        total = math.ceil(info.frames / info.samplerate)
+        total = math.ceil(info.frames / (PIECE_SECONDS * info.samplerate))
         for piece in self._shown(chain([first], pieces), name, info, total):
             pairs = zip(streams, piece.split(CHANNELS_AT_ONCE), strict=True)
             with self.turn:

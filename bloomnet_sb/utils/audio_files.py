@@ -27,6 +27,7 @@ from bloomnet_sb.utils.tags import tags_after, tags_before
 
 AUDIO_SUFFIXES = (*READABLE_SUFFIXES, *MEDIA_SUFFIXES)
 MOST_VALUES = 2**24  # of a piece, over all channels
+PIECE_SECONDS = 4.0  # shorter ones take a causal network more time
 # Sample types that hold what is beyond full scale
 UNCLIPPED = ("FLOAT", "DOUBLE", "VORBIS", "OPUS", "MPEG_LAYER_III")
 
@@ -165,7 +166,7 @@ def read_audio(path: str | Path | Clip, start: int = 0, frames: int = -1) -> np.
         return samples
 
 
-def read_pieces(path: str | Path, seconds: float = 1.0) -> Iterator[np.ndarray]:
+def read_pieces(path: str | Path, seconds: float = PIECE_SECONDS) -> Iterator[np.ndarray]:
     """Read an audio file piece by piece.
 
     Arguments
@@ -187,7 +188,7 @@ def read_pieces(path: str | Path, seconds: float = 1.0) -> Iterator[np.ndarray]:
 
     Example
     -------
-    >>> [len(piece) for piece in read_pieces("tests/samples/demo/noisy_0dB.flac", seconds=4.0)]
+    >>> [len(piece) for piece in read_pieces("tests/samples/demo/noisy_0dB.flac")]
     [64000, 35587]
     """
     found = recording(path)
