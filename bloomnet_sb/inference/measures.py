@@ -4,9 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import scipy  # whose rooms are imported when they are used
 import torch
-from pyloudnorm.iirfilter import IIRfilter
-from scipy.signal import sosfilt
 
 # A file of 16 bits has no sample above this at full scale.
 FULL_SCALE = 1 - 2**-15
@@ -39,6 +38,8 @@ class LoudnessMeter:
     """
 
     def __init__(self, sample_rate: int, channels: int):
+        from pyloudnorm.iirfilter import IIRfilter  # imports scipy.signal
+
         stages = [IIRfilter(*numbers, sample_rate, kind) for kind, numbers in K_WEIGHTING.items()]
         self._sos = np.stack([np.concatenate([stage.b, stage.a]) for stage in stages])
         self._past = np.zeros((len(stages), channels, 2))
@@ -52,7 +53,7 @@ class LoudnessMeter:
         """Take the next piece [channels, time]; it may be empty."""
         if not piece.size:
             return
-        weighted, self._past = sosfilt(self._sos, piece, zi=self._past)
+        weighted, self._past = scipy.signal.sosfilt(self._sos, piece, zi=self._past)
         waiting = np.concatenate([self._waiting, weighted], axis=1)
         steps = waiting.shape[1] // self._step
         whole = waiting[:, : steps * self._step].reshape(len(waiting), steps, self._step)

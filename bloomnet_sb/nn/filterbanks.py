@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from bloomnet_sb.nn.causal import FrameWise
+from bloomnet_sb.utils.devices import placed
 from bloomnet_sb.utils.errors import InputError, check_positive
 
 ENCODER_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -238,11 +239,11 @@ class STFTFilterbank(Filterbank):
     @property
     def level_weights(self) -> torch.Tensor:
         """By Parseval's theorem the mean square of the windowed samples above 80 Hz, [filters]."""
-        weights = torch.full((self.window // 2 + 1,), 2.0)
+        weights = torch.full((self.window // 2 + 1,), 2.0, device="cpu")
         weights[-1] = 1
         weights[: 1 + int(LOWEST_LEVEL_HZ * self.window / self.sample_rate)] = 0
         # The squares of the window's samples add up to half of their number.
-        return torch.cat([weights, weights]) / self.window / (self.window / 2)
+        return placed(torch.cat([weights, weights]) / self.window / (self.window / 2))
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """Features [batch, filters, frames] of `windows` [batch, frames, window]."""
@@ -281,7 +282,7 @@ class STFTSynthesis(FrameWise):
         super().__init__()
         self.window = window
         # The squares of a square-rooted Hann window add up to window / (2 hop) in each sample.
-        shape = _square_root_hann(window) * (2 * hop / window)
+        shape = _square_root_hann(window, 2 * hop / window)
         self.register_buffer("shape", shape, persistent=False)
 
     def forward(self, masked: torch.Tensor) -> torch.Tensor:
@@ -319,7 +320,7 @@ def inverse_by_whole_spectra(real: torch.Tensor, imaginary: torch.Tensor) -> tor
     return torch.fft.ifft(torch.complex(*parts)).real
 
 
-def _square_root_hann(window: int) -> torch.Tensor:
+def _square_root_hann(window: int, scale: float = 1.0) -> torch.Tensor:
     # On the CPU: the device that new tensors go to need not have double precision.
     shape = torch.hann_window(window, dtype=torch.double, device="cpu").sqrt().float()
-    return torch.empty(window).copy_(shape)
+    return placed(shape * scale)

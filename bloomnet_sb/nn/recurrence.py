@@ -6,7 +6,6 @@ from torch import nn
 from bloomnet_sb.nn.causal import Causal, State
 
 
-@torch.library.custom_op("bloomnet_sb::gated_scan", mutates_args=())
 def gated_scan(gate: torch.Tensor, candidate: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
     """The recurrence h_t = (1 - z_t) h_{t-1} + z_t c_t over dimension 1.
 
@@ -31,6 +30,13 @@ def gated_scan(gate: torch.Tensor, candidate: torch.Tensor, before: torch.Tensor
     >>> gated_scan(half, torch.ones(1, 3, 1), torch.zeros(1, 1)).flatten()
     tensor([0.5000, 0.7500, 0.8750])
     """
+    # The operator, whose first call imports torch's compiler, only for gradients and compilers.
+    if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return _scan_operator(gate, candidate, before)
+    return _scan(gate, candidate, before)
+
+
+def _scan(gate: torch.Tensor, candidate: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
     if gate.device.type != "cpu":
         first = torch.addcmul(gate[:, :1] * candidate[:, :1], 1 - gate[:, :1], before[:, None])
         added = torch.cat([first, gate[:, 1:] * candidate[:, 1:]], dim=1)
@@ -42,7 +48,10 @@ def gated_scan(gate: torch.Tensor, candidate: torch.Tensor, before: torch.Tensor
     return hidden
 
 
-@gated_scan.register_fake
+_scan_operator = torch.library.custom_op("bloomnet_sb::gated_scan", _scan, mutates_args=())
+
+
+@_scan_operator.register_fake
 def _(gate, candidate, before):
     return torch.empty_like(candidate)
 
@@ -89,7 +98,7 @@ def _backward(ctx, grad):
     return total * (candidate - earlier), total * gate, total[:, 0] * (1 - gate[:, 0])
 
 
-gated_scan.register_autograd(_backward, setup_context=_save_for_backward)
+_scan_operator.register_autograd(_backward, setup_context=_save_for_backward)
 
 
 class MinGRU(Causal):
@@ -120,7 +129,7 @@ class MinGRU(Causal):
         self.linear = nn.Linear(input_size, 2 * hidden_size)
         with torch.no_grad():
             # Memories from two frames to some fifty at first.
-            self.linear.bias[:hidden_size] = torch.linspace(-4, 1, hidden_size)
+            self.linear.bias[:hidden_size] = torch.linspace(-4, 1, hidden_size, device="cpu")
 
     def start(self, batch: int, like: torch.Tensor) -> State:
         """Nothing remembered."""

@@ -12,6 +12,7 @@ from bloomnet_sb.nn.folding import norm_of_linear
 from bloomnet_sb.nn.norms import ChannelsLastBatchNorm
 from bloomnet_sb.nn.recurrence import MinGRU
 from bloomnet_sb.separators.base import Separator
+from bloomnet_sb.utils.devices import placed
 from bloomnet_sb.utils.errors import InputError, check_positive
 
 MASKS = ("real", "complex")
@@ -153,9 +154,9 @@ class BandEntry(Causal):
         self.first_norm: nn.Module = ChannelsLastBatchNorm(skip_channels)
         self.widen = nn.Linear(skip_channels, channels, bias=False)
         self.widen_norm: nn.Module = ChannelsLastBatchNorm(channels)
-        self.taps = nn.Parameter(0.3 * torch.randn(2, BANDS, channels))
+        self.taps = _normal(0.3, 2, BANDS, channels)
         self.last_norm: nn.Module = ChannelsLastBatchNorm(channels)
-        self.of_band = nn.Parameter(0.02 * torch.randn((bands.num_bands + 3) // 4, channels))
+        self.of_band = _normal(0.02, (bands.num_bands + 3) // 4, channels)
 
     def start(self, batch: int, like: torch.Tensor) -> State:
         """Silence, and nothing found in it."""
@@ -231,7 +232,7 @@ class BandLayer(Causal):
         self.join = nn.Linear(channels, channels, bias=False)
         self.time_norm: nn.Module = ChannelsLastBatchNorm(channels)
         self.before = nn.Linear(channels, channels)
-        self.across = nn.Parameter(torch.randn(groups, num_bands, num_bands) / num_bands**0.5)
+        self.across = _normal(num_bands**-0.5, groups, num_bands, num_bands)
         self.after = nn.Linear(channels, channels, bias=False)
         self.band_norm: nn.Module = ChannelsLastBatchNorm(channels)
 
@@ -270,7 +271,7 @@ class BandTaps(Causal):
     def __init__(self, channels: int, num_bands: int, taps: int):
         super().__init__()
         self.num_bands = num_bands
-        self.weight = nn.Parameter(0.1 * torch.randn(taps, channels))
+        self.weight = _normal(0.1, taps, channels)
 
     @property
     def warm_up(self) -> int:
@@ -331,7 +332,8 @@ class BandHead(FrameWise):
         self.bands, self.complex = bands, mask == "complex"
         self.narrow = nn.Linear(channels, narrow, bias=False)
         self.narrow_norm: nn.Module = ChannelsLastBatchNorm(narrow)
-        self.between = nn.Parameter(torch.tensor([[0.5], [1.0], [0.5]]).repeat(1, narrow))
+        neighbours = torch.tensor([[0.5], [1.0], [0.5]], device="cpu")
+        self.between = nn.Parameter(placed(neighbours.repeat(1, narrow)))
         self.see = nn.Linear(narrow + skip_channels, seen, bias=False)
         self.see_norm: nn.Module = ChannelsLastBatchNorm(seen)
         # Of each of half of the bands two, and of each a real or a complex number.
@@ -373,3 +375,10 @@ class BandHead(FrameWise):
             return torch.cat([real * mask, imaginary * mask], dim=1)
         by, across = of_bins[:, :, 0] + 1, of_bins[:, :, 1]
         return torch.cat([real * by - imaginary * across, real * across + imaginary * by], dim=1)
+
+
+def _normal(deviation: float, *shape: int) -> nn.Parameter:
+    values = torch.empty(shape)
+    # On the meta device, where networks to be loaded are built, there is nothing to fill, and torch
+    # would import its compiler for it.
+    return nn.Parameter(values if values.is_meta else nn.init.normal_(values, std=deviation))

@@ -1,7 +1,7 @@
 """Signals of a higher rate than a network's: to its rate and back, with the band above it."""
 
 import numpy as np
-from scipy.signal import butter, lfilter, sosfilt
+import scipy  # whose rooms are imported when they are used
 
 from bloomnet_sb.streaming.noisy_share import SampleQueue
 from bloomnet_sb.utils.errors import InputError
@@ -80,7 +80,7 @@ class TopOctaveGain:
 
     def __init__(self, network_rate: int, sample_rate: int, batch: int):
         self._step = network_rate / sample_rate
-        self._high_pass = butter(
+        self._high_pass = scipy.signal.butter(
             GAIN_ORDER, network_rate / 4, "highpass", fs=network_rate, output="sos"
         )
         decay = np.exp(-1 / (GAIN_SECONDS * network_rate))
@@ -96,8 +96,8 @@ class TopOctaveGain:
         if not noisy.shape[1]:
             return
         both = np.stack([noisy, estimates]).astype(np.float64)
-        high, self._filtered = sosfilt(self._high_pass, both, zi=self._filtered)
-        powers, self._averaged = lfilter(*self._average, high**2, zi=self._averaged)
+        high, self._filtered = scipy.signal.sosfilt(self._high_pass, both, zi=self._filtered)
+        powers, self._averaged = scipy.signal.lfilter(*self._average, high**2, zi=self._averaged)
         before, after = np.maximum(powers, 0) + LEAST_POWER  # a filter may round below 0
         gains = np.sqrt(np.minimum(after / before, 1)).astype(np.float32)
         self._gains = np.concatenate([self._gains, gains], axis=1)

@@ -56,3 +56,18 @@ def has_double(device: torch.device) -> bool:
     if device.type == "xpu":
         return bool(torch.xpu.get_device_properties(device).has_fp64)
     return device.type != "mps"
+
+
+def placed(values: torch.Tensor) -> torch.Tensor:
+    """Values that were made on the CPU, on the device that new tensors go to.
+
+    Made there, they would have torch import its compiler where that is the meta device, on which
+    networks are planned before they are built.
+
+    Example
+    -------
+    >>> with torch.device("meta"):
+    ...     placed(torch.ones(2, device="cpu"))
+    tensor(..., device='meta', size=(2,))
+    """
+    return torch.empty(values.shape, dtype=values.dtype).copy_(values)

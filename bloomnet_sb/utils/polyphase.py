@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy.signal import firwin, upfirdn
+import scipy  # whose rooms are imported when they are used
 
 # The filter reaches this many samples of the lower rate to both sides: 2 ms at 16 kHz.
 REACH = 32
@@ -58,7 +58,9 @@ class PolyphaseResampler:
         most = max(self.up, self.down)
         # A whole number of output samples, so that they fall on its middle.
         self.reach = math.ceil(REACH * most / self.down) * self.down
-        taps = firwin(2 * self.reach + 1, CUTOFF / most, window=("kaiser", KAISER_BETA))
+        taps = scipy.signal.firwin(
+            2 * self.reach + 1, CUTOFF / most, window=("kaiser", KAISER_BETA)
+        )
         self._taps = (self.up * taps).astype(np.float32)
 
     def reset(self) -> None:
@@ -103,7 +105,7 @@ class PolyphaseResampler:
             return self._waiting[..., :0]
         # Of what `upfirdn` gives, by where its first sample lies.
         offset = self.reach // self.down - self._start // self.down * self.up
-        filtered = upfirdn(self._taps, self._waiting, self.up, self.down)
+        filtered = scipy.signal.upfirdn(self._taps, self._waiting, self.up, self.down)
         filtered = filtered[..., self._returned + offset : ready + offset]
         self._returned = ready
         needed = max(-(-(ready * self.down - self.reach) // self.up), 0)
