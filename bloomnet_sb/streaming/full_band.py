@@ -168,7 +168,8 @@ class FullBand:
         for resampler in (self._down, self._up, self._up_again):
             resampler.reset()
         self._left = 0  # samples that were taken, less those that came back
-        self._gain = TopOctaveGain(*self._rates, self._batch)
+        if self._follows:
+            self._gain = TopOctaveGain(*self._rates, self._batch)
         # What the estimates are compared with, the signals, and the band above in them
         self._low, self._signals, self._above = (SampleQueue(self._batch) for _ in range(3))
 
