@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import scipy  # whose rooms are imported when they are used
+import scipy  # whose parts are imported when they are used
 import torch
 
 # A file of 16 bits has no sample above this at full scale.

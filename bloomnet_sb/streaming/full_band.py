@@ -1,7 +1,7 @@
 """Signals of a higher rate than a network's: to its rate and back, with the band above it."""
 
 import numpy as np
-import scipy  # whose rooms are imported when they are used
+import scipy  # whose parts are imported when they are used
 
 from bloomnet_sb.streaming.noisy_share import SampleQueue
 from bloomnet_sb.utils.errors import InputError

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-import scipy  # whose rooms are imported when they are used
+import scipy  # whose parts are imported when they are used
 
 # The filter reaches this many samples of the lower rate to both sides: 2 ms at 16 kHz.
 REACH = 32
