@@ -22,6 +22,8 @@ from options import parser_of
 from timing import best_seconds, core_seconds_of
 
 if TYPE_CHECKING:
+    import torch
+
     from bloomnet_sb import BloomNet
     from bloomnet_sb.training.schedule import Stage
 
@@ -52,8 +54,16 @@ def step_of(model: BloomNet, stage: Stage, batch_size: int = 4) -> Callable[[], 
     trained = [p.requires_grad_() for part in parts for p in part.parameters()]
     optimizer = torch.optim.Adam(trained, lr=stage.settings.lr)
 
+    return stepping(optimizer, lambda: training_loss(model(mix, depths=stage.depths), target, 0.01))
+
+
+def stepping(
+    optimizer: torch.optim.Optimizer, loss: Callable[[], torch.Tensor]
+) -> Callable[[], None]:
+    """A function that makes one update by the gradients of a loss."""
+
     def step():
-        training_loss(model(mix, depths=stage.depths), target, 0.01).backward()
+        loss().backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -131,25 +141,23 @@ def update_of(batch_size: int, compiled: bool) -> Callable[[], None]:
     from bloomnet_sb.nn.enhancement_loss import EnhancementLoss
     from bloomnet_sb.nn.filterbanks import STFTFilterbank
     from bloomnet_sb.separators import BandRNNSeparator
+    from bloomnet_sb.training.open_ended import compile_parts
 
     model = BloomNet(STFTFilterbank(), BandRNNSeparator(num_blocks=NUM_BLOCKS))
-    loss, separator = EnhancementLoss(16000, oversuppression=3.0), model.separator
+    enhancement_loss = EnhancementLoss(16000, oversuppression=3.0)
     if compiled:
-        for part in (separator.entry, *separator.blocks, *separator.heads, loss):
-            part.compile(dynamic=False)
+        compile_parts(model, enhancement_loss)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.003, fused=True)
     mixer, generator = Mixer(16000), torch.Generator().manual_seed(0)
     heard, noise = torch.randn(2, batch_size, int(DRAW_SECONDS * 16000))
 
-    def update():
+    def loss():
         mix, target = mixer(heard, heard, noise, generator)
         depth = int(torch.randint(1, NUM_BLOCKS, (), generator=generator))
         estimates = model(mix, depths=[depth, NUM_BLOCKS])
-        loss(estimates, target[..., None], mix).backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        return enhancement_loss(estimates, target[..., None], mix)
 
-    return update
+    return stepping(optimizer, loss)
 
 
 def listeners() -> None:

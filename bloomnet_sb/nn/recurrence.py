@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from bloomnet_sb.nn.causal import Causal, State
+from bloomnet_sb.utils.devices import placed
 
 
 def gated_scan(gate: torch.Tensor, candidate: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
@@ -129,7 +130,9 @@ class MinGRU(Causal):
         self.linear = nn.Linear(input_size, 2 * hidden_size)
         with torch.no_grad():
             # Memories from two frames to some fifty at first.
-            self.linear.bias[:hidden_size] = torch.linspace(-4, 1, hidden_size, device="cpu")
+            self.linear.bias[:hidden_size] = placed(
+                torch.linspace(-4, 1, hidden_size, device="cpu")
+            )
 
     def start(self, batch: int, like: torch.Tensor) -> State:
         """Nothing remembered."""

@@ -8,9 +8,11 @@ import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.utils.epoch_loop import EpochCounter
+from torch import nn
 from torch.utils.data import DataLoader
 
 from bloomnet_sb.data.pools import PoolDataset
+from bloomnet_sb.model import BloomNet
 from bloomnet_sb.scoring.group_scores import GroupScores
 from bloomnet_sb.training.brain import refuse_other_network
 from bloomnet_sb.training.progress import Progress
@@ -87,7 +89,8 @@ class OpenEndedBrain(ResilientBrain):
 
     def on_fit_start(self) -> None:
         """Go on from the newest checkpoint; see where a decay begins and ends."""
-        self._compile()
+        if self.hparams.compile_parts:
+            compile_parts(self.model, self.modules["loss"])
         self.init_optimizers()
         newest = self.checkpointer.find_checkpoint()
         if newest is not None:
@@ -171,14 +174,6 @@ class OpenEndedBrain(ResilientBrain):
         with torch.compiler.set_stance("force_eager"):
             super()._fit_valid(*args, **kwargs)
 
-    def _compile(self) -> None:
-        """Compile what takes the time: the entry, each block, each head, and the loss."""
-        if not self.hparams.compile_parts:
-            return
-        separator = self.model.separator
-        for part in (separator.entry, *separator.blocks, *separator.heads, self.modules["loss"]):
-            part.compile(dynamic=False)
-
     def _log(self, loss: float, epoch: int | None) -> None:
         progress = self.progress
         stats = {
@@ -198,6 +193,21 @@ class OpenEndedBrain(ResilientBrain):
                 for (name, digits), values in scores.items()
             }
             log({"epoch": epoch, "mixtures": group}, valid_stats=by_depth)
+
+
+def compile_parts(model: BloomNet, loss: nn.Module) -> None:
+    """Compile what takes the time of an update: entry, blocks and heads, and the loss.
+
+    Arguments
+    ---------
+    model : BloomNet
+        What is trained.
+    loss : torch.nn.Module
+        Its loss.
+    """
+    separator = model.separator
+    for part in (separator.entry, *separator.blocks, *separator.heads, loss):
+        part.compile(dynamic=False)
 
 
 def _ratio(audio: float, time: float) -> str:
