@@ -57,7 +57,9 @@ def running_mean(
     else:
         numbers = frames + counts.long().cumsum(1)
         shares = counts / numbers.clamp(min=1, max=window).to(_exact(x))
-    if window is None or x.shape[1] <= MOST_AT_ONCE * window:
+    if x.shape[1] == 1:
+        means = torch.lerp(mean, x, shares.to(x.dtype))
+    elif window is None or x.shape[1] <= MOST_AT_ONCE * window:
         means = _over_piece(x, shares, mean)
     else:
         most, pieces = MOST_AT_ONCE * window, []

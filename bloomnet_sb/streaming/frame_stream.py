@@ -273,9 +273,9 @@ class FrameStream:
         self._waiting = np.concatenate([self._waiting, rows], axis=1)
         count = max((self._waiting.shape[1] - window) // hop + 1, 0)
         pieces, done = [self._tail[:, :, :0]], 0
-        if count:
-            starts = range(0, count * hop, hop)
-            windows = np.stack([self._waiting[:, at : at + window] for at in starts], axis=1)
+        windows = np.empty((len(rows), count, window), np.float32)
+        for frame in range(count):
+            windows[:, frame] = self._waiting[:, frame * hop : frame * hop + window]
         while done < count:
             frames = int(min(count - done, self._switch.next_frames(), self.facts.most_frames))
             for depth in self._switch.restarted:
