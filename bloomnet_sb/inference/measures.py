@@ -176,7 +176,7 @@ class Measuring:
 
 
 def _energy(piece: torch.Tensor) -> float:
-    return piece.double().square().sum().item()
+    return torch.linalg.vector_norm(piece, dtype=torch.double).item() ** 2
 
 
 def _power(loudness: float) -> float:

@@ -1,7 +1,7 @@
 """Which audio formats can be read and written, and which is chosen for a result."""
 
 import io
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -219,11 +219,16 @@ def can_write(container: str, subtype: str, rate: int, channels: int) -> bool:
     return (info.frames, info.samplerate, info.channels, info.format, info.subtype) == wanted
 
 
+@cache
+def _subtypes(container: str) -> list[str]:
+    return list(sf.available_subtypes(container))
+
+
 def _nearest(subtype: str, container: str, suffix: str) -> list[str]:
     """Sample types of a container, those first that keep what is in another."""
     if suffix in ONLY:
         return list(ONLY[suffix])
-    there = sf.available_subtypes(container)
+    there = _subtypes(container)
     bits = BITS.get(subtype, 16)
     deep_enough = [name for name in PCM if name in there and BITS[name] >= bits]
     others = [name for name in reversed(PCM) if name in there and BITS[name] < bits]
