@@ -1,6 +1,8 @@
 """Levels: features at one level whatever the gain of the input, and that level."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import nn
@@ -70,30 +72,34 @@ class SignalLevel(nn.Module):
 
 
 class _CausalLevel(Causal):
-    """A level that goes on with each frame, from a running mean."""
+    """A level that goes on with each frame: the least of running means."""
 
     warm_up = None  # a mean never forgets all
 
-    def __init__(self, first: float, window: int | None):
+    def __init__(self, first: float, windows: Sequence[int | None]):
         super().__init__()
-        if window is not None and window < 2:
-            raise InputError(f"the level's window is {window} frames, but must be 2 or more")
-        self.first, self.window = first, window
+        for window in windows:
+            if window is not None and window < 2:
+                raise InputError(f"the level's window is {window} frames, but must be 2 or more")
+        self.first, self.windows = first, tuple(windows)
 
     def start(self, batch: int, like: torch.Tensor) -> State:
-        """The mean before the first frame, and the frames in it, [batch, 1] each."""
-        mean = torch.full((batch, 1), self.first, device=like.device)
+        """The means before the first frame [batch, windows], and the frames in them [batch, 1]."""
+        mean = torch.full((batch, len(self.windows)), self.first, device=like.device)
         return {"mean": mean, "frames": mean.new_zeros((batch, 1), dtype=torch.long)}
 
     def step(self, x: torch.Tensor, state: State):  # type: ignore[override]
         """Features [batch, filters, frames] at one level, and the level [batch, 1, frames]."""
         # In single precision also under autocast: the square of a quiet feature is small.
         measured, counts = self.measured(x.float())
-        means, mean, frames = running_mean(
-            measured, state["mean"], state["frames"], self.window, counts
-        )
-        level = _not_zero(self.level_of(means).unsqueeze(1).to(x.dtype))
-        return (x / level, level), {"mean": mean, "frames": frames}
+        before = zip(self.windows, state["mean"].split(1, dim=1), strict=True)
+        each = [
+            running_mean(measured, mean, state["frames"], window, counts) for window, mean in before
+        ]
+        least = reduce(torch.minimum, (means for means, _, _ in each))
+        level = _not_zero(self.level_of(least).unsqueeze(1).to(x.dtype))
+        mean = torch.cat([last for _, last, _ in each], dim=1)
+        return (x / level, level), {"mean": mean, "frames": each[0][2]}
 
     @abstractmethod
     def measured(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -125,7 +131,7 @@ class RmsLevel(_CausalLevel):
     """
 
     def __init__(self, window: int | None = None):
-        super().__init__(0.0, window)
+        super().__init__(0.0, [window])
 
     def measured(self, features: torch.Tensor) -> tuple[torch.Tensor, None]:
         """The power of each frame."""
@@ -142,7 +148,9 @@ class LogLevel(_CausalLevel):
 
     The mean is over the frames above -80 dB: over all of them at first, and with a time constant
     after that time. Before the first it is -26 dB. So pauses count less than in a mean of powers,
-    silence not at all, and a change of level is forgotten after seconds.
+    silence not at all, and a change of level is forgotten after seconds. With a second, shorter
+    time constant the level is the smaller of two means, so that it falls faster than it rises: a
+    quiet talker is not long at the level of a loud one before.
 
     Arguments
     ---------
@@ -151,11 +159,13 @@ class LogLevel(_CausalLevel):
         power of a frame.
     seconds : float
         The time constant.
+    fall_seconds : float, optional
+        That of the level's fall, if it is to be a shorter one. Default: the same.
 
     Raises
     ------
     InputError
-        If that is less than two frames.
+        If one is less than two frames, or the fall's not below the other.
 
     Example
     -------
@@ -168,8 +178,14 @@ class LogLevel(_CausalLevel):
     True
     """
 
-    def __init__(self, filterbank: Filterbank, seconds: float = 1.0):
-        super().__init__(FIRST_LEVEL_DB, round(seconds * filterbank.sample_rate / filterbank.hop))
+    def __init__(
+        self, filterbank: Filterbank, seconds: float = 1.0, fall_seconds: float | None = None
+    ):
+        if fall_seconds is not None and not fall_seconds < seconds:
+            raise InputError(f"fall_seconds is {fall_seconds}, but must be below seconds, {seconds}")
+        constants = [seconds] if fall_seconds is None else [seconds, fall_seconds]
+        frames = filterbank.sample_rate / filterbank.hop
+        super().__init__(FIRST_LEVEL_DB, [round(constant * frames) for constant in constants])
         self.weights: torch.Tensor
         self.register_buffer("weights", filterbank.level_weights, persistent=False)
 

@@ -45,6 +45,7 @@ LEVELS = {
     "fading root mean square": lambda: RmsLevel(window=3),
     "log level": lambda: LogLevel(LearnedFilterbank(10, 16), seconds=0.01),
     "log level of an STFT": lambda: LogLevel(STFTFilterbank(8), seconds=0.01),
+    "log level that falls faster": lambda: LogLevel(STFTFilterbank(8), 0.01, fall_seconds=0.002),
 }
 
 

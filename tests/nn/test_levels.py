@@ -43,6 +43,31 @@ def test_the_log_level_is_of_what_can_be_heard():
     assert (level_db[70:120] - level_db[70]).abs().max() < 0.01
 
 
+def test_a_level_that_falls_faster_than_it_rises():
+    """Noise that is 20 dB louder for four seconds."""
+    torch.manual_seed(0)
+    bank, noise = STFTFilterbank(window=512), 0.01 * torch.randn(1, 192000)
+    noise[:, 64000:128000] *= 10
+    features = bank(bank.windows_of(noise))
+
+    def seconds_to_half(level: LogLevel) -> list[float]:
+        """After each change, until the level is half of the way in dB."""
+        level_db = 20 * torch.log10(level(features)[1])[0, 0]
+        middle = (level_db[245] + level_db[495]) / 2
+        up = int((level_db[250:] > middle).float().argmax())
+        down = int((level_db[500:] < middle).float().argmax())
+        return [up * 0.016, down * 0.016]
+
+    even, falling = seconds_to_half(LogLevel(bank)), seconds_to_half(LogLevel(bank, 1.0, 0.25))
+    assert falling[0] == pytest.approx(even[0], abs=0.05) == pytest.approx(0.69, abs=0.05)
+    assert falling[1] == pytest.approx(even[1] / 4, abs=0.05)
+
+
+def test_a_fall_that_is_no_faster_is_refused():
+    with pytest.raises(InputError, match=r"fall_seconds is 1.0, but must be below seconds, 1.0"):
+        LogLevel(STFTFilterbank(), 1.0, 1.0)
+
+
 @pytest.mark.parametrize(
     "make", [lambda: RmsLevel(1), lambda: RmsLevel(0), lambda: LogLevel(LearnedFilterbank(), 1e-4)]
 )
