@@ -9,6 +9,7 @@ from torch import nn
 from bloomnet_sb.nn.causal import Causal, Feature, check_causal
 from bloomnet_sb.nn.filterbanks import Filterbank
 from bloomnet_sb.nn.levels import LogLevel, SignalLevel
+from bloomnet_sb.nn.pauses import Pause
 from bloomnet_sb.separators.base import Separator
 from bloomnet_sb.utils.errors import InputError, check_blocks
 
@@ -97,6 +98,7 @@ class BloomNet(nn.Module):
         depths: Sequence[int] | None = None,
         level: torch.Tensor | None = None,
         gradient_scale: float = 1.0,
+        pause: Pause | None = None,
     ) -> torch.Tensor:
         """Estimate the sources with each number of blocks.
 
@@ -116,6 +118,9 @@ class BloomNet(nn.Module):
             The gradient that goes back from a block to the one before is multiplied by this; the
             estimates stay as they are. At 0 a block is trained for its own estimate only (but for
             the encoder, which all estimates share).
+        pause : Pause, optional
+            Frames in which deeper blocks do not run; estimates are of the deepest that do. For
+            training.
 
         Returns
         -------
@@ -125,15 +130,15 @@ class BloomNet(nn.Module):
         Raises
         ------
         InputError
-            If `blocks` or one of `depths` is no number of blocks of this network, or `mix` is not
-            [batch, time] with at least one sample.
+            If `blocks` or one of `depths` is no number of blocks of this network, `mix` is not
+            [batch, time] with at least one sample, or `pause` is none of this network.
         """
         if blocks is None:
             blocks = max(depths) if depths else self.num_blocks
         check_blocks(blocks, self.num_blocks)
         wanted = {check_blocks(depth, blocks) for depth in depths or range(1, blocks + 1)}
         _check_mix(mix)
-        return torch.stack(list(self._estimates(mix, blocks, wanted, level, gradient_scale)))
+        return torch.stack(list(self._estimates(mix, blocks, wanted, level, gradient_scale, pause)))
 
     def estimates(
         self, mix: torch.Tensor, level: torch.Tensor | None = None
@@ -165,19 +170,35 @@ class BloomNet(nn.Module):
         wanted: Container[int],
         level: torch.Tensor | None,
         gradient_scale: float = 1.0,
+        pause: Pause | None = None,
     ) -> Iterator[torch.Tensor]:
         features = self.encoder(self.encoder.windows_of(mix))
         given = () if level is None else (level,)
         features, level = self.level(features, *given)
         feature = self.separator.entry(features)
+        shared: Feature = (features, level)
+        if pause is not None:
+            _check_pause(pause, feature, features.shape[2])
         for depth in range(1, blocks + 1):
             if depth > 1:
                 feature = _with_gradient(feature, gradient_scale)
+            if pause is not None and depth == pause.block:
+                shared = (features, level.expand(-1, -1, features.shape[2]))
+                heard = self._windows(depth - 1, pause.asleep(feature), *pause.asleep(shared, 2))
+                feature, shared = pause.awake(feature), pause.awake(shared, 2)
             feature = self.separator.blocks[depth - 1](feature)
             if depth in wanted:
-                masked = self.separator.heads[depth - 1](feature, features)
-                windows = self.decoders[depth - 1](masked * level.unsqueeze(1))
+                windows = self._windows(depth, feature, *shared)
+                if pause is not None and depth >= pause.block:
+                    windows = pause.join(windows, heard, dim=2)
                 yield self.encoder.overlap_add(windows, mix.shape[-1])
+
+    def _windows(
+        self, depth: int, feature: Feature, features: torch.Tensor, level: torch.Tensor
+    ) -> torch.Tensor:
+        """The windows [batch, sources, frames, window] of the estimate of `depth` blocks."""
+        masked = self.separator.heads[depth - 1](feature, features)
+        return self.decoders[depth - 1](masked * level.unsqueeze(1))
 
     def estimate(
         self, mix: torch.Tensor, blocks: int | None = None, level: torch.Tensor | None = None
@@ -266,6 +287,14 @@ def _check_mix(mix: torch.Tensor) -> None:
         raise InputError(
             f"mix has shape {list(mix.shape)}, but must be [batch, time] with time >= 1"
         )
+
+
+def _check_pause(pause: Pause, feature: Feature, frames: int) -> None:
+    if pause.block < 2 or not 0 <= pause.start < pause.stop <= frames:
+        raise InputError(f"{pause} is not of block 2 or a deeper one, within {frames} frames")
+    parts = (feature,) if isinstance(feature, torch.Tensor) else feature
+    if any(part.shape[1] != frames for part in parts):
+        raise InputError("a pause needs a separator whose features have frames in dimension 1")
 
 
 def _default_level(filterbank: Filterbank, causal: bool) -> nn.Module:

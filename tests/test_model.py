@@ -9,6 +9,7 @@ import torch
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn.filterbanks import LearnedFilterbank
 from bloomnet_sb.nn.levels import LogLevel, NoLevel, RmsLevel, SignalLevel
+from bloomnet_sb.nn.pauses import Pause
 from bloomnet_sb.separators import ConvTasNetSeparator
 from bloomnet_sb.utils.errors import InputError
 from tests.helpers.networks import CAUSAL, NETWORKS, band_rnn, conv_tasnet, network
@@ -143,6 +144,49 @@ def test_part_names_cover_the_network(name):
     assert len(parts) == len(list(model.parameters())) == len(set(parts))
     with pytest.raises(InputError, match="no part 'block9'"):
         model.part("block9")
+
+
+@pytest.mark.parametrize("name", sorted({*CAUSAL} - {"README's GRU"}))
+@pytest.mark.parametrize("start", [0, 7])
+def test_blocks_that_pause_hold_what_they_carry(name, start):
+    """As frame by frame: deeper blocks are not called, and the deepest that is called is heard."""
+    torch.manual_seed(0)
+    model, mix = NETWORKS[name]().eval(), torch.randn(2, 2000)
+    pause = Pause(2, start, start + 5)
+    with torch.no_grad():
+        first, second = model(mix, depths=[1, 2], pause=pause)
+        features, level = model.level(model.encoder(model.encoder.windows_of(mix)))
+        feature = model.separator.blocks[0](model.separator.entry(features))
+        state, windows = model.separator.blocks[1].start(2, features), []
+        for frame in range(features.shape[2]):
+            depth, now = 1, _frame(feature, frame)
+            if not pause.start <= frame < pause.stop:
+                depth, (now, state) = 2, model.separator.blocks[1].step(now, state)
+            scale = level.expand(-1, -1, features.shape[2])[:, :, frame : frame + 1]
+            given = (now, features[:, :, frame : frame + 1], scale)
+            windows.append(model._windows(depth, *given))
+    expected = model.encoder.overlap_add(torch.cat(windows, dim=2), 2000)
+    torch.testing.assert_close(second, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(first, model.estimate(mix, blocks=1))
+
+
+def _frame(feature, frame):
+    if isinstance(feature, torch.Tensor):
+        return feature[:, frame : frame + 1]
+    return tuple(_frame(part, frame) for part in feature)
+
+
+@pytest.mark.parametrize(
+    ("name", "pause", "message"),
+    [
+        ("BandRNN", Pause(1, 0, 2), "is not of block 2 or a deeper one, within 64 frames"),
+        ("BandRNN", Pause(2, 0, 65), "is not of block 2 or a deeper one, within 64 frames"),
+        ("README's GRU", Pause(2, 0, 2), "features have frames in dimension 1"),
+    ],
+)
+def test_pauses_that_cannot_be(name, pause, message):
+    with pytest.raises(InputError, match=message):
+        NETWORKS[name]()(torch.randn(1, 2000), pause=pause)
 
 
 @pytest.mark.parametrize(

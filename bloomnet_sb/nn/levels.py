@@ -182,7 +182,9 @@ class LogLevel(_CausalLevel):
         self, filterbank: Filterbank, seconds: float = 1.0, fall_seconds: float | None = None
     ):
         if fall_seconds is not None and not fall_seconds < seconds:
-            raise InputError(f"fall_seconds is {fall_seconds}, but must be below seconds, {seconds}")
+            raise InputError(
+                f"fall_seconds is {fall_seconds}, but must be below seconds, {seconds}"
+            )
         constants = [seconds] if fall_seconds is None else [seconds, fall_seconds]
         frames = filterbank.sample_rate / filterbank.hop
         super().__init__(FIRST_LEVEL_DB, [round(constant * frames) for constant in constants])

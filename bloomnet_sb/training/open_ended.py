@@ -13,11 +13,12 @@ from torch.utils.data import DataLoader
 
 from bloomnet_sb.data.pools import PoolDataset
 from bloomnet_sb.model import BloomNet
+from bloomnet_sb.nn.pauses import Pause
 from bloomnet_sb.scoring.group_scores import GroupScores
 from bloomnet_sb.training.brain import refuse_other_network
 from bloomnet_sb.training.progress import Progress
 from bloomnet_sb.training.resilience import ResilientBrain
-from bloomnet_sb.training.schedule import draw_depths
+from bloomnet_sb.training.schedule import draw_depths, draw_pause
 from bloomnet_sb.utils.errors import InputError
 
 
@@ -31,7 +32,7 @@ class OpenEndedBrain(ResilientBrain):
     on, on this or another machine; the last and the best state are kept.
 
     Takes the arguments of `speechbrain.core.Brain`; `modules` holds "model" and "loss", and
-    `hparams` the entries average, rate, seed, sample_rate, random_depths, depth_weights,
+    `hparams` the entries average, rate, seed, sample_rate, random_depths, depth_weights, pauses,
     compile_parts, number_of_epochs and train_logger. A subclass defines `compute_forward` and
     `compute_objectives`, which puts what it validates into `scores`.
 
@@ -107,6 +108,12 @@ class OpenEndedBrain(ResilientBrain):
         return draw_depths(
             self.model.num_blocks, self.hparams.random_depths, self.hparams.depth_weights, rng
         )
+
+    def drawn_pause(self, samples: int) -> Pause | None:
+        """The pause of deeper blocks in mixtures of so many samples, see `draw_pause`."""
+        rng = np.random.default_rng([self.hparams.seed, self.optimizer_step, 2])
+        frames = self.model.encoder.num_frames(samples)
+        return draw_pause(self.model.num_blocks, frames, self.hparams.pauses, rng)
 
     def generator(self) -> torch.Generator:
         """Random numbers for the update at hand, from the CPU."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bloomnet_sb.nn.pauses import Pause
 from bloomnet_sb.utils.errors import InputError, check_positive
 
 KINDS = ("blockwise", "e2e", "joint")
@@ -195,6 +196,38 @@ def draw_depths(
         return [num_blocks]
     drawn = rng.choice(others, count, replace=False, p=shares / shares.sum())
     return [*sorted(drawn.tolist()), num_blocks]
+
+
+def draw_pause(
+    num_blocks: int, frames: int, share: float, rng: np.random.Generator
+) -> Pause | None:
+    """The pause of an update: half of its frames, from anywhere on, of a random block and deeper.
+
+    Arguments
+    ---------
+    num_blocks : int
+        The number of blocks, L.
+    frames : int
+        How many frames a mixture has.
+    share : float
+        The share of updates with one.
+    rng : numpy.random.Generator
+        Where the draw comes from.
+
+    Returns
+    -------
+    Pause or None
+        The pause, if there is one; all are of one length, for which a network is compiled once.
+
+    Example
+    -------
+    >>> draw_pause(6, 126, 1.0, np.random.default_rng(0))
+    Pause(block=4, start=17, stop=80)
+    """
+    if num_blocks < 2 or not rng.random() < share:
+        return None
+    block, start = rng.integers(2, num_blocks + 1), rng.integers(frames - frames // 2 + 1)
+    return Pause(int(block), int(start), int(start) + frames // 2)
 
 
 class BlockwiseSchedule:

@@ -35,7 +35,8 @@ class ListenersBrain(OpenEndedBrain):
         if stage == sb.Stage.TRAIN:
             draws = (batch[name].to(self.device) for name in ("heard", "target", "noise"))
             mix, target = self.hparams.mixer(*draws, self.generator())
-            return self.modules.model(mix, depths=self.drawn_depths()), target[..., None], mix
+            depths, pause = self.drawn_depths(), self.drawn_pause(mix.shape[1])
+            return self.modules.model(mix, depths=depths, pause=pause), target[..., None], mix
         batch = batch.to(self.device)
         return self.average(batch.mix.data), batch.target.data, batch.mix.data
 
