@@ -12,7 +12,8 @@ import soundfile as sf
 import torch
 
 import bloomnet_sb  # noqa: F401
-from tests.helpers.recipes import REPOSITORY, SAMPLES, run_recipe
+from tests.helpers.forked import run_forked
+from tests.helpers.recipes import REPOSITORY, SAMPLES, recipe_main, tiny_arguments
 
 from speechbrain.utils.importutils import LazyModule  # isort: skip (bloomnet_sb makes both
 from torchaudio.functional import resample  # isort: skip  importable)
@@ -40,7 +41,8 @@ def finished_run(tmp_path_factory, request) -> Path:
     with open(shared / "finished_run.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
-            result = run_recipe(folder, test_snr_bands_db="[[-5, 10], [10, 25]]")
+            options = {"num_workers": 1, "test_snr_bands_db": "[[-5, 10], [10, 25]]"}
+            result = run_forked(recipe_main, tiny_arguments(folder, **options))
             assert result.returncode == 0, result.stderr
             done.touch()
     return folder
