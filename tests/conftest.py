@@ -1,6 +1,7 @@
 """Fixtures that the tests share."""
 
 import fcntl
+import gc
 import signal
 import sys
 from itertools import product
@@ -26,6 +27,19 @@ LazyModule.__file__ = None
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, usual)
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """The examples of exports run beside the tests of exports: ONNX takes seconds to import."""
+    for item in items:
+        if item.nodeid.startswith("bloomnet_sb/") and "_export.py" in item.nodeid:
+            item.add_marker(pytest.mark.xdist_group("export"))
+
+
+def pytest_collection_finish() -> None:
+    """What is there for good, the modules above all, is not searched for garbage every time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -164,6 +164,7 @@ def test_live_and_export(tmp_path):
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.xdist_group("export")
 def test_export_for_sherpa_onnx_says_what_8_bits_lose(tmp_path):
     filterbank, separator = STFTFilterbank(), BandRNNSeparator(channels=8, num_blocks=1)
     hparams = (

@@ -40,7 +40,9 @@ def _band_rnn() -> BloomNet:
 
 # Past frames, a level and running means; a recurrence and an STFT
 NETWORKS = {
-    "means": lambda: conv_tasnet(RmsLevel(50), norm="cgLN", num_blocks=2, causal=True),
+    "means": lambda: conv_tasnet(
+        RmsLevel(50), norm="cgLN", num_blocks=2, layers_per_block=1, causal=True
+    ),
     "BandRNN": _band_rnn,
 }
 
