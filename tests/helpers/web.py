@@ -19,6 +19,7 @@ from bloomnet_sb.separators import BandRNNSeparator
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.web.export import export_web
 from bloomnet_sb.web.runtime import runtime_archive
+from tests.helpers import exports  # noqa: F401
 from tests.helpers.networks import conv_tasnet
 
 STATIC = files("bloomnet_sb.web") / "static"

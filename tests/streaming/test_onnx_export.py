@@ -13,6 +13,7 @@ from bloomnet_sb.nn.levels import RmsLevel
 from bloomnet_sb.streaming import onnx_stream
 from bloomnet_sb.streaming.onnx_stream import OnnxStream
 from bloomnet_sb.utils.errors import InputError
+from tests.helpers import exports  # noqa: F401
 from tests.helpers.networks import band_rnn, conv_tasnet, interface, network
 from tests.helpers.recipes import run_python
 
