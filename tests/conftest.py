@@ -1,6 +1,7 @@
 """Fixtures that the tests share."""
 
 import fcntl
+import gc
 import signal
 import sys
 from itertools import product
@@ -12,7 +13,8 @@ import soundfile as sf
 import torch
 
 import bloomnet_sb  # noqa: F401
-from tests.helpers.recipes import REPOSITORY, SAMPLES, run_recipe
+from tests.helpers.forked import run_forked
+from tests.helpers.recipes import REPOSITORY, SAMPLES, recipe_main, tiny_arguments
 
 from speechbrain.utils.importutils import LazyModule  # isort: skip (bloomnet_sb makes both
 from torchaudio.functional import resample  # isort: skip  importable)
@@ -25,6 +27,19 @@ LazyModule.__file__ = None
 for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) == signal.SIG_IGN:
         signal.signal(number, usual)
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """The examples of exports run beside the tests of exports: ONNX takes seconds to import."""
+    for item in items:
+        if item.nodeid.startswith("bloomnet_sb/") and "_export.py" in item.nodeid:
+            item.add_marker(pytest.mark.xdist_group("export"))
+
+
+def pytest_collection_finish() -> None:
+    """What is there for good, the modules above all, is not searched for garbage every time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +55,8 @@ def finished_run(tmp_path_factory, request) -> Path:
     with open(shared / "finished_run.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
-            result = run_recipe(folder, test_snr_bands_db="[[-5, 10], [10, 25]]")
+            options = {"num_workers": 1, "test_snr_bands_db": "[[-5, 10], [10, 25]]"}
+            result = run_forked(recipe_main, tiny_arguments(folder, **options))
             assert result.returncode == 0, result.stderr
             done.touch()
     return folder

@@ -17,6 +17,7 @@ from bloomnet_sb.nn.filterbanks import STFTFilterbank
 from bloomnet_sb.pretrained.fetching import installed_names
 from bloomnet_sb.pretrained.saving import export_pretrained, write_pretrained
 from bloomnet_sb.separators import BandRNNSeparator
+from tests.helpers import exports  # noqa: F401
 from tests.helpers.command import bloomnet, started_bloomnet
 from tests.helpers.networks import conv_tasnet
 from tests.helpers.recipes import SAMPLES, run_python
@@ -164,6 +165,7 @@ def test_live_and_export(tmp_path):
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.xdist_group("export")
 def test_export_for_sherpa_onnx_says_what_8_bits_lose(tmp_path):
     filterbank, separator = STFTFilterbank(), BandRNNSeparator(channels=8, num_blocks=1)
     hparams = (

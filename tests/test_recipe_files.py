@@ -118,6 +118,17 @@ def test_every_key_is_an_option_that_arrives_where_it_is_meant_to(path):
         assert names <= ARGUMENTS.get(key, {key}), key
 
 
+@pytest.mark.parametrize("path", HPARAMS, ids=short)
+def test_every_file_builds_what_it_says(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    keys = keys_of(path)
+    needed = {"data_folder": str(SAMPLES), "output_folder": str(tmp_path / "run")}
+    for key, value in {"clean_folder": "clean", "noise_folder": "noise"}.items():
+        needed |= {key: value} if key in keys else {}
+    built = load_hparams(str(path), yaml.dump(needed))
+    assert built["model"].num_blocks == built["num_blocks"]
+
+
 def learned(separator, *sizes) -> BloomNet:
     return BloomNet(LearnedFilterbank(24, 20, sample_rate=8000), separator(24, *sizes))
 

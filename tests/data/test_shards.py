@@ -24,7 +24,7 @@ from bloomnet_sb.data.manifests import load_manifest
 from bloomnet_sb.data.shards import read_shard, shard_manifest
 from bloomnet_sb.utils.audio_files import read_audio
 from bloomnet_sb.utils.errors import InputError
-from tests.faults.runs import OFTEN, assert_same_weights, run_broken
+from tests.faults.runs import OFTEN, assert_same_weights, run_broken, train_on
 from tests.helpers.command import bloomnet
 from tests.helpers.forked import Forked, ranks, run_forked
 from tests.helpers.recipes import SAMPLES, error_line, recipe_main, run_here, tiny_arguments
@@ -377,7 +377,7 @@ def test_a_recipe_is_killed_and_goes_on(shards, tmp_path):
     for number in (6, 6):  # a checkpoint within an epoch is then the newest, the second time
         killed = run_broken(folder, "SIGKILL", "update", number, options)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-    resumed = run_here(folder, **options)
+    resumed = train_on(folder, tmp_path / "whole", **options)
     assert resumed.returncode == 0, resumed.stderr
     assert_same_weights(folder, tmp_path / "whole")
 

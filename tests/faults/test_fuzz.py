@@ -67,7 +67,7 @@ def enhance_wide(path, output):
 
 def test_memory_does_not_grow_with_the_channels(tmp_path):
     megabytes = []
-    for channels in (8, 64):
+    for channels in (8, 32):
         path = tmp_path / f"{channels}.wav"
         sf.write(path, np.zeros((4 * 16000, channels)), 16000)
         result = run_forked(enhance_wide, path, tmp_path / "out.wav")

@@ -10,25 +10,26 @@ from pathlib import Path
 import pytest
 
 from tests.faults.broken_run import broken_run
-from tests.faults.runs import OFTEN, assert_same_weights, leftovers, run_broken
+from tests.faults.runs import OFTEN, assert_same_weights, leftovers, run_broken, train_on
 from tests.helpers.forked import Forked
 from tests.helpers.recipes import error_line, run_here, tiny_arguments
 
 # Before there is a checkpoint; while the first is written, and one that has others before it;
-# after a stage, and after the last. One within an epoch is `killed`. `make soak` has the rest.
-MOMENTS = [("update", 1), ("saving", 1), ("saving", 7), ("between", 1), ("between", 3)]
+# after a stage. One within an epoch is `killed`. `make soak` has the rest.
+MOMENTS = [("update", 1), ("saving", 1), ("saving", 7), ("between", 1)]
+WITH_A_WORKER = {**OFTEN, "num_workers": 1}
 
 
-def killed_run(folder, moment, number):
-    killed = run_broken(folder, "SIGKILL", moment, number)
+def killed_run(folder, moment, number, options=OFTEN):
+    killed = run_broken(folder, "SIGKILL", moment, number, options)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert not (folder / "results.json").exists()
     return folder
 
 
-def assert_goes_on(folder, finished_run) -> str:
-    """Finish the run in `folder`; what it wrote to its standard error."""
-    resumed = run_here(folder, **OFTEN)
+def assert_goes_on(folder, finished_run, options=OFTEN) -> str:
+    """Train on in `folder`; what it wrote to its standard error."""
+    resumed = train_on(folder, finished_run, **options)
     assert resumed.returncode == 0, resumed.stderr
     assert_same_weights(folder, finished_run)
     assert not leftovers(folder)
@@ -38,12 +39,21 @@ def assert_goes_on(folder, finished_run) -> str:
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
     """A run that was killed in an epoch of the second block, after a checkpoint within it."""
-    return killed_run(tmp_path_factory.mktemp("killed") / "run", "update", 9)
+    folder = tmp_path_factory.mktemp("killed") / "run"
+    return killed_run(folder, "update", 9, WITH_A_WORKER)
 
 
 @pytest.mark.parametrize(("moment", "number"), MOMENTS)
 def test_killed_and_started_again(finished_run, tmp_path, moment, number):
     assert_goes_on(killed_run(tmp_path, moment, number), finished_run)
+
+
+def test_killed_after_the_last_stage_it_is_scored(finished_run, tmp_path):
+    resumed = run_here(killed_run(tmp_path, "between", 3), **OFTEN)
+    assert resumed.returncode == 0, resumed.stderr
+    assert (tmp_path / "results.json").is_file()
+    assert_same_weights(tmp_path, finished_run)
+    assert not leftovers(tmp_path)
 
 
 @pytest.mark.parametrize("name", [None, "model.ckpt", "CKPT.yaml"])
@@ -53,7 +63,7 @@ def test_a_newest_checkpoint_that_is_whole_or_damaged(killed, finished_run, tmp_
     if name is not None:
         damaged = newest / name
         damaged.write_bytes(damaged.read_bytes()[:-100])
-    errors = assert_goes_on(folder, finished_run)
+    errors = assert_goes_on(folder, finished_run, WITH_A_WORKER)
     set_aside = f"{newest} is damaged: set aside as damaged+{newest.name}"
     assert (set_aside in errors) == (name is not None)
 

@@ -9,9 +9,9 @@ import pytest
 
 from bloomnet_sb.utils.atomic_files import lock_folder
 from tests.faults.broken_run import broken_run
-from tests.faults.runs import OFTEN, assert_same_weights, leftovers, run_broken
+from tests.faults.runs import OFTEN, assert_same_weights, leftovers, run_broken, train_on
 from tests.helpers.forked import Forked, ranks, run_forked
-from tests.helpers.recipes import recipe_main, run_here, tiny_arguments
+from tests.helpers.recipes import recipe_main, tiny_arguments
 
 RARELY = {"ckpt_interval_minutes": 15}
 SIGNALS = [
@@ -34,17 +34,17 @@ def test_a_signal_saves_and_says_how_to_go_on(finished_run, tmp_path, what, mome
     name = what.split()[-1]
     assert last_line(stopped).startswith(f"stopped: by {name}; start it again with the same")
     assert "Traceback" not in stopped.stderr
-    resumed = run_here(tmp_path, **RARELY)
+    resumed = train_on(tmp_path, finished_run, **RARELY)
     assert resumed.returncode == 0, resumed.stderr
     assert_same_weights(tmp_path, finished_run)
     assert not leftovers(tmp_path)
 
 
 def test_a_worker_of_the_loader_is_killed(finished_run, tmp_path):
-    stopped = run_broken(tmp_path, "worker", "update", 5)
+    stopped = run_broken(tmp_path, "worker", "update", 5, {**OFTEN, "num_workers": 1})
     assert stopped.returncode == 1
     assert last_line(stopped).startswith("stopped: a worker of the data loader died")
-    assert run_here(tmp_path, **OFTEN).returncode == 0
+    assert train_on(tmp_path, finished_run, **OFTEN).returncode == 0
     assert_same_weights(tmp_path, finished_run)
 
 
@@ -62,12 +62,12 @@ def test_a_full_disk(finished_run, tmp_path):
     """The optimizer of the fine-tuning is the first file that does not fit."""
     largest = max(path.stat().st_size for path in finished_run.glob("save/*/optimizer.ckpt"))
     # Without workers: the limit would hold for the memory that they share, too.
-    arguments = tiny_arguments(tmp_path, **OFTEN, num_workers=0)
+    arguments = tiny_arguments(tmp_path, **OFTEN)
     full = run_forked(run_with_small_files, largest - 1, arguments)
     assert full.returncode == 1, full.stderr
     assert last_line(full).startswith(f"stopped: {tmp_path}/save: a checkpoint could not be")
     assert not leftovers(tmp_path)
-    assert run_here(tmp_path, **OFTEN).returncode == 0
+    assert train_on(tmp_path, finished_run, **OFTEN).returncode == 0
     assert_same_weights(tmp_path, finished_run)
 
 

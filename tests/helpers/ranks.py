@@ -15,10 +15,16 @@ from speechbrain import Stage
 from tests.helpers.recipes import recipe_main, recipe_module
 
 
-def watched_run(folder: Path, arguments: list[str]) -> None:
-    """Run the recipe with these arguments; `folder` gets a file of this process."""
+def watched_run(folder: Path, arguments: list[str], scored: bool = True) -> None:
+    """Run the recipe with these arguments; `folder` gets a file of this process.
+
+    Not `scored`, it ends where its training does.
+    """
     seen = defaultdict(list)
-    Brain = recipe_module().ConvTasNetBrain
+    recipe = recipe_module()
+    Brain = recipe.ConvTasNetBrain
+    if not scored:
+        recipe.if_main_process = lambda: False
     forward, fit_stage = Brain.compute_forward, Brain.fit_stage
 
     def watched_forward(brain, batch, stage):

@@ -19,6 +19,7 @@ from bloomnet_sb.separators import BandRNNSeparator
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.web.export import export_web
 from bloomnet_sb.web.runtime import runtime_archive
+from tests.helpers import exports  # noqa: F401
 from tests.helpers.networks import conv_tasnet
 
 STATIC = files("bloomnet_sb.web") / "static"
@@ -40,7 +41,9 @@ def _band_rnn() -> BloomNet:
 
 # Past frames, a level and running means; a recurrence and an STFT
 NETWORKS = {
-    "means": lambda: conv_tasnet(RmsLevel(50), norm="cgLN", num_blocks=2, causal=True),
+    "means": lambda: conv_tasnet(
+        RmsLevel(50), norm="cgLN", num_blocks=2, layers_per_block=1, causal=True
+    ),
     "BandRNN": _band_rnn,
 }
 

@@ -9,10 +9,11 @@ import pytest
 import soundfile as sf
 import torch
 
-from bloomnet_sb.nn.levels import NoLevel, RmsLevel
+from bloomnet_sb.nn.levels import RmsLevel
 from bloomnet_sb.streaming import onnx_stream
 from bloomnet_sb.streaming.onnx_stream import OnnxStream
 from bloomnet_sb.utils.errors import InputError
+from tests.helpers import exports  # noqa: F401
 from tests.helpers.networks import band_rnn, conv_tasnet, interface, network
 from tests.helpers.recipes import run_python
 
@@ -22,9 +23,9 @@ from bloomnet_sb.streaming.onnx_export import export_onnx  # noqa: E402
 
 pytestmark = pytest.mark.xdist_group("export")
 
-# Past frames, a level and means; a recurrence and an STFT; several sources, and no padding; the
+# Past frames, a level, means, several sources, and no padding; a recurrence and an STFT; the
 # backbone that shows how to add one
-NAMES = ("means", "BandRNN", "sources", "README's GRU")
+NAMES = ("sources", "BandRNN", "README's GRU")
 # Chunk lengths and, before some of them, another number of blocks.
 STEPS = [(160, None), (1, 1), (500, None), (3000, None), (160, 2), (37, None), (900, 1), (0, None)]
 STEPS += [(2500, 2), (700, 1), (4000, None)]
@@ -33,15 +34,13 @@ STEPS += [(2500, 2), (700, 1), (4000, None)]
 @cache
 def enhancer(name):
     torch.manual_seed(0)
-    sizes = {"layers_per_block": 1, "num_blocks": 2, "causal": True}
-    if name == "means":
-        return interface(conv_tasnet(RmsLevel(50), norm="cgLN", **sizes).eval())
     if name == "BandRNN":
         return interface(band_rnn(num_blocks=2).eval())
     if name == "README's GRU":
         return interface(network(name))
+    sizes = {"layers_per_block": 1, "num_blocks": 2, "causal": True}
     sources = conv_tasnet(
-        NoLevel(), 20, 7, False, norm="cLN", num_sources=2, skip_channels=6, **sizes
+        RmsLevel(50), 20, 7, False, norm="cgLN", num_sources=2, skip_channels=6, **sizes
     )
     return interface(sources.eval())
 

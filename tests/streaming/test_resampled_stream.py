@@ -57,7 +57,7 @@ def test_every_cut_is_the_stream_of_the_resampled_signal(name, rate, data):
 def test_the_delay_is_the_one_that_is_told(name, rate, size):
     stream, received, returned = interface(network(name)).stream(sample_rate=rate), 0, 0
     assert stream.sample_rate == rate
-    for chunk in torch.zeros(max(12 * size, 3000)).split(size):
+    for chunk in torch.zeros(max(12 * size, 1000)).split(size):
         received += len(chunk)
         returned += len(stream.process(chunk))
         assert returned == max(received - stream.delay_samples, 0)

@@ -15,6 +15,7 @@ from bloomnet_sb.nn.levels import NoLevel
 from bloomnet_sb.separators import ConvTasNetSeparator
 from bloomnet_sb.streaming.parts import parts_of
 from bloomnet_sb.utils.errors import InputError
+from tests.helpers import exports  # noqa: F401
 from tests.helpers.networks import band_rnn, conv_tasnet, interface, network
 from tests.helpers.recipes import REPOSITORY
 

@@ -31,11 +31,11 @@ def exit_codes(function, *arguments, processes: int) -> list[int]:
     return [process.returncode for process in finished]
 
 
-def train(folder, processes: int, **options) -> list[dict]:
+def train(folder, processes: int, scored: bool = True, **options) -> list[dict]:
     """What `watched_run` wrote for each process."""
     folder.mkdir(exist_ok=True)
     arguments = arguments_of(folder, processes, **options)
-    assert not any(exit_codes(watched_run, folder, arguments, processes=processes))
+    assert not any(exit_codes(watched_run, folder, arguments, scored, processes=processes))
     files = [folder / f"rank{rank}.pt" for rank in range(processes)]
     return [torch.load(file, weights_only=True) for file in files]
 
@@ -99,5 +99,5 @@ def test_another_number_of_processes_goes_on(alone, tmp_path, before, after):
     arguments = arguments_of(tmp_path, before, **often)
     killed = exit_codes(broken_run, "SIGKILL", "update", 7, arguments, processes=before)
     assert -signal.SIGKILL in killed
-    resumed = train(tmp_path, after, **often)
+    resumed = train(tmp_path, after, scored=False, **often)
     assert_close(alone[0]["weights"], resumed[0]["weights"])

@@ -10,6 +10,8 @@ from bloomnet_sb.training.run_state import pack_state
 from tests.helpers.forked import Forked, run_forked
 from tests.helpers.recipes import REPOSITORY, SAMPLES, error_line, recipe_main, run_main
 
+pytestmark = pytest.mark.xdist_group("listeners")
+
 RECIPE = REPOSITORY / "recipes" / "BandRNN"
 SCRIPT = RECIPE / "train_listeners.py"
 TINY = {

@@ -23,7 +23,7 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no browser (the command chromium)"),
-    pytest.mark.xdist_group("web"),
+    pytest.mark.xdist_group("export"),
 ]
 LINE_ON_SECURITY = "A microphone needs a secure page: serve this one from localhost or by https."
 LINE_ON_FILES = (

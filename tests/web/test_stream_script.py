@@ -13,7 +13,7 @@ from tests.helpers.web import NETWORKS, NODE, RATE, STATIC, page, run_script
 
 pytestmark = [
     pytest.mark.skipif(NODE is None, reason="there is no Node.js (the command node)"),
-    pytest.mark.xdist_group("web"),
+    pytest.mark.xdist_group("export"),
 ]
 
 # Chunk lengths and, before some of them, another number of blocks, strength or limit

@@ -13,7 +13,7 @@ from tests.helpers.networks import conv_tasnet
 from tests.helpers.web import NETWORKS, RATE, STATIC, archive, page
 
 pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
-pytestmark = pytest.mark.xdist_group("web")
+pytestmark = pytest.mark.xdist_group("export")
 
 
 @pytest.fixture
