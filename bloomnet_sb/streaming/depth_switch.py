@@ -7,16 +7,16 @@ from collections.abc import Sequence
 class DepthSwitch:
     """The timeline of changes of the number of blocks, in frames of the filterbank.
 
-    Before each run of frames, `next_frames` decides which blocks run, which of them are to forget
-    what they saw, which estimate is heard and which one fades in. Less depth: a fade begins with
-    the next frame. More: the blocks that come back begin from the start, unheard. The warm-ups of
-    blocks that forget add up, since each is exact only after its input is; blocks that never
-    forget all share one wait. The fade begins then.
+    Before each run of frames, `next_frames` decides which blocks run, which estimate is heard and
+    which one fades in. Less depth: a fade begins with the next frame. More: the blocks that come
+    back go on from what they carried when they stopped, unheard. The warm-ups of blocks that forget
+    add up, since each is exact only after its input is; blocks that never forget all share one
+    wait. The fade begins then.
 
     Arguments
     ---------
     warm_ups : sequence of int or None
-        The frames after which each block that starts anew is exact; None: it never is.
+        The frames after which each block that missed some is exact; None: it never is.
     blocks : int
         How many blocks run at first.
     window, hop : int
@@ -36,8 +36,6 @@ class DepthSwitch:
         The number of blocks whose estimate fades in.
     running : int
         How many blocks run.
-    restarted : list of int
-        The blocks, from 1, that begin anew with the next frame.
 
     Example
     -------
@@ -52,8 +50,8 @@ class DepthSwitch:
     >>> switch.next_frames(), switch.running, switch.fading_to
     (inf, 1, None)
     >>> switch.target = 2
-    >>> switch.next_frames(), switch.restarted, switch.heard, switch.fading_to
-    (20, [2], 1, None)
+    >>> switch.next_frames(), switch.running, switch.heard, switch.fading_to
+    (20, 2, 1, None)
     """
 
     def __init__(
@@ -76,7 +74,6 @@ class DepthSwitch:
         self.heard = self.running = self.target
         self.fading_to: int | None = None
         self.fade_start = 0
-        self.restarted: list[int] = []
         # From which frame on each block's output may be heard.
         self._ready_from = [0] * (len(self.warm_ups) + 1)
 
@@ -106,8 +103,7 @@ class DepthSwitch:
         return math.ceil((self.fade_start + self.fade_samples) / self.hop)
 
     def _run(self, running: int) -> None:
-        self.restarted = list(range(self.running + 1, running + 1))
-        for depth in self.restarted:
+        for depth in range(self.running + 1, running + 1):
             warm_up, before = self.warm_ups[depth - 1], self._ready_from[depth - 1]
             if warm_up is None:
                 self._ready_from[depth] = max(self.frame + self.wait_frames, before)

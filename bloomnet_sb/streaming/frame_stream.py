@@ -33,7 +33,7 @@ class StreamFacts:
     pad_input : bool
         Whether the samples after the last whole window get a window of their own.
     warm_ups : sequence of int or None
-        The frames after which each block that starts anew is exact; None: it never is.
+        The frames after which each block that missed some is exact; None: it never is.
     most_frames : int
         The most frames in one call.
     """
@@ -85,8 +85,8 @@ class FrameStream:
 
     A change of `blocks` takes effect without a click. Fewer blocks: the two estimates are
     cross-faded from the next frame on, and the blocks that are no longer needed stop. More blocks:
-    those that come back start anew, unheard, and are faded in once they are what they would be had
-    they always run; those that never forget all, recurrent ones, after `wait_seconds`.
+    those that come back go on where they stopped, unheard, and are faded in once they are what they
+    would be had they always run; those that never forget all, recurrent ones, after `wait_seconds`.
 
     `strength` and `attenuation_limit_db` say how much of the noisy signal stays, in step with the
     enhanced one: the larger of 1 - strength and 10^(-dB / 20) is its share, and the rest is that of
@@ -278,9 +278,6 @@ class FrameStream:
             windows[:, frame] = self._waiting[:, frame * hop : frame * hop + window]
         while done < count:
             frames = int(min(count - done, self._switch.next_frames(), self.facts.most_frames))
-            for depth in self._switch.restarted:
-                part = f"block{depth}"
-                self._states[part] = self.engine.start(part, len(rows))
             pieces.append(self._overlap_add(self._estimate(windows[:, done : done + frames])))
             self._switch.frame += frames
             done += frames

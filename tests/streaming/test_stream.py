@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bloomnet_sb.nn.pauses import Pause
 from bloomnet_sb.utils.errors import InputError
 from tests.helpers.networks import CAUSAL, interface, network
 from tests.helpers.recipes import SAMPLES
@@ -128,6 +129,32 @@ def test_outside_of_warm_up_and_fade_a_change_leaves_the_fixed_output(name, firs
     fade = slice(warm, changed)
     low, high = torch.minimum(*whole.values())[fade], torch.maximum(*whole.values())[fade]
     assert (out[fade] >= low - 1e-4).all() and (out[fade] <= high + 1e-4).all()
+
+
+@pytest.mark.parametrize("name", ["BandRNN", "causal cgLN"])
+def test_blocks_that_never_forget_go_on_where_they_stopped(name, noisy):
+    """After a change to fewer blocks and back what is heard is as in training, after a pause."""
+    stream, frames_of = interface(network(name)).stream(blocks=2, wait_seconds=0.1), []
+    block = stream.engine.block
+
+    def noted(depth, feature, state):
+        if depth == 2:
+            first, count = stream._switch.frame, feature[0].shape[1]
+            frames_of.extend(range(first, first + count))
+        return block(depth, feature, state)
+
+    stream.engine.block = noted
+    out = []
+    for start, stop, blocks in ((0, 4000, 2), (4000, 8000, 1), (8000, 20000, 2)):
+        stream.blocks = blocks
+        out.append(in_chunks(stream, noisy[start:stop]))
+    out = torch.cat([*out, stream.flush()])
+    missed = sorted({*range(frames_of[-1])} - {*frames_of})
+    pause = Pause(2, missed[0], missed[-1] + 1)
+    with torch.no_grad():
+        expected = network(name)(noisy[None, :20000], depths=[2], pause=pause)[0, 0, :, 0]
+    assert len(missed) == pause.stop - pause.start > 5
+    torch.testing.assert_close(out[12000:], expected[12000:], atol=1e-4, rtol=0)
 
 
 def test_a_change_does_not_depend_on_the_chunks(noisy):

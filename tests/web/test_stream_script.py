@@ -126,9 +126,9 @@ def test_the_timeline_of_depths_is_pythons():
     return turns.map(([target, most]) => {
       timeline.target = target;
       const frames = Math.min(most, timeline.nextFrames());
-      const { restarted, heard, fadingTo, running, samplesSinceFadeStart } = timeline;
+      const { heard, fadingTo, running, samplesSinceFadeStart } = timeline;
       timeline.frame += frames;
-      return [frames, restarted, heard, fadingTo, running, samplesSinceFadeStart];
+      return [frames, heard, fadingTo, running, samplesSinceFadeStart];
     });
     """
     found = run_script(code, STATIC, warmUps=warm_ups, turns=turns)
@@ -136,7 +136,7 @@ def test_the_timeline_of_depths_is_pythons():
     for target, most in turns:
         switch.target = target
         frames = min(most, switch.next_frames())
-        state = [switch.restarted, switch.heard, switch.fading_to, switch.running]
+        state = [switch.heard, switch.fading_to, switch.running]
         expected.append([frames, *state, switch.samples_since_fade_start])
         switch.frame += int(frames)
     assert found == expected

@@ -13,7 +13,6 @@ export class DepthSwitch {
     this.heard = this.running = this.target;
     this.fadingTo = null;
     this.fadeStart = 0;
-    this.restarted = [];
     this.readyFrom = new Array(this.warmUps.length + 1).fill(0);
   }
 
@@ -45,11 +44,9 @@ export class DepthSwitch {
   }
 
   run(running) {
-    this.restarted = [];
     for (let depth = this.running + 1; depth <= running; depth += 1) {
       const warmUp = this.warmUps[depth - 1];
       const before = this.readyFrom[depth - 1];
-      this.restarted.push(depth);
       this.readyFrom[depth] = warmUp === null
         ? Math.max(this.frame + this.waitFrames, before)
         : Math.max(this.frame, before) + warmUp;

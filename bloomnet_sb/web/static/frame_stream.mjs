@@ -120,9 +120,6 @@ export class FrameStream {
     const pieces = [];
     for (let done = 0; done < count; ) {
       const frames = Math.min(count - done, this.switch.nextFrames(), most_frames);
-      for (const depth of this.switch.restarted) {
-        this.states[`block${depth}`] = this.engine.start(`block${depth}`);
-      }
       pieces.push(this.overlapAdd(await this.estimate(this.windows(done, frames), frames), frames));
       this.switch.frame += frames;
       done += frames;
