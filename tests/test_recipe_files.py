@@ -11,6 +11,7 @@ from speechbrain.utils.run_opts import RunOptions
 
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn.filterbanks import LearnedFilterbank, STFTFilterbank
+from bloomnet_sb.nn.levels import LogLevel
 from bloomnet_sb.separators import (
     BandRNNSeparator,
     ConvTasNetSeparator,
@@ -39,6 +40,7 @@ ARGUMENTS = {
     "eval_seconds": {"max_seconds"},
     "draw_seconds": {"segment_seconds"},
     "average_decay": {"decay"},
+    "level_fall_seconds": {"fall_seconds"},
     "output_folder": {"save_file", "checkpoints_dir"},
 }
 
@@ -135,10 +137,12 @@ def learned(separator, *sizes) -> BloomNet:
 
 NETWORKS = {
     "BandRNN": (
-        {"window": 400, "hop": 100, "num_blocks": 4, "layers_per_block": 2, "channels": 12},
+        {"window": 400, "hop": 100, "num_blocks": 4, "layers_per_block": 2, "channels": 12}
+        | {"level_fall_seconds": 0.5},
         lambda: BloomNet(
             STFTFilterbank(400, 100, 8000),
             BandRNNSeparator(402, 8000, num_blocks=4, layers_per_block=2, channels=12),
+            LogLevel(STFTFilterbank(400, 100, 8000), fall_seconds=0.5),
         ),
     ),
     "ConvTasNet": (
