@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator, Sequence
 import torch
 from torch import nn
 
-from bloomnet_sb.nn.causal import Causal, Feature, check_causal
+from bloomnet_sb.nn.causal import Causal, Feature, as_tuple, check_causal, of_each
 from bloomnet_sb.nn.filterbanks import Filterbank
 from bloomnet_sb.nn.levels import LogLevel, SignalLevel
 from bloomnet_sb.nn.pauses import Pause
@@ -197,8 +197,8 @@ class BloomNet(nn.Module):
         self, depth: int, feature: Feature, features: torch.Tensor, level: torch.Tensor
     ) -> torch.Tensor:
         """The windows [batch, sources, frames, window] of the estimate of `depth` blocks."""
-        masked = self.separator.heads[depth - 1](feature, features)
-        return self.decoders[depth - 1](masked * level.unsqueeze(1))
+        head, decoder = self.separator.heads[depth - 1], self.decoders[depth - 1]
+        return decode(head, decoder, feature, features, level)
 
     def estimate(
         self, mix: torch.Tensor, blocks: int | None = None, level: torch.Tensor | None = None
@@ -282,6 +282,38 @@ class BloomNet(nn.Module):
         return parts
 
 
+def decode(
+    head: nn.Module,
+    decoder: nn.Module,
+    feature: Feature,
+    features: torch.Tensor,
+    level: torch.Tensor,
+) -> torch.Tensor:
+    """The windows of an estimate, synthesis_l(g head_l(z_l, N)).
+
+    Arguments
+    ---------
+    head, decoder : torch.nn.Module
+        Of one depth.
+    feature : torch.Tensor or tuple of torch.Tensor
+        What its block gave.
+    features, level : torch.Tensor
+        What the network's level gave, [batch, filters, frames] and [batch, 1, frames or 1].
+
+    Returns
+    -------
+    torch.Tensor
+        [batch, sources, frames, window].
+
+    Example
+    -------
+    >>> head, decoder = lambda z, features: z.unsqueeze(1) * features.unsqueeze(1), nn.Identity()
+    >>> decode(head, decoder, torch.ones(1, 4, 9), torch.ones(1, 4, 9), torch.ones(1, 1, 9)).shape
+    torch.Size([1, 1, 4, 9])
+    """
+    return decoder(head(feature, features) * level.unsqueeze(1))
+
+
 def _check_mix(mix: torch.Tensor) -> None:
     if mix.dim() != 2 or mix.shape[-1] == 0:
         raise InputError(
@@ -292,8 +324,7 @@ def _check_mix(mix: torch.Tensor) -> None:
 def _check_pause(pause: Pause, feature: Feature, frames: int) -> None:
     if pause.block < 2 or not 0 <= pause.start < pause.stop <= frames:
         raise InputError(f"{pause} is not of block 2 or a deeper one, within {frames} frames")
-    parts = (feature,) if isinstance(feature, torch.Tensor) else feature
-    if any(part.shape[1] != frames for part in parts):
+    if any(part.shape[1] != frames for part in as_tuple(feature)):
         raise InputError("a pause needs a separator whose features have frames in dimension 1")
 
 
@@ -307,9 +338,7 @@ def _with_gradient(feature: Feature, scale: float) -> Feature:
     """A feature between two blocks, through which `scale` times the gradient passes."""
     if scale == 1 or not torch.is_grad_enabled():
         return feature
-    if isinstance(feature, torch.Tensor):
-        return torch.lerp(feature.detach(), feature, scale)
-    return tuple(torch.lerp(part.detach(), part, scale) for part in feature)
+    return of_each(lambda part: torch.lerp(part.detach(), part, scale), feature)
 
 
 def _settings(module: nn.Module) -> list[tuple[str, object]]:

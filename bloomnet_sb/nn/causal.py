@@ -1,7 +1,7 @@
 """What a causal layer carries from one piece of a signal to the next, as explicit tensors."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import torch
@@ -15,6 +15,24 @@ State: TypeAlias = dict[str, torch.Tensor]
 StateNames: TypeAlias = list[tuple[str, str]]
 # What goes from one part of a network to the next.
 Feature: TypeAlias = torch.Tensor | tuple[torch.Tensor, ...]
+
+
+def as_tuple(feature: Feature) -> tuple[torch.Tensor, ...]:
+    """The tensors of a feature."""
+    return (feature,) if isinstance(feature, torch.Tensor) else tuple(feature)
+
+
+def of_each(function: Callable[[torch.Tensor], torch.Tensor], feature: Feature) -> Feature:
+    """A feature of what `function` makes of each tensor of `feature`.
+
+    Example
+    -------
+    >>> of_each(torch.neg, (torch.ones(2), torch.zeros(1)))
+    (tensor([-1., -1.]), tensor([-0.]))
+    """
+    if isinstance(feature, torch.Tensor):
+        return function(feature)
+    return tuple(map(function, feature))
 
 
 class Causal(nn.Module, ABC):
@@ -91,7 +109,7 @@ class Causal(nn.Module, ABC):
 
     def forward(self, x: Feature) -> Feature:
         """The output for a whole signal: a step from the start."""
-        first = x if isinstance(x, torch.Tensor) else x[0]
+        first = as_tuple(x)[0]
         return self.step(x, self.start(len(first), first))[0]
 
     def run(self, name: str, x: Feature, state: State, after: State) -> Feature:

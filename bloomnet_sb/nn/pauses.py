@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-from bloomnet_sb.nn.causal import Feature
+from bloomnet_sb.nn.causal import Feature, of_each
 
 
 class Pause(NamedTuple):
@@ -34,16 +34,16 @@ class Pause(NamedTuple):
 
     def awake(self, x: Feature, dim: int = 1) -> Feature:
         """The frames outside of the pause, one after the other: what the blocks see."""
-        if not isinstance(x, torch.Tensor):
-            return tuple(self.awake(part, dim) for part in x)  # type: ignore[misc]
-        before, after = x.narrow(dim, 0, self.start), x.shape[dim] - self.stop
-        return torch.cat([before, x.narrow(dim, self.stop, after)], dim)
+
+        def around(part: torch.Tensor) -> torch.Tensor:
+            before, after = part.narrow(dim, 0, self.start), part.shape[dim] - self.stop
+            return torch.cat([before, part.narrow(dim, self.stop, after)], dim)
+
+        return of_each(around, x)
 
     def asleep(self, x: Feature, dim: int = 1) -> Feature:
         """The frames of the pause."""
-        if not isinstance(x, torch.Tensor):
-            return tuple(self.asleep(part, dim) for part in x)  # type: ignore[misc]
-        return x.narrow(dim, self.start, self.stop - self.start)
+        return of_each(lambda part: part.narrow(dim, self.start, self.stop - self.start), x)
 
     def join(self, awake: torch.Tensor, asleep: torch.Tensor, dim: int) -> torch.Tensor:
         """All frames, of those outside of the pause and those in it."""

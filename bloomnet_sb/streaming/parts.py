@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from bloomnet_sb.model import BloomNet
-from bloomnet_sb.nn.causal import Causal, Feature, State
+from bloomnet_sb.model import BloomNet, decode
+from bloomnet_sb.nn.causal import Causal, Feature, State, as_tuple
 from bloomnet_sb.nn.folding import fold_batch_norms
 from bloomnet_sb.utils.errors import InputError
 
@@ -70,13 +70,7 @@ class Decode(Causal):
     def step(self, x: Feature, state: State) -> tuple[Tensors, State]:
         """Windows [batch, sources, frames, window]; a head carries nothing."""
         *feature, features, level = x
-        masked = self.head(as_feature(feature), features)
-        return (self.decoder(masked * level.unsqueeze(1)),), {}
-
-
-def as_tuple(feature: Feature) -> Tensors:
-    """The tensors of a feature."""
-    return (feature,) if isinstance(feature, torch.Tensor) else tuple(feature)
+        return (decode(self.head, self.decoder, as_feature(feature), features, level),), {}
 
 
 def as_feature(tensors: Sequence[torch.Tensor]) -> Feature:

@@ -18,7 +18,7 @@ from bloomnet_sb.scoring.group_scores import GroupScores
 from bloomnet_sb.training.brain import refuse_other_network
 from bloomnet_sb.training.progress import Progress
 from bloomnet_sb.training.resilience import ResilientBrain
-from bloomnet_sb.training.schedule import draw_depths, draw_pause
+from bloomnet_sb.training.update_draws import draw_depths, draw_pause
 from bloomnet_sb.utils.errors import InputError
 
 
