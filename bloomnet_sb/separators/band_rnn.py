@@ -300,6 +300,14 @@ class BandBlock(CausalSequential):
         feature, after = super().step(feature, state)
         return (feature, skip), after  # type: ignore[return-value]
 
+    @torch.no_grad()
+    def start_as_identity(self) -> None:
+        """Make the residuals zero; they grow as soon as the block is trained."""
+        for layer in self:
+            for norm in (layer.time_norm, layer.band_norm):
+                norm.weight.zero_()
+                norm.bias.zero_()
+
 
 class BandHead(FrameWise):
     """Back to the bands, and a mask for each, spread to bins.

@@ -11,6 +11,8 @@ from pathlib import Path
 import yaml
 from speechbrain.utils.checkpoints import CKPT_PREFIX, METAFNAME, Checkpointer
 
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.training.growing import grow_checkpoint
 from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.errors import InputError, exit_with_one_line
 
@@ -51,7 +53,9 @@ def pack_state(output_folder: str | Path, file: str | Path) -> None:
                 raise
 
 
-def start_from_state(file: str | Path | None, checkpointer: Checkpointer) -> None:
+def start_from_state(
+    file: str | Path | None, checkpointer: Checkpointer, model: BloomNet | None = None
+) -> None:
     """Unpack a state as the first checkpoint of a run that has none.
 
     Arguments
@@ -60,11 +64,14 @@ def start_from_state(file: str | Path | None, checkpointer: Checkpointer) -> Non
         What `pack_state` wrote. Default: nothing is done.
     checkpointer : Checkpointer
         The run's.
+    model : BloomNet, optional
+        The run's network. If it has more blocks than the state, the state gets them, see
+        `growing.grow_checkpoint`.
 
     Raises
     ------
     InputError
-        If that is no such file.
+        If that is no such file, or it cannot grow to the network.
 
     Example
     -------
@@ -83,6 +90,8 @@ def start_from_state(file: str | Path | None, checkpointer: Checkpointer) -> Non
             packed.extractall(unfinished)
     except (OSError, zipfile.BadZipFile) as error:
         raise InputError(f"{file}: cannot be read as the state of a run ({error})") from None
+    if model is not None:
+        grow_checkpoint(unfinished, model)
     unfinished.rename(folder)
 
 

@@ -91,7 +91,8 @@ def main(argv):
         }
         run_on_main(fill_pool, kwargs={**pool, "files": hparams["pool_files"]})
         train_set, valid_set = dataio_prep(hparams)
-        run_on_main(start_from_state, args=[hparams["start_state"], hparams["checkpointer"]])
+        start = [hparams["start_state"], hparams["checkpointer"], hparams["model"]]
+        run_on_main(start_from_state, args=start)
         brain = ListenersBrain(
             modules={"model": hparams["model"], "loss": hparams["loss"]},
             opt_class=hparams["opt_class"],

@@ -5,8 +5,13 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from speechbrain.utils.checkpoints import Checkpointer
 
-from bloomnet_sb.training.run_state import pack_state
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.nn.filterbanks import STFTFilterbank
+from bloomnet_sb.nn.levels import LogLevel
+from bloomnet_sb.separators import BandRNNSeparator
+from bloomnet_sb.training.run_state import pack_state, start_from_state
 from tests.helpers.forked import Forked, run_forked
 from tests.helpers.recipes import REPOSITORY, SAMPLES, error_line, recipe_main, run_main
 
@@ -54,7 +59,7 @@ def finish(folder, pool, **overrides):
 
 def state_of(folder):
     """All tensors of the newest checkpoint."""
-    newest = max((folder / "save").glob("CKPT+*"), key=lambda path: updates_of(path)[::-1])
+    newest = newest_of(folder)
     state = {}
     for name in ("model", "average", "optimizer"):
         loaded = torch.load(newest / f"{name}.ckpt", weights_only=True)
@@ -64,6 +69,10 @@ def state_of(folder):
             }
         state |= {f"{name}.{key}": value for key, value in loaded.items()}
     return updates_of(newest)[0], state
+
+
+def newest_of(folder):
+    return max((folder / "save").glob("CKPT+*"), key=lambda path: updates_of(path)[::-1])
 
 
 def updates_of(checkpoint):
@@ -84,6 +93,13 @@ def stop_after_a_checkpoint(folder, pool, number):
         time.sleep(0.01)
     process.send_signal(number)
     return process.finish()
+
+
+def network_of(num_blocks):
+    """What the recipe makes of these options."""
+    filterbank = STFTFilterbank(window=512, hop=256, sample_rate=16000)
+    separator = BandRNNSeparator(channels=TINY["channels"], num_blocks=num_blocks)
+    return BloomNet(filterbank, separator, level=LogLevel(filterbank, fall_seconds=0.25)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +125,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(number, tmp_path, pool, who
 
 def test_a_checkpoint_has_what_one_of_a_run_that_goes_on_had(whole):
     """Of a run that began with other code: these are the names that it is to load."""
-    newest = max((whole / "save").glob("CKPT+*"))
-    parts = {path.stem for path in newest.glob("*.ckpt")}
+    parts = {path.stem for path in newest_of(whole).glob("*.ckpt")}
     assert parts == {"average", "brain", "counter", "model", "optimizer", "progress"}
 
 
@@ -134,6 +149,43 @@ def test_a_packed_state_goes_on_elsewhere(tmp_path, pool, whole):
     assert (tmp_path / "state.zip").stat().st_size < 4e6
     state = finish(tmp_path / "second", pool, start_state=tmp_path / "state.zip")
     assert_same(state, state_of(whole))
+
+
+def test_a_state_with_fewer_blocks_grows(tmp_path, pool, whole):
+    """No estimate changes at first, and what the state knew of each parameter is kept."""
+    pack_state(whole, tmp_path / "state.zip")
+    model = network_of(3)
+    checkpointer = Checkpointer(tmp_path / "save")
+    start_from_state(tmp_path / "state.zip", checkpointer, model)
+    folder = tmp_path / "save" / "CKPT+start"
+    small, mix = network_of(2), torch.randn(1, 8000)
+    small.load_state_dict(torch.load(newest_of(whole) / "average.ckpt", weights_only=True))
+    model.load_state_dict(torch.load(folder / "average.ckpt", weights_only=True))
+    with torch.no_grad():
+        before, grown = small(mix), model(mix)
+    assert torch.equal(grown, torch.cat([before, before[1:]]))
+    moments = [
+        torch.load(path / "optimizer.ckpt", weights_only=True)["state"]
+        for path in (newest_of(whole), folder)
+    ]
+    old, new = (dict(network.named_parameters()) for network in (small, model))
+    for number, name in enumerate(old):
+        there = moments[1][list(new).index(name)]
+        assert torch.equal(there["exp_avg"], moments[0][number]["exp_avg"])
+
+
+def test_a_grown_run_trains_its_new_blocks(tmp_path, pool, whole):
+    pack_state(whole, tmp_path / "state.zip")
+    options = {"num_blocks": 3, "start_state": tmp_path / "state.zip", "number_of_epochs": 4}
+    _, state = finish(tmp_path / "grown", pool, **options)
+    assert state["model.separator.blocks.2.0.band_norm.weight"].abs().min() > 0
+
+
+def test_a_state_of_another_width_does_not_grow(tmp_path, pool, whole):
+    pack_state(whole, tmp_path / "state.zip")
+    options = {"num_blocks": 3, "channels": 16, "start_state": tmp_path / "state.zip"}
+    refused = run_main(SCRIPT, arguments_of(tmp_path / "run", pool, **options))
+    assert "model.ckpt: of another network than this run's" in error_line(refused)
 
 
 def test_a_decay_ends_by_itself_and_leaves_the_average(tmp_path, pool, whole):

@@ -1,0 +1,101 @@
+"""A run goes on with more blocks than it had."""
+
+import re
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.utils.errors import InputError
+
+WEIGHTS = ("model.ckpt", "average.ckpt")
+MOMENTS = "optimizer.ckpt"
+BLOCK = re.compile(r"separator\.blocks\.(\d+)\.")
+
+
+def grow_checkpoint(folder: str | Path, model: BloomNet) -> None:
+    """Give a run's checkpoint the blocks that it lacks, so that no estimate changes at first.
+
+    Each further block is a copy of the last one whose residual is zero, and its head and decoder
+    are copies too, so that estimates of it are those of the last depth until it is trained
+    (function-preserving growth; Chen et al., 2016, arXiv 1511.05641, and stacking; Gong et al.,
+    2019). The optimizer's moments of all else are kept. Nothing is done to a checkpoint that has
+    as many blocks as the network, or more.
+
+    Arguments
+    ---------
+    folder : str or Path
+        The checkpoint's, which is changed in place.
+    model : BloomNet
+        A network of the same sizes with more blocks. Its weights are left as they are.
+
+    Raises
+    ------
+    InputError
+        If the blocks of its separator cannot be zero residuals, or the networks differ in more
+        than the number of blocks.
+
+    Example
+    -------
+    >>> grow_checkpoint("results/BandRNN/1234/save/CKPT+start", model)  # doctest: +SKIP
+    """
+    folder = Path(folder)
+    had = _num_blocks(folder / WEIGHTS[0])
+    if not 0 < had < model.num_blocks:
+        return
+    if not hasattr(model.separator.blocks[0], "start_as_identity"):
+        raise InputError(
+            f"{folder}: has {had} blocks, the network {model.num_blocks}, and a block of "
+            f"{type(model.separator).__name__} cannot start as a zero residual"
+        )
+    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    for name in WEIGHTS:
+        _load_first_blocks(model, folder / name, had)
+        for depth in range(had, model.num_blocks):
+            _copy_last(model, had - 1, depth)
+        torch.save(model.state_dict(), folder / name)
+    model.load_state_dict(kept)
+    _move_moments(folder / MOMENTS, model, had)
+
+
+def _num_blocks(weights: Path) -> int:
+    found = [BLOCK.match(name) for name in torch.load(weights, weights_only=True)]
+    return max((int(match[1]) + 1 for match in found if match), default=0)
+
+
+def _load_first_blocks(model: BloomNet, weights: Path, had: int) -> None:
+    state = torch.load(weights, weights_only=True)
+    try:
+        missing, unexpected = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{weights}: of another network than this run's ({reason[:200]})") from error
+    further = tuple(_prefixes(range(had, model.num_blocks)))
+    others = [*unexpected, *(name for name in missing if not name.startswith(further))]
+    if others:
+        raise InputError(f"{weights}: of another network than this run's ({', '.join(others[:5])})")
+
+
+def _prefixes(depths: range) -> list[str]:
+    lists = ("separator.blocks", "separator.heads", "decoders")
+    return [f"{name}.{depth}." for name in lists for depth in depths]
+
+
+def _copy_last(model: BloomNet, last: int, depth: int) -> None:
+    for modules in (model.separator.blocks, model.separator.heads, model.decoders):
+        modules[depth].load_state_dict(modules[last].state_dict())
+    block: nn.Module = model.separator.blocks[depth]
+    block.start_as_identity()  # type: ignore[operator]
+
+
+def _move_moments(file: Path, model: BloomNet, had: int) -> None:
+    """Optimizers number parameters in their order."""
+    further = tuple(_prefixes(range(had, model.num_blocks)))
+    names = [name for name, _ in model.named_parameters()]
+    old = [number for number, name in enumerate(names) if not name.startswith(further)]
+    state = torch.load(file, weights_only=True)
+    state["state"] = {old[number]: moments for number, moments in state["state"].items()}
+    [group] = state["param_groups"]
+    group["params"] = list(range(len(names)))
+    torch.save(state, file)
