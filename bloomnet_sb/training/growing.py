@@ -65,16 +65,14 @@ def _num_blocks(weights: Path) -> int:
 
 
 def _load_first_blocks(model: BloomNet, weights: Path, had: int) -> None:
-    state = torch.load(weights, weights_only=True)
-    try:
-        missing, unexpected = model.load_state_dict(state, strict=False)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{weights}: of another network than this run's ({reason[:200]})") from error
+    state, expected = torch.load(weights, weights_only=True), model.state_dict()
     further = tuple(_prefixes(range(had, model.num_blocks)))
-    others = [*unexpected, *(name for name in missing if not name.startswith(further))]
+    others = {name for name in expected if not name.startswith(further)} ^ state.keys()
+    others |= {name for name in state.keys() - others if state[name].shape != expected[name].shape}
     if others:
-        raise InputError(f"{weights}: of another network than this run's ({', '.join(others[:5])})")
+        found = ", ".join(sorted(others)[:5])
+        raise InputError(f"{weights}: of another network than this run's, see {found}")
+    model.load_state_dict(state, strict=False)
 
 
 def _prefixes(depths: range) -> list[str]:
