@@ -46,7 +46,7 @@ def grow_checkpoint(folder: str | Path, model: BloomNet) -> None:
         return
     if not hasattr(model.separator.blocks[0], "start_as_identity"):
         raise InputError(
-            f"{folder}: has {had} blocks, the network {model.num_blocks}, and a block of "
+            f"it has {had} blocks, the network {model.num_blocks}, and a block of "
             f"{type(model.separator).__name__} cannot start as a zero residual"
         )
     kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -71,7 +71,7 @@ def _load_first_blocks(model: BloomNet, weights: Path, had: int) -> None:
     others |= {name for name in state.keys() - others if state[name].shape != expected[name].shape}
     if others:
         found = ", ".join(sorted(others)[:5])
-        raise InputError(f"{weights}: of another network than this run's, see {found}")
+        raise InputError(f"the state of another network than this run's, see {found}")
     model.load_state_dict(state, strict=False)
 
 

@@ -53,9 +53,7 @@ def pack_state(output_folder: str | Path, file: str | Path) -> None:
                 raise
 
 
-def start_from_state(
-    file: str | Path | None, checkpointer: Checkpointer, model: BloomNet | None = None
-) -> None:
+def start_from_state(file: str | Path | None, checkpointer: Checkpointer, model: BloomNet) -> None:
     """Unpack a state as the first checkpoint of a run that has none.
 
     Arguments
@@ -64,7 +62,7 @@ def start_from_state(
         What `pack_state` wrote. Default: nothing is done.
     checkpointer : Checkpointer
         The run's.
-    model : BloomNet, optional
+    model : BloomNet
         The run's network. If it has more blocks than the state, the state gets them, see
         `growing.grow_checkpoint`.
 
@@ -75,7 +73,7 @@ def start_from_state(
 
     Example
     -------
-    >>> start_from_state(None, checkpointer=None)
+    >>> start_from_state(None, checkpointer=None, model=None)
     """
     if file is None or checkpointer.find_checkpoint() is not None:
         return
@@ -90,8 +88,10 @@ def start_from_state(
             packed.extractall(unfinished)
     except (OSError, zipfile.BadZipFile) as error:
         raise InputError(f"{file}: cannot be read as the state of a run ({error})") from None
-    if model is not None:
+    try:
         grow_checkpoint(unfinished, model)
+    except InputError as error:
+        raise InputError(f"{file}: {error}") from None
     unfinished.rename(folder)
 
 

@@ -185,7 +185,7 @@ def test_a_state_of_another_width_does_not_grow(tmp_path, pool, whole):
     pack_state(whole, tmp_path / "state.zip")
     options = {"num_blocks": 3, "channels": 16, "start_state": tmp_path / "state.zip"}
     refused = run_main(SCRIPT, arguments_of(tmp_path / "run", pool, **options))
-    assert "model.ckpt: of another network than this run's" in error_line(refused)
+    assert "state.zip: the state of another network than this run's" in error_line(refused)
 
 
 def test_a_decay_ends_by_itself_and_leaves_the_average(tmp_path, pool, whole):
