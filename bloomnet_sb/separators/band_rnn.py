@@ -304,9 +304,9 @@ class BandBlock(CausalSequential):
     def start_as_identity(self) -> None:
         """Make the residuals zero; they grow as soon as the block is trained."""
         for layer in self:
-            for norm in (layer.time_norm, layer.band_norm):
-                norm.weight.zero_()
-                norm.bias.zero_()
+            assert isinstance(layer, BandLayer)
+            for parameter in (*layer.time_norm.parameters(), *layer.band_norm.parameters()):
+                parameter.zero_()
 
 
 class BandHead(FrameWise):
