@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = parser_of(__doc__, data_folder=True)
     parser.add_argument("--source", nargs="*", default=installed_names())
     parser.add_argument("--onnx", nargs="*", default=[])
-    parser.add_argument("--deepfilternet", action="store_true")
+    parser.add_argument("--deepfilternet", action="store_true", help="measure DeepFilterNet3, too")
     parser.add_argument("--part", choices=("valid", "test"), default="test")
     parser.add_argument("--limit", type=int, help="mixtures, for a quick look")
     parser.add_argument("--max_seconds", type=float, default=10.0)
