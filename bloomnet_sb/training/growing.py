@@ -1,16 +1,18 @@
 """A run goes on with more blocks than it had."""
 
+import copy
 import re
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.utils.errors import InputError
 
 WEIGHTS = ("model.ckpt", "average.ckpt")
 MOMENTS = "optimizer.ckpt"
+# What each depth has one of
+OF_DEPTHS = ("separator.blocks", "separator.heads", "decoders")
 BLOCK = re.compile(r"separator\.blocks\.(\d+)\.")
 
 
@@ -49,14 +51,15 @@ def grow_checkpoint(folder: str | Path, model: BloomNet) -> None:
             f"it has {had} blocks, the network {model.num_blocks}, and a block of "
             f"{type(model.separator).__name__} cannot start as a zero residual"
         )
-    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    depths = range(had, model.num_blocks)
+    further = tuple(f"{modules}.{depth}." for modules in OF_DEPTHS for depth in depths)
+    grown = copy.deepcopy(model)
     for name in WEIGHTS:
-        _load_first_blocks(model, folder / name, had)
-        for depth in range(had, model.num_blocks):
-            _copy_last(model, had - 1, depth)
-        torch.save(model.state_dict(), folder / name)
-    model.load_state_dict(kept)
-    _move_moments(folder / MOMENTS, model, had)
+        _load_all_but(grown, folder / name, further)
+        for depth in depths:
+            _copy_last(grown, had - 1, depth)
+        torch.save(grown.state_dict(), folder / name)
+    _move_moments(folder / MOMENTS, grown, further)
 
 
 def _num_blocks(weights: Path) -> int:
@@ -64,9 +67,8 @@ def _num_blocks(weights: Path) -> int:
     return max((int(match[1]) + 1 for match in found if match), default=0)
 
 
-def _load_first_blocks(model: BloomNet, weights: Path, had: int) -> None:
+def _load_all_but(model: BloomNet, weights: Path, further: tuple[str, ...]) -> None:
     state, expected = torch.load(weights, weights_only=True), model.state_dict()
-    further = tuple(_prefixes(range(had, model.num_blocks)))
     others = {name for name in expected if not name.startswith(further)} ^ state.keys()
     others |= {name for name in state.keys() - others if state[name].shape != expected[name].shape}
     if others:
@@ -75,21 +77,15 @@ def _load_first_blocks(model: BloomNet, weights: Path, had: int) -> None:
     model.load_state_dict(state, strict=False)
 
 
-def _prefixes(depths: range) -> list[str]:
-    lists = ("separator.blocks", "separator.heads", "decoders")
-    return [f"{name}.{depth}." for name in lists for depth in depths]
-
-
 def _copy_last(model: BloomNet, last: int, depth: int) -> None:
-    for modules in (model.separator.blocks, model.separator.heads, model.decoders):
-        modules[depth].load_state_dict(modules[last].state_dict())
-    block: nn.Module = model.separator.blocks[depth]
-    block.start_as_identity()  # type: ignore[operator]
+    for name in OF_DEPTHS:
+        source = model.get_submodule(f"{name}.{last}")
+        model.get_submodule(f"{name}.{depth}").load_state_dict(source.state_dict())
+    model.separator.blocks[depth].start_as_identity()  # type: ignore[operator]
 
 
-def _move_moments(file: Path, model: BloomNet, had: int) -> None:
+def _move_moments(file: Path, model: BloomNet, further: tuple[str, ...]) -> None:
     """Optimizers number parameters in their order."""
-    further = tuple(_prefixes(range(had, model.num_blocks)))
     names = [name for name, _ in model.named_parameters()]
     old = [number for number, name in enumerate(names) if not name.startswith(further)]
     state = torch.load(file, weights_only=True)
