@@ -196,8 +196,16 @@ class PoolDataset(IterableDataset):
                 f"{found['sample_rate']} Hz, but {segment_seconds} s at {sample_rate} Hz are asked "
                 "for"
             )
+        self._rank, self._processes = 0, 1
         # Shared, as workers may persist from epoch to epoch
         self._epoch_and_done = torch.zeros(2, dtype=torch.long).share_memory_()
+
+    def share(self, rank: int, processes: int) -> None:
+        """Let so many processes take turns in the batches, each of which has an epoch of its own.
+
+        Call it before there is a loader.
+        """
+        self._rank, self._processes = rank, processes
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch."""
@@ -217,7 +225,8 @@ class PoolDataset(IterableDataset):
         first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
         files = _mapped(self.folder)
         for number in range(done + first, self.batches, step):
-            yield self._batch(files, np.random.default_rng([self.seed, epoch, number]))
+            turn = number * self._processes + self._rank
+            yield self._batch(files, np.random.default_rng([self.seed, epoch, turn]))
 
     def _batch(self, files: list[np.ndarray], rng: np.random.Generator) -> dict[str, torch.Tensor]:
         speech = np.empty((self.batch_size, 2, self.frames), dtype=np.float32)

@@ -13,7 +13,6 @@ from speechbrain.utils.distributed import if_main_process, is_distributed_initia
 from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.optimizers import rm_vector_weight_decay
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
@@ -349,13 +348,6 @@ class BlockwiseBrain(ResilientBrain):
     def _order_depths(self, stage: sb.Stage) -> range:
         """The numbers of blocks whose estimates decide on the order of the sources."""
         return self.schedule.depths if stage == sb.Stage.TEST else self.stage.order_depths
-
-    def _wrap_distributed(self) -> None:
-        # SpeechBrain's own turns batch norms into SyncBatchNorm, which refuses a CPU.
-        if self.distributed_launch and self.device == "cpu":
-            self.modules["model"] = DistributedDataParallel(self.model)
-        else:
-            super()._wrap_distributed()
 
     def _of_this_stage(self, checkpoint: Checkpoint) -> bool:
         return checkpoint.meta["stage"] == self.stage.name

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import speechbrain as sb
 import torch
+import torch.distributed as dist
+from speechbrain.utils.distributed import is_distributed_initialized
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch import nn
 from torch.utils.data import DataLoader
@@ -26,10 +28,11 @@ class OpenEndedBrain(ResilientBrain):
     """A Brain that trains a `BloomNet` until it is stopped, in epochs of some number of updates.
 
     What an update draws (depths, and what `generator` is used for) is a function of the seed and
-    its number. The learning rate is `hparams.rate`; where that decays, it does from the run's
-    first update in this output folder on, and `fit` ends with it. After each epoch the average of
-    the weights is validated, in groups of mixtures, and saved with all that the run needs to go
-    on, on this or another machine; the last and the best state are kept.
+    its number, the latter also of the process: several, started by torchrun, train together, each
+    on batches of its own. The learning rate is `hparams.rate`; where that decays, it does from the
+    run's first update in this output folder on, and `fit` ends with it. After each epoch the
+    average of the weights is validated, in groups of mixtures, and saved with all that the run
+    needs to go on, on this or another machine; the last and the best state are kept.
 
     Takes the arguments of `speechbrain.core.Brain`; `modules` holds "model" and "loss", and
     `hparams` the entries average, rate, seed, sample_rate, random_depths, depth_weights, pauses,
@@ -59,9 +62,15 @@ class OpenEndedBrain(ResilientBrain):
         super().__init__(*args, **kwargs)
         if self.compile or self.compile_module_keys:
             raise InputError("--compile: here compile_parts says whether parts are compiled")
+        # Of the blocks and heads beyond the depths of an update
+        self.find_unused_parameters = True
         self.model = self.modules["model"]
         self.average = self.hparams.average.model.to(self.device)
-        self.progress = Progress()
+        if is_distributed_initialized():
+            self.rank, self.processes = dist.get_rank(), dist.get_world_size()
+        else:
+            self.rank, self.processes = 0, 1
+        self.progress = Progress(processes=self.processes)
         self.scores = GroupScores(self.hparams.sample_rate)
         self.commit = _commit()
         self.epoch_counter = EpochCounter(self.hparams.number_of_epochs)
@@ -85,6 +94,7 @@ class OpenEndedBrain(ResilientBrain):
 
     def train_loader(self, dataset: PoolDataset, num_workers: int) -> DataLoader:
         """A loader of a pool, which the run goes through epoch by epoch."""
+        dataset.share(self.rank, self.processes)
         self.train_set = dataset
         return DataLoader(dataset, batch_size=None, num_workers=num_workers)
 
@@ -92,6 +102,7 @@ class OpenEndedBrain(ResilientBrain):
         """Go on from the newest checkpoint; see where a decay begins and ends."""
         if self.hparams.compile_parts:
             compile_parts(self.model, self.modules["loss"])
+        self._wrap_distributed()
         self.init_optimizers()
         newest = self.checkpointer.find_checkpoint()
         if newest is not None:
@@ -117,7 +128,8 @@ class OpenEndedBrain(ResilientBrain):
 
     def generator(self) -> torch.Generator:
         """Random numbers for the update at hand, from the CPU."""
-        sequence = np.random.SeedSequence([self.hparams.seed, self.optimizer_step, 1])
+        entropy = [self.hparams.seed, self.optimizer_step, 1, self.rank]
+        sequence = np.random.SeedSequence(entropy)
         return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
 
     def on_fit_batch_start(self, batch, should_step: bool) -> None:

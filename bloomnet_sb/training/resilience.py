@@ -10,6 +10,7 @@ import speechbrain as sb
 import torch
 from speechbrain.core import INTRA_EPOCH_CKPT_FLAG
 from speechbrain.utils.distributed import is_distributed_initialized
+from torch.nn.parallel import DistributedDataParallel
 
 from bloomnet_sb.utils.errors import InputError, Stopped
 
@@ -223,6 +224,15 @@ class ResilientBrain(sb.core.Brain):
         )
         self._saved_at = time.monotonic()
         self._stop_if(self._stopping)
+
+    def _wrap_distributed(self) -> None:
+        # SpeechBrain's own turns batch norms into SyncBatchNorm, which refuses a CPU.
+        if self.distributed_launch and self.device == "cpu":
+            self.modules["model"] = DistributedDataParallel(
+                self.modules["model"], find_unused_parameters=self.find_unused_parameters
+            )
+        else:
+            super()._wrap_distributed()
 
     @staticmethod
     def _stop_if(number: signal.Signals | None) -> None:

@@ -134,6 +134,17 @@ def test_an_epoch_goes_on_where_it_was_with_any_number_of_workers(tmp_path):
     assert not torch.equal(noises(read)[0], whole[0])
 
 
+def test_processes_take_turns_in_the_batches(tmp_path):
+    fill_pool(tmp_path, ToyDraws(), files=2, seed=0)
+    readers = [dataset(tmp_path, batches=3) for _ in range(2)]
+    for rank, reader in enumerate(readers):
+        reader.share(rank, 2)
+    of_both = zip(*(noises(reader) for reader in readers), strict=True)
+    assert_equal(
+        [batch for pair in of_both for batch in pair], noises(dataset(tmp_path, batches=6))
+    )
+
+
 def test_silent_draws_are_borne(tmp_path, monkeypatch):
     silence = np.zeros(4000, dtype=np.float32)
     monkeypatch.setattr(ToyDraws, "__call__", lambda self, rng: Draw(silence, silence, silence))

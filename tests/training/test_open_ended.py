@@ -12,7 +12,8 @@ from bloomnet_sb.nn.filterbanks import STFTFilterbank
 from bloomnet_sb.nn.levels import LogLevel
 from bloomnet_sb.separators import BandRNNSeparator
 from bloomnet_sb.training.run_state import pack_state, start_from_state
-from tests.helpers.forked import Forked, run_forked
+from tests.helpers.forked import Forked, ranks, run_forked
+from tests.helpers.ranks import watched_listeners
 from tests.helpers.recipes import REPOSITORY, SAMPLES, error_line, recipe_main, run_main
 
 pytestmark = pytest.mark.xdist_group("listeners")
@@ -141,6 +142,30 @@ def test_a_pool_is_drawn_anew_between_epochs(tmp_path, whole):
     _, other = state_of(whole)
     name = "model.separator.entry.first.weight"
     assert not torch.equal(state[name], other[name])
+
+
+def test_several_processes_train_together(tmp_path, pool):
+    """Each on batches of its own, by the mean of their gradients; the run counts all they hear."""
+    gloo = {"distributed_backend": "gloo", "device": "cpu", "number_of_epochs": 1}
+    arguments = arguments_of(tmp_path / "run", pool, **gloo)
+    started = [
+        Forked(watched_listeners, tmp_path, arguments, SCRIPT, **environment)
+        for environment in ranks()
+    ]
+    results = [process.finish() for process in started]
+    assert [result.returncode for result in results] == [0, 0], results[0].stderr
+    one, other = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
+    for name, weights in one["weights"].items():
+        assert torch.equal(weights, other["weights"][name])
+    for name, gradient in one["together"].items():
+        if name in one["alone"]:
+            mean = (one["alone"][name] + other["alone"][name]) / 2
+            torch.testing.assert_close(gradient, mean, atol=1e-5, rtol=1e-3)
+    newest = newest_of(tmp_path / "run")
+    hours = yaml.safe_load((newest / "progress.ckpt").read_text())["audio_hours"]
+    audio = TINY["updates_per_epoch"] * TINY["batch_size"] * TINY["segment_seconds"]
+    assert hours == pytest.approx(2 * audio / 3600)
+    assert updates_of(newest)[0] == TINY["updates_per_epoch"]
 
 
 def test_a_packed_state_goes_on_elsewhere(tmp_path, pool, whole):
