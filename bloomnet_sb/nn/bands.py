@@ -50,7 +50,7 @@ class Bands(FrameWise):
                 f"num_bands is {num_bands}, but must be 4 n + 1, and from {self.linear + 2} to "
                 f"{num_bins} where linear_hz, {linear_hz}, is bin {self.linear - 1} of {num_bins}"
             )
-        self.num_bands = num_bands
+        self.num_bins, self.num_bands = num_bins, num_bands
         triangles = torch.from_numpy(_erb_triangles(self.linear, num_bins, above, bin_hz)).float()
         join = triangles / triangles.sum(0)
         back = (triangles / triangles.sum(1, keepdim=True)).t().contiguous()

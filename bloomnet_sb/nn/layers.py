@@ -101,3 +101,28 @@ class PReLU(FrameWise, nn.PReLU):
         if torch.is_grad_enabled():
             return _PReLUFunction.apply(x, self.weight)
         return F.leaky_relu(x, self.weight.item(), self.inplace)
+
+
+def normal_parameter(deviation: float, *shape: int) -> nn.Parameter:
+    """Weights from a normal distribution.
+
+    Arguments
+    ---------
+    deviation : float
+        Its standard deviation.
+    *shape : int
+        Of the weights.
+
+    Returns
+    -------
+    torch.nn.Parameter
+        The weights; empty on the meta device, where networks to be loaded are built.
+
+    Example
+    -------
+    >>> normal_parameter(0.1, 2, 3).shape
+    torch.Size([2, 3])
+    """
+    values = torch.empty(shape)
+    # There is nothing to fill on the meta device, and torch would import its compiler for it.
+    return nn.Parameter(values if values.is_meta else nn.init.normal_(values, std=deviation))

@@ -1,7 +1,5 @@
 """A causal separator on bands of an STFT: linear recurrences along time, mixing across bands."""
 
-import math
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -9,29 +7,30 @@ from torch.nn import functional as F
 from bloomnet_sb.nn.bands import Bands
 from bloomnet_sb.nn.causal import Causal, CausalSequential, Feature, FrameWise, State
 from bloomnet_sb.nn.folding import norm_of_linear
+from bloomnet_sb.nn.layers import normal_parameter
 from bloomnet_sb.nn.norms import ChannelsLastBatchNorm
 from bloomnet_sb.nn.recurrence import MinGRU
+from bloomnet_sb.separators.band_entry import BandEntry
 from bloomnet_sb.separators.base import Separator
 from bloomnet_sb.utils.devices import placed
 from bloomnet_sb.utils.errors import InputError, check_positive
 
 MASKS = ("real", "complex")
-# Magnitudes below this, over that of white noise at the features' level, count as silence.
-FLOOR = 1e-4
 # Before its sigmoid, what a real mask starts at: near one.
 OPEN = 3.0
-# Frames and bands that the entry and the heads look at
-FRAMES, BANDS = 3, 3
+# Bands that a head looks at around each
+BANDS = 3
 
 
 class BandRNNSeparator(Separator):
     """Blocks on bands of an STFT, whose only memory is a linear recurrence and a few frames.
 
-    The entry joins log magnitudes to bands (bins up to `linear_hz`, ERB bands above; Glasberg and
-    Moore, 1990) and halves them twice. A block's layer has causal taps and a minGRU (Feng et al.,
-    2024, arXiv 2410.01201) along time, shared by all bands, and a matrix across the bands for each
-    group of channels, each with a residual. A head goes back to the bands and gives each a mask,
-    which fixed weights spread to bins. Features are those of an `STFTFilterbank`.
+    The entry joins log magnitudes and differences of phases to bands (bins up to `linear_hz`, ERB
+    bands above; Glasberg and Moore, 1990) and halves them twice. A block's layer has causal taps
+    and a minGRU (Feng et al., 2024, arXiv 2410.01201) along time, shared by all bands, and a matrix
+    across the bands for each group of channels, each with a residual. A head goes back to the bands
+    and gives each a mask, which fixed weights spread to bins. Features are those of an
+    `STFTFilterbank`.
 
     Arguments
     ---------
@@ -126,84 +125,6 @@ class BandRNNSeparator(Separator):
         )
 
 
-class BandEntry(Causal):
-    """Log magnitudes of bands, halved twice by convolutions of a few frames and bands.
-
-    Arguments
-    ---------
-    bands : Bands
-        How bins are joined.
-    skip_channels : int
-        Channels at half of the bands, which the heads see too.
-    channels : int
-        Channels at a quarter of the bands.
-
-    Example
-    -------
-    >>> entry = BandEntry(Bands(257, 16000, 2000.0, 129), 16, 32)
-    >>> [part.shape for part in entry(torch.randn(1, 514, 20))]
-    [torch.Size([1, 20, 33, 32]), torch.Size([1, 20, 65, 16])]
-    """
-
-    warm_up = FRAMES - 1 + 1
-
-    def __init__(self, bands: Bands, skip_channels: int, channels: int):
-        super().__init__()
-        self.bands = bands
-        self.first = nn.Linear(FRAMES * BANDS, skip_channels, bias=False)
-        self.first_norm: nn.Module = ChannelsLastBatchNorm(skip_channels)
-        self.widen = nn.Linear(skip_channels, channels, bias=False)
-        self.widen_norm: nn.Module = ChannelsLastBatchNorm(channels)
-        self.taps = _normal(0.3, 2, BANDS, channels)
-        self.last_norm: nn.Module = ChannelsLastBatchNorm(channels)
-        self.of_band = _normal(0.02, (bands.num_bands + 3) // 4, channels)
-
-    def start(self, batch: int, like: torch.Tensor) -> State:
-        """Silence, and nothing found in it."""
-        half = (self.bands.num_bands + 1) // 2
-        return {
-            "bands": like.new_full((batch, FRAMES - 1, self.bands.num_bands), math.log10(FLOOR)),
-            "half": like.new_zeros(batch, 1, half, self.of_band.shape[1]),
-        }
-
-    def step(self, x: torch.Tensor, state: State) -> tuple[Feature, State]:  # type: ignore[override]
-        """Bands [batch, frames, bands, channels], a quarter of them and half, of features."""
-        seen = torch.cat([state["bands"], self.bands(_log_magnitude(x)).to(x.dtype)], dim=1)
-        frames = x.shape[2]
-        stacked = F.pad(seen, (1, 1)).unfold(1, FRAMES, 1).unfold(2, BANDS, 2).flatten(-2)
-        skip = F.silu(self.first_norm(self.first(stacked)))
-        wide = F.silu(self.widen_norm(self.widen(skip)))
-        past = torch.cat([state["half"], wide], dim=1)
-        padded = F.pad(past, (0, 0, 1, 1))
-        half = wide.shape[2]
-        total = sum(
-            padded[:, frame : frame + frames, band : band + half : 2] * self.taps[frame, band]
-            for frame in range(2)
-            for band in range(BANDS)
-        )
-        feature = self.last_norm(total) + self.of_band
-        after = {"bands": seen[:, -(FRAMES - 1) :].clone(), "half": wide[:, -1:].clone()}
-        return (feature, skip), after
-
-    def fold(self) -> None:
-        """Make the batch norms parts of what is before them."""
-        self.first, self.first_norm = norm_of_linear(self.first, self.first_norm)
-        self.widen, self.widen_norm = norm_of_linear(self.widen, self.widen_norm)
-        if isinstance(self.last_norm, ChannelsLastBatchNorm):
-            scale, shift = self.last_norm.scale_and_shift()
-            self.taps.mul_(scale)
-            self.of_band.add_(shift)
-            self.last_norm = nn.Identity()
-
-
-def _log_magnitude(features: torch.Tensor) -> torch.Tensor:
-    """log10 of magnitudes over that of white noise, [batch, frames, bins] of STFT features."""
-    real, imaginary = features.float().chunk(2, dim=1)
-    white = real.shape[1] - 1  # the power of a bin, with a square-rooted Hann window
-    power = (real.square() + imaginary.square()) / white
-    return 0.5 * torch.log10(power.clamp(min=FLOOR**2)).transpose(1, 2)
-
-
 class BandLayer(Causal):
     """Taps and a gated recurrence along time, then a matrix across bands, each with a residual.
 
@@ -232,7 +153,7 @@ class BandLayer(Causal):
         self.join = nn.Linear(channels, channels, bias=False)
         self.time_norm: nn.Module = ChannelsLastBatchNorm(channels)
         self.before = nn.Linear(channels, channels)
-        self.across = _normal(num_bands**-0.5, groups, num_bands, num_bands)
+        self.across = normal_parameter(num_bands**-0.5, groups, num_bands, num_bands)
         self.after = nn.Linear(channels, channels, bias=False)
         self.band_norm: nn.Module = ChannelsLastBatchNorm(channels)
 
@@ -271,7 +192,7 @@ class BandTaps(Causal):
     def __init__(self, channels: int, num_bands: int, taps: int):
         super().__init__()
         self.num_bands = num_bands
-        self.weight = _normal(0.1, taps, channels)
+        self.weight = normal_parameter(0.1, taps, channels)
 
     @property
     def warm_up(self) -> int:
@@ -383,10 +304,3 @@ class BandHead(FrameWise):
             return torch.cat([real * mask, imaginary * mask], dim=1)
         by, across = of_bins[:, :, 0] + 1, of_bins[:, :, 1]
         return torch.cat([real * by - imaginary * across, real * across + imaginary * by], dim=1)
-
-
-def _normal(deviation: float, *shape: int) -> nn.Parameter:
-    values = torch.empty(shape)
-    # On the meta device, where networks to be loaded are built, there is nothing to fill, and torch
-    # would import its compiler for it.
-    return nn.Parameter(values if values.is_meta else nn.init.normal_(values, std=deviation))
