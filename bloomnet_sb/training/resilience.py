@@ -226,13 +226,15 @@ class ResilientBrain(sb.core.Brain):
         self._stop_if(self._stopping)
 
     def _wrap_distributed(self) -> None:
-        # SpeechBrain's own turns batch norms into SyncBatchNorm, which refuses a CPU.
-        if self.distributed_launch and self.device == "cpu":
+        # SpeechBrain's own turns batch norms into SyncBatchNorm, which refuses a CPU, and would
+        # take those of the last dimension for ones of the second.
+        if self.distributed_launch:
+            one_device = self.device != "cpu" and self.distributed_backend != "gloo"
             self.modules["model"] = DistributedDataParallel(
-                self.modules["model"], find_unused_parameters=self.find_unused_parameters
+                self.modules["model"],
+                device_ids=[self.device] if one_device else None,
+                find_unused_parameters=self.find_unused_parameters,
             )
-        else:
-            super()._wrap_distributed()
 
     @staticmethod
     def _stop_if(number: signal.Signals | None) -> None:
