@@ -155,7 +155,7 @@ class SherpaPart(Causal):
     >>> model = BloomNet(STFTFilterbank(), BandRNNSeparator(num_blocks=2)).eval()
     >>> caches = SherpaPart(parts_of(model), depth=2).start(1, torch.zeros(1))
     >>> [(name, cache.numel()) for name, cache in caches.items()]
-    [('conv_cache', 2340), ('tra_cache', 1), ('inter_cache', 8448)]
+    [('conv_cache', 3886), ('tra_cache', 1), ('inter_cache', 8448)]
     """
 
     def __init__(self, parts: dict[str, Causal], depth: int):
