@@ -127,16 +127,16 @@ def inputs_of(features: torch.Tensor) -> torch.Tensor:
     torch.Size([1, 19, 5, 257])
     """
     real, imaginary = features.transpose(1, 2).chunk(2, dim=2)
-    # Over that of white noise, which is that of a bin with a square-rooted Hann window
-    power = (real.square() + imaginary.square()) / (real.shape[2] - 1)
-    power = power.clamp(min=FLOOR**2)
-    scaled = torch.stack([real, imaginary]) * (power * (real.shape[2] - 1)).rsqrt()
+    power = real.square() + imaginary.square()
+    white = real.shape[2] - 1  # the power of a bin, with a square-rooted Hann window
+    power = power.clamp(min=white * FLOOR**2)
+    scaled = torch.stack([real, imaginary]) * power.rsqrt()
     along = _turns(scaled[:, :, :-1], scaled[:, :, 1:])
     # A hop of half a window turns the centre of bin k by k half turns, half a window's delay too.
     signs = torch.ones_like(real[0, 0])
     signs[1::2] = -1
     up = _turns(scaled[:, :, 1:, :-1], scaled[:, :, 1:, 1:])
-    magnitude = 0.5 * torch.log10(power[:, 1:])
+    magnitude = 0.5 * torch.log10(power[:, 1:] / white)
     return torch.cat([magnitude.unsqueeze(2), along * signs, F.pad(-up, (1, 0))], dim=2)
 
 

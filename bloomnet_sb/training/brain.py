@@ -9,7 +9,7 @@ import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.dataio.dataloader import SaveableDataLoader
 from speechbrain.utils.checkpoints import Checkpoint, torch_recovery
-from speechbrain.utils.distributed import if_main_process, is_distributed_initialized
+from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.optimizers import rm_vector_weight_decay
@@ -130,8 +130,7 @@ class BlockwiseBrain(ResilientBrain):
         self._enter_stage(stage)
         self.train_sampler = train_sampler
         self.train_loader = self._train_loader(train_set, train_loader_kwargs)
-        processes = torch.distributed.get_world_size() if is_distributed_initialized() else 1
-        self.mixtures_in_batch = processes * train_loader_kwargs.get("batch_size", 1)
+        self.mixtures_in_batch = self.processes * train_loader_kwargs.get("batch_size", 1)
         self.updates_in_epoch = max(len(self.train_loader) // self.grad_accumulation_factor, 1)
         self.updates_in_stage = stage.settings.epochs * self.updates_in_epoch
         self.fit(

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import speechbrain as sb
 import torch
-import torch.distributed as dist
-from speechbrain.utils.distributed import is_distributed_initialized
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch import nn
 from torch.utils.data import DataLoader
@@ -66,10 +64,6 @@ class OpenEndedBrain(ResilientBrain):
         self.find_unused_parameters = True
         self.model = self.modules["model"]
         self.average = self.hparams.average.model.to(self.device)
-        if is_distributed_initialized():
-            self.rank, self.processes = dist.get_rank(), dist.get_world_size()
-        else:
-            self.rank, self.processes = 0, 1
         self.progress = Progress(processes=self.processes)
         self.scores = GroupScores(self.hparams.sample_rate)
         self.commit = _commit()
@@ -128,8 +122,7 @@ class OpenEndedBrain(ResilientBrain):
 
     def generator(self) -> torch.Generator:
         """Random numbers for the update at hand, from the CPU."""
-        entropy = [self.hparams.seed, self.optimizer_step, 1, self.rank]
-        sequence = np.random.SeedSequence(entropy)
+        sequence = np.random.SeedSequence([self.hparams.seed, self.optimizer_step, 1, self.rank])
         return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
 
     def on_fit_batch_start(self, batch, should_step: bool) -> None:

@@ -135,6 +135,11 @@ class ResilientBrain(sb.core.Brain):
     *args, **kwargs
         As `speechbrain.core.Brain`.
 
+    Attributes
+    ----------
+    rank, processes : int
+        Which of how many processes this is that train together; 0 and 1 where it is alone.
+
     Example
     -------
     >>> brain = ResilientBrain(modules={"model": torch.nn.Linear(2, 2)}, run_opts={"device": "cpu"})
@@ -144,6 +149,10 @@ class ResilientBrain(sb.core.Brain):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        self.rank, self.processes = 0, 1
+        if is_distributed_initialized():
+            self.rank = torch.distributed.get_rank()
+            self.processes = torch.distributed.get_world_size()
         self.stop_signals = StopSignals()
         self._saved_at = time.monotonic()
         self._statistics: dict[str, torch.Tensor] = {}
