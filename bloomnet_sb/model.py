@@ -36,7 +36,7 @@ class BloomNet(nn.Module):
     ------
     InputError
         If the separator takes another number of features than the filterbank gives, or those of
-        another sample rate, or one of separator and level is causal and the other is not.
+        another sample rate or hop, or one of separator and level is causal and the other is not.
 
     Example
     -------
@@ -64,6 +64,12 @@ class BloomNet(nn.Module):
             raise InputError(
                 f"the filterbank is for {filterbank.sample_rate} Hz, but the separator for "
                 f"{separator.sample_rate} Hz"
+            )
+        if separator.window_hops not in (None, filterbank.window / filterbank.hop):
+            raise InputError(
+                f"the filterbank's window is {filterbank.window} and its hop {filterbank.hop} "
+                f"samples, but this {type(separator).__name__} needs a window of "
+                f"{separator.window_hops} hops"
             )
         if level is None:
             level = _default_level(filterbank, separator.causal)

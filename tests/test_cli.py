@@ -166,6 +166,26 @@ def test_live_and_export(tmp_path):
 
 
 @pytest.mark.xdist_group("export")
+def test_export_of_a_network_that_separates(tmp_path):
+    options = {"num_sources": 2, "num_blocks": 1, "layers_per_block": 1, "norm": "BN"}
+    model = conv_tasnet(causal=True, **options)
+    sizes = {"num_filters": 16, "bottleneck_channels": 8, "hidden_channels": 12, **options}
+    separator = "".join(f"\n    {name}: {value}" for name, value in sizes.items())
+    hparams = (
+        f"sample_rate: 16000\nmodel: !new:bloomnet_sb.model.BloomNet\n{FILTERBANK}"
+        "  separator: !new:bloomnet_sb.separators.ConvTasNetSeparator\n"
+        f"    causal: True{separator}\n"
+    )
+    write_pretrained(model, StringIO(hparams), tmp_path / "two", "A card.")
+    result = bloomnet("export", tmp_path / "onnx", "--source", tmp_path / "two")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "onnx" / "decode1.onnx").is_file()
+    result = bloomnet("export", "--sherpa", tmp_path / "no", "--source", tmp_path / "two")
+    assert result.returncode == 2
+    assert "sherpa-onnx's denoisers give one signal" in result.stderr
+
+
+@pytest.mark.xdist_group("export")
 def test_export_for_sherpa_onnx_says_what_8_bits_lose(tmp_path):
     filterbank, separator = STFTFilterbank(), BandRNNSeparator(channels=8, num_blocks=1)
     hparams = (

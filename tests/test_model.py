@@ -7,10 +7,10 @@ import soundfile as sf
 import torch
 
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.nn.filterbanks import LearnedFilterbank
+from bloomnet_sb.nn.filterbanks import LearnedFilterbank, STFTFilterbank
 from bloomnet_sb.nn.levels import LogLevel, NoLevel, RmsLevel, SignalLevel
 from bloomnet_sb.nn.pauses import Pause
-from bloomnet_sb.separators import ConvTasNetSeparator
+from bloomnet_sb.separators import BandRNNSeparator, ConvTasNetSeparator
 from bloomnet_sb.utils.errors import InputError
 from tests.helpers.networks import CAUSAL, NETWORKS, band_rnn, conv_tasnet, network
 from tests.helpers.recipes import SAMPLES
@@ -204,6 +204,11 @@ def test_networks_that_cannot_be(make, message):
     with pytest.raises(InputError, match=message):
         filterbank, options = make()
         BloomNet(filterbank, ConvTasNetSeparator(num_filters=16), **options)
+
+
+def test_a_separator_may_need_a_hop_of_half_a_window():
+    with pytest.raises(InputError, match="window is 512 and its hop 128 samples, .* of 2 hops"):
+        BloomNet(STFTFilterbank(512, 128), BandRNNSeparator(num_blocks=1))
 
 
 def test_a_causal_network_takes_no_level_of_the_whole_signal():

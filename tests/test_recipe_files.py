@@ -137,12 +137,12 @@ def learned(separator, *sizes) -> BloomNet:
 
 NETWORKS = {
     "BandRNN": (
-        {"window": 400, "hop": 100, "num_blocks": 4, "layers_per_block": 2, "channels": 12}
+        {"window": 400, "hop": 200, "num_blocks": 4, "layers_per_block": 2, "channels": 12}
         | {"level_fall_seconds": 0.5},
         lambda: BloomNet(
-            STFTFilterbank(400, 100, 8000),
+            STFTFilterbank(400, 200, 8000),
             BandRNNSeparator(402, 8000, num_blocks=4, layers_per_block=2, channels=12),
-            LogLevel(STFTFilterbank(400, 100, 8000), fall_seconds=0.5),
+            LogLevel(STFTFilterbank(400, 200, 8000), fall_seconds=0.5),
         ),
     ),
     "ConvTasNet": (

@@ -71,7 +71,7 @@ def export(
     ] = None,
 ) -> None:
     """Write a causal network as ONNX files that stream at any depth without torch."""
-    from bloomnet_sb.inference.enhancer import BloomEnhancer
+    from bloomnet_sb.inference.base import BloomInterface
     from bloomnet_sb.streaming.onnx_export import export_onnx
 
     if runtime and not web:
@@ -83,8 +83,8 @@ def export(
             "--data_folder goes with --sherpa --int8, and they with it: 8 bits are kept at the "
             "depths where they lose less than 0.05 dB on its test mixtures"
         )
-    enhancer = load_network(BloomEnhancer, source, device)
-    model, sample_rate = enhancer.mods.model, enhancer.sample_rate
+    network = load_network(BloomInterface, source, device)
+    model, sample_rate = network.mods.model, network.sample_rate
     if web:
         from bloomnet_sb.web.export import export_web
 
@@ -94,7 +94,7 @@ def export(
     from bloomnet_sb.scoring.corpus import corpus_test_set
     from bloomnet_sb.streaming.sherpa_export import MOST_LOSS_DB, export_sherpa
 
-    mixtures = corpus_test_set(data_folder, enhancer.sample_rate) if data_folder else None
+    mixtures = corpus_test_set(data_folder, sample_rate) if data_folder else None
     losses = export_sherpa(model, sample_rate, folder, mixtures)  # type: ignore[arg-type]
     for depth, loss in losses.items():
         kept = "written" if loss < MOST_LOSS_DB else "not written"

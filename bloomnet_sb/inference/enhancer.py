@@ -170,7 +170,8 @@ class BloomEnhancer(FileInterface):
         of the window.
 
         With "auto" for `blocks`, each window gets blocks until the last one changed its estimate
-        by less than `min_gain_db`; `blocks_used` says how many those were.
+        by less than `min_gain_db`; `blocks_used` says how many those were. Each window begins anew
+        then, with a causal network too.
 
         Arguments
         ---------

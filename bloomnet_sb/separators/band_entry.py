@@ -14,6 +14,8 @@ from bloomnet_sb.nn.norms import ChannelsLastBatchNorm
 
 # Magnitudes below this, over that of white noise at the features' level, count as silence.
 FLOOR = 1e-4
+# And above this power, over the same, as no more: sound that no microphone gives has no NaN.
+CEILING = 1e12
 # Frames and bands that the first convolution looks at, and what it sees of each
 FRAMES, BANDS = 3, 3
 INPUTS = 5
@@ -136,7 +138,7 @@ def inputs_of(features: torch.Tensor) -> torch.Tensor:
     signs = torch.ones_like(real[0, 0])
     signs[1::2] = -1
     up = _turns(scaled[:, :, 1:, :-1], scaled[:, :, 1:, 1:])
-    magnitude = 0.5 * torch.log10(power[:, 1:] / white)
+    magnitude = 0.5 * torch.log10((power[:, 1:] / white).clamp(max=CEILING))
     return torch.cat([magnitude.unsqueeze(2), along * signs, F.pad(-up, (1, 0))], dim=2)
 
 

@@ -30,7 +30,7 @@ class BandRNNSeparator(Separator):
     and a minGRU (Feng et al., 2024, arXiv 2410.01201) along time, shared by all bands, and a matrix
     across the bands for each group of channels, each with a residual. A head goes back to the bands
     and gives each a mask, which fixed weights spread to bins. Features are those of an
-    `STFTFilterbank`.
+    `STFTFilterbank` whose hop is half its window.
 
     Arguments
     ---------
@@ -71,6 +71,8 @@ class BandRNNSeparator(Separator):
     >>> separator.heads[0](feature, features).shape
     torch.Size([1, 1, 514, 20])
     """
+
+    window_hops = 2  # what a hop turns a bin's phase by is known of this only, see `inputs_of`
 
     def __init__(
         self,

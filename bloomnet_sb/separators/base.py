@@ -69,6 +69,8 @@ class Separator(nn.Module):
         No mask depends on frames that are further away than this; None: there is no such bound.
     sample_rate : int or None
         What the features are of, in Hz, where the separator needs to know; None: anything.
+    window_hops : int or None
+        Hops in a window of the filterbank, where they must be so many; None: any number.
 
     Example
     -------
@@ -79,6 +81,8 @@ class Separator(nn.Module):
     >>> separator.heads[0](feature, features).shape
     torch.Size([1, 1, 16, 30])
     """
+
+    window_hops: int | None = None
 
     def __init__(self, num_filters: int, num_sources: int = 1, causal: bool = False):
         super().__init__()

@@ -1,6 +1,8 @@
 """What runs the parts of a network for a stream in this process: torch, eager or compiled."""
 
 import hashlib
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from bloomnet_sb.streaming.programs import Program, most_frames, programs_of
 from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.errors import InputError
 
+PACKAGE = Path(__file__).parents[1]
 # Frames in an eager call: what a long file is run by; memory is for this many.
 MOST_FRAMES = 4096
 
@@ -106,7 +109,7 @@ class CompiledEngine:
     Eager torch spends most of a chunk on calling its operations; here a block is one call. The
     first time, compiling takes from seconds to minutes. The code is kept in torch's own folder of
     compiled code (set TORCHINDUCTOR_CACHE_DIR to move it), named by a digest of the weights, of the
-    network's layout and of torch's version; a later start loads it.
+    network's layout, of its modules' source files and of torch's version; a later start loads it.
 
     Arguments
     ---------
@@ -165,10 +168,22 @@ def _digest(model: BloomNet) -> str:
     """What the compiled code depends on."""
     about = [model.fingerprint(), torch.__version__, torch.backends.cpu.get_cpu_capability()]
     digest = hashlib.sha256(repr(about).encode())
-    for room in ("nn", "separators", "streaming"):
-        for source in sorted((Path(__file__).parents[1] / room).glob("*.py")):
-            digest.update(source.read_bytes())
+    for source in _sources(model):
+        digest.update(source)
     return digest.hexdigest()[:32]
+
+
+def _sources(model: BloomNet) -> list[bytes]:
+    """The source files of the package and of all modules of a network, a backbone of one's own too."""
+    rooms = ("nn", "separators", "streaming")
+    files = {file for room in rooms for file in (PACKAGE / room).glob("*.py")}
+    classes = {base for module in model.modules() for base in type(module).__mro__}
+    names = {each.__module__ for each in classes} - {"builtins"}
+    own = {name for name in names if name.partition(".")[0] != "torch"}
+    found = [getattr(sys.modules.get(name), "__file__", None) for name in own]
+    if None in found:  # typed in: what it was the last time is not known
+        return [os.urandom(16)]
+    return [file.read_bytes() for file in sorted(files | {Path(file) for file in found if file})]
 
 
 def _compiled(program: Program, path: Path) -> Callable[[list[torch.Tensor]], list[torch.Tensor]]:

@@ -144,6 +144,7 @@ class FrameStream:
         self.engine = engine
         self.facts = facts = engine.facts
         self.sample_rate = sample_rate
+        self.hop_seconds = facts.hop / sample_rate
         self.batch_size = batch_size
         fade_samples = max(round(fade_seconds * sample_rate), 1)
         self._switch = DepthSwitch(
@@ -176,6 +177,11 @@ class FrameStream:
     def heard_blocks(self) -> int:
         """The number of blocks whose estimate is heard; in a fade, that of the outgoing one."""
         return self._switch.heard
+
+    @property
+    def frames(self) -> int:
+        """How many frames of this signal are computed, each of `hop_seconds`."""
+        return self._switch.frame
 
     @property
     def strength(self) -> float:

@@ -28,7 +28,8 @@ class Observation:
     compute_seconds : float
         How long the chunk took.
     audio_seconds : float
-        How long the chunk is.
+        How much audio that was for: the chunk's length, or that of the frames that it completed
+        where they are longer, and at least a hop.
     """
 
     seconds: float
@@ -182,6 +183,7 @@ class RealTime(Policy):
         self._patience = 1
         self._quiet_since: float | None = None
         self._overloaded_at = -math.inf
+        self._retried_at = -math.inf
         self._retry: int | None = None  # the blocks of before an overload that may be a hiccup
         self._added_at: float | None = None  # a block that has not held yet
         self._loads: list[float] = []  # of this number of blocks
@@ -202,7 +204,8 @@ class RealTime(Policy):
         return self._step_up(seen)
 
     def _step_down(self, seen: Observation) -> int:
-        alone = seen.seconds - self._overloaded_at >= self.quiet_seconds
+        before = seen.seconds - seen.audio_seconds  # chunks may be as long as the times below
+        alone = before - max(self._overloaded_at, self._retried_at) >= self.quiet_seconds
         self._overloaded_at, self._loads = seen.seconds, []
         if alone and self._added_at is None:
             self._retry = seen.blocks
@@ -216,7 +219,7 @@ class RealTime(Policy):
     def _step_back(self, seen: Observation, blocks: int) -> int:
         if seen.seconds - self._overloaded_at < self.RETRY_SECONDS:
             return seen.blocks
-        self._retry, self._loads = None, []
+        self._retry, self._loads, self._retried_at = None, [], seen.seconds
         return blocks
 
     def _step_up(self, seen: Observation) -> int:
@@ -343,16 +346,19 @@ class BudgetedStream:
     def process(self, chunk: torch.Tensor) -> torch.Tensor:
         """Enhance the next chunk, see `Stream.process`; then ask the policy.
 
-        `seen` is what it was shown.
+        `seen` is what it was shown. It is not asked while more blocks than it chose are faded out,
+        whose cost is not that of its choice.
         """
-        start, blocks = self.clock(), self.stream.blocks
-        ready = self.stream.process(chunk)
+        stream, blocks = self.stream, self.stream.blocks
+        frames, start = stream.frames, self.clock()
+        ready = stream.process(chunk)
         end = self.clock()
         if chunk.shape[-1]:
-            audio_seconds = chunk.shape[-1] / self.stream.sample_rate
-            num_blocks = self.stream.num_blocks
-            self.seen = Observation(end, blocks, num_blocks, end - start, audio_seconds)
-            self.stream.blocks = self.policy.choose(self.seen)
+            computed = max(stream.frames - frames, 1) * stream.hop_seconds
+            audio_seconds = max(chunk.shape[-1] / stream.sample_rate, computed)
+            self.seen = Observation(end, blocks, stream.num_blocks, end - start, audio_seconds)
+            if stream.heard_blocks <= blocks:
+                stream.blocks = self.policy.choose(self.seen)
         return ready
 
     def flush(self) -> torch.Tensor:

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from bloomnet_sb import BloomEnhancer
 from bloomnet_sb.nn.filterbanks import STFTFilterbank
 from bloomnet_sb.separators.band_entry import inputs_of
 
@@ -31,6 +32,15 @@ def test_a_harmonic_shows_where_in_its_bin_it_is(place):
     tone = torch.sin(2 * math.pi * (number + place) * RATE / WINDOW * time).float()
     found = angles(*seen(tone)[1:3, number])
     assert found.item() == pytest.approx(math.pi * place, abs=0.01)
+
+
+@pytest.mark.parametrize("quiet", [1e-4, 1e-2])
+def test_garbage_gives_no_nan(quiet):
+    torch.manual_seed(0)
+    enhancer = BloomEnhancer.from_hparams(source="bandrnn-16k")
+    signal = quiet * torch.randn(1, 24000)
+    signal[0, 8000:8512] = 1e12 * torch.rand(512)
+    assert enhancer.enhance_batch(signal).isfinite().all()
 
 
 @pytest.mark.parametrize("sample", [128, 256, 300])

@@ -1,10 +1,15 @@
+import importlib
 import shutil
+import sys
 
 import pytest
 import soundfile as sf
 import torch
 
-from bloomnet_sb.nn.levels import RmsLevel
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.nn.filterbanks import LearnedFilterbank
+from bloomnet_sb.nn.levels import NoLevel, RmsLevel
+from bloomnet_sb.streaming.engines import _digest
 from bloomnet_sb.utils.errors import InputError
 from tests.helpers.networks import band_rnn, conv_tasnet, interface
 from tests.helpers.recipes import SAMPLES
@@ -106,3 +111,32 @@ def test_the_code_is_kept_for_the_same_weights_only(convolutional, cache):
 def test_compiled_batches_are_refused(convolutional):
     with pytest.raises(InputError, match="batch_size is 2, but a compiled stream takes one"):
         convolutional.stream(batch_size=2, compiled=True)
+
+
+BACKBONE = """
+import torch
+from bloomnet_sb.nn.causal import FrameWise
+from bloomnet_sb.separators.base import Separator
+
+class Scale(FrameWise):
+    def forward(self, feature, *features):
+        return (feature * FACTOR).unsqueeze(1) if features else feature * FACTOR
+
+class OneOfMine(Separator):
+    def __init__(self):
+        super().__init__(16, causal=True)
+        self.set_parts(entry=Scale(), blocks=[Scale()], heads=[Scale()])
+"""
+
+
+def test_code_is_kept_by_the_source_of_ones_own_backbone(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    digests = []
+    for factor in ("1.0", "1.0", "0.5"):
+        (tmp_path / "one_of_mine.py").write_text(BACKBONE.replace("FACTOR", factor))
+        importlib.invalidate_caches()
+        sys.modules.pop("one_of_mine", None)
+        separator = importlib.import_module("one_of_mine").OneOfMine()
+        torch.manual_seed(0)
+        digests.append(_digest(BloomNet(LearnedFilterbank(16), separator, NoLevel())))
+    assert digests[0] == digests[1] != digests[2]

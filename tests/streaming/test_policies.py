@@ -3,6 +3,9 @@ from itertools import pairwise
 import pytest
 import torch
 
+from bloomnet_sb.model import BloomNet
+from bloomnet_sb.nn.filterbanks import STFTFilterbank
+from bloomnet_sb.separators import BandRNNSeparator
 from bloomnet_sb.streaming.policies import (
     Battery,
     BudgetedStream,
@@ -182,6 +185,59 @@ def test_a_stream_follows_its_policy():
     assert stream.seen.load == pytest.approx(10)
     assert len(torch.cat([*out, stream.flush()])) == 8000
     assert stream.process(noisy[:0]).shape == (0,)
+
+
+class TimedEngine:
+    """Computes nothing, but a clock goes on by what that costs, in shares of a frame's hop."""
+
+    def __init__(self, facts, hop_seconds, block, other):
+        self.facts, self.hop_seconds, self.costs, self.now = facts, hop_seconds, (block, other), 0.0
+
+    def start(self, part, batch_size):
+        return None
+
+    def enter(self, windows, state):
+        self.now += windows.shape[1] * self.costs[1] * self.hop_seconds
+        return windows, None, None
+
+    def block(self, depth, feature, state):
+        self.now += feature.shape[1] * self.costs[0] * self.hop_seconds
+        return feature, None
+
+    def decode(self, depth, feature, shared):
+        return feature[:, None]
+
+
+def followed(chunk_seconds, block, other, seconds, sample_rate=None):
+    """The blocks of each chunk of a stream of six that cost `block` each and `other` beside."""
+    model = BloomNet(STFTFilterbank(), BandRNNSeparator(num_blocks=6))
+    stream = interface(model).stream(sample_rate=sample_rate)
+    engine = stream.engine = TimedEngine(stream.facts, stream.hop_seconds, block, other)
+    stream.reset()
+    budgeted = BudgetedStream(stream, RealTime(0.3), clock=lambda: engine.now)
+    chosen, chunk = [], torch.zeros(round(chunk_seconds * stream.sample_rate))
+    for number in range(round(seconds / chunk_seconds)):
+        engine.now = max(engine.now, (number + 1) * chunk_seconds)
+        budgeted.process(chunk)
+        chosen.append(budgeted.seen.blocks)
+    return chosen
+
+
+def test_blocks_that_fade_out_are_not_taken_for_those_that_stay():
+    chosen = followed(0.016, block=0.05, other=0.02, seconds=1.5)
+    assert set(chosen) == {5, 6}  # of 0.27 and 0.32
+    assert chosen.count(6) <= 3  # the first, and one retry
+
+
+@pytest.mark.parametrize("sample_rate", [None, 48000])
+@pytest.mark.parametrize("chunk_seconds", [0.004, 0.01, 0.017, 0.024])
+def test_a_load_does_not_depend_on_how_chunks_fall_on_frames(chunk_seconds, sample_rate):
+    assert set(followed(chunk_seconds, 0.035, 0.05, 1.0, sample_rate)) == {6}  # 0.26
+
+
+@pytest.mark.parametrize("chunk_seconds", [1.2, 2.0, 5.0])
+def test_long_chunks_are_retried_once(chunk_seconds):
+    assert followed(chunk_seconds, 0.05, 0.02, 20 * chunk_seconds).count(6) <= 2
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ export class RealTime {
     this.patience = 1;
     this.quietSince = null;
     this.overloadedAt = -Infinity;
+    this.retriedAt = -Infinity;
     this.retry = null; // the blocks of before an overload that may be a hiccup
     this.addedAt = null; // a block that has not held yet
     this.loads = []; // of this number of blocks
   }
 
-  // Of what was seen of a chunk: seconds, blocks, numBlocks and load.
+  // Of what was seen of a chunk: seconds, audioSeconds, blocks, numBlocks and load.
   choose(seen) {
     this.quietSince ??= seen.seconds;
     if (seen.load > this.target) return this.stepDown(seen);
@@ -30,7 +31,8 @@ export class RealTime {
   }
 
   stepDown(seen) {
-    const alone = seen.seconds - this.overloadedAt >= this.quietSeconds;
+    const before = seen.seconds - seen.audioSeconds; // chunks may be as long as the times below
+    const alone = before - Math.max(this.overloadedAt, this.retriedAt) >= this.quietSeconds;
     this.overloadedAt = seen.seconds;
     this.loads = [];
     if (alone && this.addedAt === null) {
@@ -51,6 +53,7 @@ export class RealTime {
     if (seen.seconds - this.overloadedAt < RETRY_SECONDS) return seen.blocks;
     this.retry = null;
     this.loads = [];
+    this.retriedAt = seen.seconds;
     return blocks;
   }
 

@@ -118,9 +118,11 @@ export class Session {
 
   observe(length, blocks, seconds, now) {
     const audio = length / this.stream.sampleRate;
-    if (this.auto) {
+    // While more blocks than were chosen are faded out, a chunk's cost is not that of the choice.
+    if (this.auto && this.stream.heardBlocks <= blocks) {
       const numBlocks = this.stream.facts.num_blocks;
-      const chosen = this.policy.choose({ seconds: now, blocks, numBlocks, load: seconds / audio });
+      const seen = { seconds: now, audioSeconds: audio, blocks, numBlocks, load: seconds / audio };
+      const chosen = this.policy.choose(seen);
       this.stream.blocks = chosen;
       if (chosen !== blocks) this.note();
     }
