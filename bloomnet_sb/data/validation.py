@@ -66,7 +66,7 @@ def validation_dataset(
     Raises
     ------
     InputError
-        If a manifest is missing, or a part has no speech or no noise.
+        If a manifest is missing, a part has no speech or no noise, or what has bounds no number.
 
     Example
     -------
@@ -164,5 +164,10 @@ def _within(bounds: Range | None, name: str) -> bool:
     if bounds is None:
         return True
     first, last = bounds
-    number = int(re.findall(r"\d+", name)[-1])
+    numbers = re.findall(r"\d+", name)
+    if not numbers:
+        raise InputError(
+            f"{name}: its name has no number, by which valid_parts says what is in a part"
+        )
+    number = int(numbers[-1])
     return (first is None or first <= number) and (last is None or number <= last)

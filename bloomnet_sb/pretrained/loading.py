@@ -36,6 +36,9 @@ from bloomnet_sb.nn.depthwise import DepthwiseConv
 from bloomnet_sb.separators import Separator
 from bloomnet_sb.utils.errors import InputError
 
+# What an error calls the network that weights are not of.
+OF_ITS_FOLDER = "the network in hyperparams.yaml"
+
 # What a pretrained folder may name, beside the separators
 NAMED = {
     "bloomnet_sb.BloomNet": BloomNet,
@@ -223,7 +226,7 @@ def load_trusted(
     return hparams
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
+def load_weights(model: nn.Module, path: Path, network: str = OF_ITS_FOLDER) -> None:
     """Load a network's weights.
 
     Arguments
@@ -232,6 +235,8 @@ def load_weights(model: nn.Module, path: Path) -> None:
         The network.
     path : Path
         A safetensors file.
+    network : str
+        What an error calls the network.
 
     Raises
     ------
@@ -241,7 +246,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
     try:
         model.load_state_dict(load_file(path))
     except (RuntimeError, SafetensorError, OSError) as error:
-        raise _not_its_weights(path, " ".join(str(error).split())[:200]) from error
+        raise _not_its_weights(path, " ".join(str(error).split())[:200], network) from error
 
 
 def _built(path: Path) -> dict:
@@ -363,5 +368,5 @@ def _form(form: tuple[list[int], str | None] | None) -> str:
     return "nothing" if form is None else f"{form[1]} {form[0]}"
 
 
-def _not_its_weights(path: Path, reason: str) -> InputError:
-    return InputError(f"{path}: not the weights of the network in hyperparams.yaml ({reason})")
+def _not_its_weights(path: Path, reason: str, network: str = OF_ITS_FOLDER) -> InputError:
+    return InputError(f"{path}: not the weights of {network} ({reason})")

@@ -174,7 +174,7 @@ def _digest(model: BloomNet) -> str:
 
 
 def _sources(model: BloomNet) -> list[bytes]:
-    """The source files of the package and of all modules of a network, a backbone of one's own too."""
+    """The source files of the package, and of all modules of a network."""
     rooms = ("nn", "separators", "streaming")
     files = {file for room in rooms for file in (PACKAGE / room).glob("*.py")}
     classes = {base for module in model.modules() for base in type(module).__mro__}

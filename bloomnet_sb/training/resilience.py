@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.core import INTRA_EPOCH_CKPT_FLAG
@@ -155,6 +156,7 @@ class ResilientBrain(sb.core.Brain):
             self.processes = torch.distributed.get_world_size()
         self.stop_signals = StopSignals()
         self._saved_at = time.monotonic()
+        self._seed = torch.initial_seed()
         self._statistics: dict[str, torch.Tensor] = {}
 
     @property
@@ -180,7 +182,12 @@ class ResilientBrain(sb.core.Brain):
             raise
 
     def on_fit_batch_start(self, batch, should_step: bool) -> None:
-        """Remember the statistics that the forward pass will update."""
+        """Remember the statistics that the forward pass will update, and fix its random numbers.
+
+        They are functions of where the training is, so that a run that was stopped has the dropout
+        that would have come.
+        """
+        torch.manual_seed(self._seed_of_batch())
         self._statistics = {name: buffer.clone() for name, buffer in self.modules.named_buffers()}
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step: bool) -> None:
@@ -190,6 +197,10 @@ class ResilientBrain(sb.core.Brain):
                 # A table that has grown with the batch is no statistic.
                 if buffer.shape == self._statistics[name].shape:
                     buffer.copy_(self._statistics[name])
+
+    def _seed_of_batch(self) -> int:
+        place = [self._seed, self.optimizer_step, self.step, self.rank]
+        return int(np.random.SeedSequence(place).generate_state(1, np.uint64)[0] >> 1)
 
     def check_loss_isfinite(self, loss: torch.Tensor) -> None:
         """Count a loss that is not finite.
@@ -222,6 +233,9 @@ class ResilientBrain(sb.core.Brain):
             or 0 < self.ckpt_interval_steps <= steps_since_ckpt
         )
         due, self._stopping = self._agreed((due, self.stop_signals.received))
+        # Gradients that are being accumulated are in no checkpoint.
+        if self.step % self.grad_accumulation_factor:
+            return False
         return self.checkpointer is not None and (due or self._stopping is not None)
 
     def _save_intra_epoch_ckpt(self) -> None:

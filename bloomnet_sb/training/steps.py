@@ -24,6 +24,8 @@ YAML_LIBRARIES = [
     Path(str(library.__file__)).parent for library in (hyperpyyaml, ruamel.yaml, yaml)
 ]
 VALUE_CHECKERS = [Path(str(library.__file__)).parent for library in (sb, torch)]
+# What an error calls the network that `start_from` is for.
+THIS_RUNS = "this run's network, whose sizes must be those of the hyperparams.yaml beside it"
 
 
 class Experiment(NamedTuple):
@@ -228,4 +230,4 @@ def start_from(source: str | None, model: BloomNet) -> None:
     >>> start_from(None, model=None)
     """
     if source is not None:
-        load_weights(model, fetch_pretrained(source)[1])
+        load_weights(model, fetch_pretrained(source)[1], THIS_RUNS)

@@ -56,9 +56,9 @@ class ListenersBrain(OpenEndedBrain):
         super().on_stage_start(stage, epoch)
 
 
-def dataio_prep(hparams):
-    """Batches of draws from a pool, paired anew each time, and fixed validation mixtures."""
-    train_set = PoolDataset(
+def train_prep(hparams):
+    """Batches of draws from a pool, paired anew each time."""
+    return PoolDataset(
         hparams["pool_folder"],
         hparams["sample_rate"],
         hparams["segment_seconds"],
@@ -66,7 +66,11 @@ def dataio_prep(hparams):
         hparams["updates_per_epoch"],
         hparams["seed"],
     )
-    valid_set = validation_dataset(
+
+
+def valid_prep(hparams):
+    """Validation mixtures, the same in every run."""
+    return validation_dataset(
         hparams["manifest_folder"],
         hparams["data_folder"],
         hparams["valid_parts"],
@@ -74,7 +78,6 @@ def dataio_prep(hparams):
         hparams["valid_seconds"],
         hparams["sample_rate"],
     )
-    return train_set, valid_set
 
 
 def main(argv):
@@ -89,8 +92,9 @@ def main(argv):
             "draws": hparams["data"]["draws"](),
             "seed": hparams["pool_seed"],
         }
+        valid_set = valid_prep(hparams)  # before the pool, which takes minutes
         run_on_main(fill_pool, kwargs={**pool, "files": hparams["pool_files"]})
-        train_set, valid_set = dataio_prep(hparams)
+        train_set = train_prep(hparams)
         start = [hparams["start_state"], hparams["checkpointer"], hparams["model"]]
         run_on_main(start_from_state, args=start)
         brain = ListenersBrain(

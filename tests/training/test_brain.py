@@ -257,3 +257,36 @@ def test_a_resumed_run_with_another_batch_size_counts_mixtures(make_brain, monke
     assert names == [str(number) for number in range(10 // batch_size * batch_size, 32)]
     expected = settings.lr * settings.lr_factor((32 + 10) / 64)
     assert rates[0] == pytest.approx(expected, rel=0.2)  # to the nearest update
+
+
+def test_a_run_cut_between_accumulated_batches_goes_on_as_if_it_had_not_been(
+    make_brain, tmp_path, monkeypatch
+):
+    """With dropout, whose masks are those that would have come."""
+    original, cut_at = BlockwiseBrain.on_fit_batch_end, {}
+
+    def watched(brain, *args):
+        original(brain, *args)
+        if brain.step == cut_at.get("step"):
+            raise PowerCut
+
+    def train(folder):
+        torch.manual_seed(0)
+        separator = SepFormerSeparator(16, 8, 16, 2, 1, 50, num_blocks=1, dropout=0.5)
+        model = BloomNet(LearnedFilterbank(16, 32), separator)
+        brain = make_brain(model, "e2e", tmp_path / folder, often=3, epochs=1)
+        brain.grad_accumulation_factor = 2
+        many, loader = ManyMixtures(), {"batch_size": 2, "collate_fn": PaddedBatch}
+        (stage,) = brain.stages_left()
+        order = SequentialSampler(many)
+        brain.fit_stage(stage, many, order, Mixtures(), loader, {**loader, "batch_size": 1})
+        return model.state_dict()
+
+    monkeypatch.setattr(BlockwiseBrain, "on_fit_batch_end", watched)
+    whole = train("whole")
+    cut_at["step"] = 6
+    with pytest.raises(PowerCut):
+        train("cut")
+    cut_at.clear()
+    gone_on = train("cut")
+    assert [name for name in whole if not torch.equal(whole[name], gone_on[name])] == []

@@ -29,7 +29,7 @@ MINI = RECIPE / "hparams" / "mini.yaml"
         ({"output_folder": "/proc/nowhere"}, "/proc/nowhere: cannot be written"),
         ({"skip_prep": True}, ".json: no such manifest"),
         ({"start_from": "nowhere"}, "neither a folder, nor a name of `bloomnet list`"),
-        ({"start_from": "convtasnet-16k"}, "not the weights of the network"),
+        ({"start_from": "convtasnet-16k"}, "not the weights of this run's network, whose sizes"),
         ({"log_config": "/nowhere.yaml"}, "log_config /nowhere.yaml: no such file"),
         ({"device": "cuda:77"}, "device is 'cuda:77', which torch cannot use here"),
         ({"device": "abacus"}, "device is 'abacus', which torch cannot use here"),

@@ -152,7 +152,8 @@ def test_auto_decides_as_python_does():
     const policy = new RealTime();
     let blocks = 4;
     return costs.map((cost, n) => {
-      const seen = { seconds: n / 50, audioSeconds: 1, blocks, numBlocks: 4, load: cost * (blocks + 1) };
+      const load = cost * (blocks + 1);
+      const seen = { seconds: n / 50, audioSeconds: 1, blocks, numBlocks: 4, load };
       blocks = policy.choose(seen);
       return blocks;
     });
