@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hyperpyyaml import resolve_references
 from ruamel.yaml import YAML
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.pretrained.fetching import HPARAMS_FILE, WEIGHTS_FILE
@@ -99,6 +99,8 @@ def write_pretrained(
     with written_whole(folder / HPARAMS_FILE) as partial:
         yaml.dump(kept, partial)
     with written_whole(folder / WEIGHTS_FILE) as partial:
-        save_file({name: value.cpu() for name, value in model.state_dict().items()}, partial)
+        # Not by save_file, whose files nobody else may read (mode 600).
+        weights = {name: value.cpu() for name, value in model.state_dict().items()}
+        partial.write_bytes(save(weights))
     with written_whole(folder / CARD_FILE) as partial:
         partial.write_text(model_card, encoding="utf-8")

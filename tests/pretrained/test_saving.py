@@ -33,3 +33,5 @@ def test_an_exported_network_comes_back(tmp_path):
     written = (tmp_path / "pretrained" / "hyperparams.yaml").read_text()
     assert "note" not in written
     assert (tmp_path / "pretrained" / "README.md").read_text() == "A card."
+    # Others may read the weights as they may read the rest.
+    assert len({path.stat().st_mode for path in (tmp_path / "pretrained").iterdir()}) == 1
