@@ -1,5 +1,6 @@
 """`bloomnet enhance`, `separate` and `report`: audio files, folders of them and corpora."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -138,20 +139,21 @@ def separate(
     """Separate the speakers in audio files, or in all of a folder.
 
     OUT is a folder. It gets a file for each source, NAME_source1 and so on; what was in a folder
-    IN keeps its place below it.
+    IN keeps its place below it. "-" stands for a pipe, whose sources are stdin_source1 and so on.
     """
-    from bloomnet_sb.inference.places import check_folder, find_inputs
+    from bloomnet_sb.inference.places import check_folder, find_inputs, from_pipe
     from bloomnet_sb.inference.separate_many import separate_many
     from bloomnet_sb.inference.separator import BloomSeparator
 
     *inputs, output = checked_paths(paths, "separate", "files or folders")
     check_folder(output)
-    found = find_inputs(inputs, output)
-    jobs = [(file, output / place) for file, place in found.files]
-    separator = load_network(BloomSeparator, source, device)
-    if blocks:
-        separator.blocks = number_of_blocks(blocks)  # type: ignore[assignment]  # it refuses what is none
-    errors = separate_many(separator, jobs, force)
+    with ExitStack() as pipes:
+        found = find_inputs([pipes.enter_context(from_pipe(path)) for path in inputs], output)
+        jobs = [(file, output / place) for file, place in found.files]
+        separator = load_network(BloomSeparator, source, device)
+        if blocks:
+            separator.blocks = number_of_blocks(blocks)  # type: ignore[assignment]  # it refuses what is none
+        errors = separate_many(separator, jobs, output, force)
     end_with(errors, found.left_out)
 
 

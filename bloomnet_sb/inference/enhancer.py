@@ -142,7 +142,7 @@ class BloomEnhancer(FileInterface):
         check_rate("the samples", sample_rate, self.sample_rate)
         channels = torch.from_numpy(np.atleast_2d(noisy).copy())
         info = AudioInfo(channels.shape[1], sample_rate, len(channels))
-        self._begin_measuring(0, info, 1)
+        self._begin_measuring([])
         size = sample_rate  # a second at a time, as files are read
         pieces = self._estimate_pieces(lambda: iter(channels.split(size, 1)), "", info, blocks)
         signals = torch.cat([piece[..., 0] for piece in pieces], dim=1)
@@ -213,7 +213,7 @@ class BloomEnhancer(FileInterface):
         check_path(filename=filename, output_filename=output_filename)
         info = audio_info(filename)
         amount = Amount(strength, attenuation_limit_db, highband)
-        self._begin_measuring(1, info, info.channels)
+        self._begin_measuring([info])
         pieces = self._estimate_file(filename, info, blocks, False, min_gain_db, amount)
         signals = (piece.t() for piece in self._kept(pieces))
         if output_filename is None:
@@ -278,7 +278,7 @@ class BloomEnhancer(FileInterface):
 
         amount = Amount(strength, attenuation_limit_db, highband)
         name = f"{len(files)} files"
-        self._begin_measuring(len(files), first, 1)
+        self._begin_measuring(infos)
         pieces = self._estimate_pieces(read, name, first, blocks, amount=amount)
         with ExitStack() as outputs:
             writers = [

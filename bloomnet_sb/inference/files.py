@@ -91,10 +91,12 @@ class FileInterface(BloomInterface):
         for note in self.notes[str(filename)]:
             logger.warning("%s: %s", one_line(str(filename)), note)
 
-    def _begin_measuring(self, files: int, info: AudioInfo, channels: int) -> None:
-        """Begin to measure files of so many channels, if they are to be measured."""
-        count = files if self.measuring else 0
-        self._meter = Measuring([FileMeasures(info.samplerate, channels) for _ in range(count)])
+    def _begin_measuring(self, infos: Iterable[AudioInfo]) -> None:
+        """Begin to measure files, if they are to be measured."""
+        measured = infos if self.measuring else []
+        self._meter = Measuring(
+            [FileMeasures(info.samplerate, info.channels, info.subtype) for info in measured]
+        )
 
     def _end_measuring(self, files: Iterable[str | Path]) -> None:
         """Keep what was measured of them."""

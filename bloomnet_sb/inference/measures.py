@@ -7,12 +7,14 @@ import numpy as np
 import scipy  # whose parts are imported when they are used
 import torch
 
-# A file of 16 bits has no sample above this at full scale.
+# The greatest sample of a file: of 16 bits, and of the sample types whose own is less
 FULL_SCALE = 1 - 2**-15
+FULL_SCALES = {"PCM_S8": 127 / 128, "PCM_U8": 127 / 128, "ULAW": 32124 / 2**15}
+FULL_SCALES |= {"ALAW": 32256 / 2**15}
 # Of ITU-R BS.1770-4: steps of blocks of 400 ms, which overlap by three quarters, and their gates
 STEP_SECONDS, STEPS_OF_A_BLOCK = 0.1, 4
 ABSOLUTE_GATE, RELATIVE_GATE, OFFSET = -70.0, -10.0, -0.691
-SURROUND, SURROUND_GAIN = (3, 4), 1.41
+SURROUND_GAIN = 1.41
 # Of pyloudnorm's K-weighting: gain in dB, Q, frequency in Hz
 K_WEIGHTING = {"high_shelf": (4.0, 1 / math.sqrt(2), 1500.0), "high_pass": (0.0, 0.5, 38.0)}
 
@@ -27,7 +29,8 @@ class LoudnessMeter:
     sample_rate : int
         In Hz.
     channels : int
-        Left, right, centre, left and right surround, as far as there are any.
+        How many, in the order of WAV files: left, right, centre, left and right surround, as far as
+        there are any; from six on, the fourth is that of low frequencies, which does not count.
 
     Example
     -------
@@ -46,8 +49,7 @@ class LoudnessMeter:
         self._step = max(round(STEP_SECONDS * sample_rate), 1)
         self._waiting = np.zeros((channels, 0))
         self._powers: list[float] = []
-        self._gains = np.ones(channels)
-        self._gains[[channel for channel in SURROUND if channel < channels]] = SURROUND_GAIN
+        self._gains = _gains(channels)
 
     def add(self, piece: np.ndarray) -> None:
         """Take the next piece [channels, time]; it may be empty."""
@@ -81,6 +83,8 @@ class FileMeasures:
         The file's, in Hz.
     channels : int
         How many it has.
+    subtype : str
+        Its sample type, as soundfile names it, which says what full scale is. Default: of 16 bits.
 
     Example
     -------
@@ -91,7 +95,8 @@ class FileMeasures:
     (16000, 0.0)
     """
 
-    def __init__(self, sample_rate: int, channels: int):
+    def __init__(self, sample_rate: int, channels: int, subtype: str = "PCM_16"):
+        self._full_scale = FULL_SCALES.get(subtype, FULL_SCALE)
         self._rate, self._loudness = sample_rate, LoudnessMeter(sample_rate, channels)
         self._waiting = torch.zeros(channels, 0)
         self._samples = self._clipped = self._clipped_result = 0
@@ -100,7 +105,7 @@ class FileMeasures:
     def hear(self, piece: torch.Tensor) -> None:
         """Take the next piece [channels, time] of the recording."""
         self._waiting = torch.cat([self._waiting, piece], dim=1)
-        self._clipped += int((piece.abs() >= FULL_SCALE).sum())
+        self._clipped += int((piece.abs() >= self._full_scale).sum())
         self._noisy += _energy(piece)
 
     def keep(self, piece: torch.Tensor) -> None:
@@ -173,6 +178,14 @@ class Measuring:
 
     def _parts(self, piece: torch.Tensor) -> Iterator[tuple[FileMeasures, torch.Tensor]]:
         return zip(self.files, piece.chunk(len(self.files)), strict=True)
+
+
+def _gains(channels: int) -> np.ndarray:
+    gains = np.ones(channels)
+    surround = 4 if channels >= 6 else 3
+    gains[3:surround] = 0
+    gains[surround : surround + 2] = SURROUND_GAIN
+    return gains
 
 
 def _energy(piece: torch.Tensor) -> float:

@@ -2,16 +2,21 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 from tqdm import tqdm
 
 from bloomnet_sb.inference.places import check_new, check_outputs
 from bloomnet_sb.inference.separator import BloomSeparator
+from bloomnet_sb.utils.atomic_files import lock_folder
 from bloomnet_sb.utils.errors import InputError
 
 
 def separate_many(
-    separator: BloomSeparator, jobs: Iterable[tuple[Path, Path]], force: bool = False
+    separator: BloomSeparator,
+    jobs: Iterable[tuple[Path, Path]],
+    output: Path,
+    force: bool = False,
 ) -> list[str]:
     """Separate files; one that cannot be does not stop the others.
 
@@ -21,6 +26,8 @@ def separate_many(
         What separates.
     jobs : iterable of (Path, Path)
         Files, and the folders for their sources.
+    output : Path
+        The folder of them all, which no other process separates or enhances into meanwhile.
     force : bool
         Whether files are overwritten.
 
@@ -32,11 +39,12 @@ def separate_many(
     Raises
     ------
     InputError
-        If a source of one would be written over an input, or over that of another.
+        If a source of one would be written over an input, or over that of another; if the folder
+        cannot be written, or another process is at work in it.
 
     Example
     -------
-    >>> separate_many(None, [])
+    >>> separate_many(None, [], Path(getfixture("tmpdir")))
     []
     """
     errors, named = [], []
@@ -45,13 +53,22 @@ def separate_many(
             named.append((path, folder, separator.output_names(path, folder)))
         except InputError as error:
             errors.append(str(error))
-    check_outputs((path, output) for path, _, outputs in named for output in outputs)
-    # None: only where there is a terminal.
-    for path, folder, outputs in tqdm(named, unit="file", disable=len(named) <= 1 or None):
-        try:
-            for output in outputs:
-                check_new(output, force)
-            separator.separate_file(path, folder)
-        except InputError as error:
-            errors.append(str(error))
+    check_outputs((path, source) for path, _, sources in named for source in sources)
+    with _locked(output):
+        # None: only where there is a terminal.
+        for path, folder, sources in tqdm(named, unit="file", disable=len(named) <= 1 or None):
+            try:
+                for source in sources:
+                    check_new(source, force)
+                separator.separate_file(path, folder)
+            except InputError as error:
+                errors.append(str(error))
     return errors
+
+
+def _locked(folder: Path) -> IO:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return lock_folder(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None

@@ -14,6 +14,7 @@ NOT_CARRIED = (
     b"fmt ", b"data", b"fact", b"PEAK", b"ds64", b"JUNK", b"junk", b"PAD ", b"FLLR", b"COMM",
     b"SSND", b"FVER",
 )  # fmt: skip
+CHANNELS_IN = slice(2, 4)  # where their number lies in the chunk "fmt "
 MASK_AT = 20  # where the speaker mask lies in the chunk "fmt " of WAVE_FORMAT_EXTENSIBLE
 EXTENSIBLE = 0xFFFE
 
@@ -124,7 +125,7 @@ def carry_chunks(source: str | Path, target: str | Path) -> list[str]:
     """Append what a file keeps beside its sound to another, and take over its speaker mask.
 
     That is cue points and their labels, `bext`, `iXML`, loops, names and tags, to the byte: they
-    stay right where rate and length are the same.
+    stay right where rate and length are the same. The mask is for files of as many channels.
 
     Arguments
     ---------
@@ -174,8 +175,9 @@ def carry_chunks(source: str | Path, target: str | Path) -> list[str]:
 
 
 def _carry_mask(form: bytes, written: BinaryIO, chunk: Chunk) -> None:
-    """Take over the speaker mask, where both formats have one."""
-    if _mask_of(form) and _is_extensible(_content(written, chunk)):
+    """Take over the speaker mask, where both formats have one, for as many channels."""
+    own = _content(written, chunk)
+    if _mask_of(form) and _is_extensible(own) and form[CHANNELS_IN] == own[CHANNELS_IN]:
         written.seek(chunk.start + MASK_AT)
         written.write(form[MASK_AT : MASK_AT + 4])
 

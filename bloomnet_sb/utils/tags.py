@@ -1,5 +1,6 @@
 """What a recording keeps beside its sound, carried over to its result."""
 
+import io
 import os
 import re
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import Any
 
 import mutagen
 import soundfile as sf
+from mutagen.easyid3 import EasyID3
 from mutagen.flac import FLAC
 from mutagen.id3 import ID3, Frame, TextFrame
+from mutagen.mp3 import MP3
 
 from bloomnet_sb.utils.audio_formats import Encoding
 from bloomnet_sb.utils.riff import carry_chunks, chunks_of, speaker_mask
@@ -20,7 +23,7 @@ WITH_STRINGS = (*WAV_FORMATS, *AIFF_FORMATS, "CAF")
 STRINGS = (
     "title", "copyright", "artist", "comment", "date", "album", "license", "tracknumber", "genre",
 )  # fmt: skip
-WRITERS = ("encoder", "encodedby", "software")
+WRITERS = ("encoder", "encodedby", "software", "tsse")
 PICTURES = re.compile("APIC|covr|metadata_block_picture", re.IGNORECASE)
 # Blocks of FLAC: application, cue sheet, picture
 FLAC_BLOCKS = (2, 5, 6)
@@ -119,9 +122,31 @@ def _tags_of(source: str | Path) -> tuple[Tags, list[str]]:
         return {}, ["tags that cannot be read"]
     if found is None or not found.tags:
         return _strings_of(source), []
-    tags = {str(name).lower(): _texts(value) for name, value in found.tags.items()}
+    # Of WAV and AIFF files mutagen gives bare frames, whatever was asked for.
+    bare = isinstance(found.tags, ID3)
+    named = _named(found.tags) if bare else found.tags
+    tags = {str(name).lower(): _texts(value) for name, value in named.items()}
     # Who wrote the input did not write the result.
     return {name: texts for name, texts in tags.items() if texts and name not in WRITERS}, []
+
+
+def _named(frames: ID3) -> Tags:
+    """The texts of ID3 frames by the names of `EasyID3`, or by the frames' own if it has none."""
+    tags: Tags = {}
+    for frame in frames.values():
+        for name, texts in _names_of(frame).items():
+            tags.setdefault(name, []).extend(texts)
+    return tags
+
+
+def _names_of(frame: Frame) -> Tags:
+    if frame.HashKey.startswith("COMM::"):  # one without a description
+        return {"comment": _texts(frame)}
+    alone, file = ID3(), io.BytesIO()
+    alone.add(frame)
+    alone.save(file, v1=0)
+    file.seek(0)
+    return dict(EasyID3(file)) or {frame.HashKey: _texts(frame)}
 
 
 def _strings_of(source: str | Path) -> Tags:
@@ -135,7 +160,7 @@ def _strings_of(source: str | Path) -> Tags:
 
 def _texts(value: object) -> list[str]:
     if isinstance(value, Frame):
-        return [str(value)] if isinstance(value, TextFrame) else []
+        return list(map(str, value)) if isinstance(value, TextFrame) else []
     values = value if isinstance(value, list) else [value]
     return [str(item) for item in values if isinstance(item, str | int)]
 
@@ -155,7 +180,8 @@ def _write_tags(
     if encoding.format in WITH_STRINGS:
         return set(STRINGS), not _has_picture(full)
     written = mutagen.File(target)
-    if type(full) is type(written) and full is not None:
+    both_id3 = isinstance(written, MP3) and full is not None and isinstance(full.tags, ID3)
+    if both_id3 or (type(full) is type(written) and full is not None):
         if full.tags or getattr(full, "pictures", None):
             _copy_tags(full, written)
             written.save()
@@ -180,7 +206,7 @@ def _write_easily(target: Path, tags: Tags) -> set[str]:
 
 
 def _copy_tags(full: Any, written: Any) -> None:
-    """Between two files of one class of mutagen's, which has no types of its own for them."""
+    """Between two files whose tags are of one class of mutagen's, which has no types for files."""
     if written.tags is None:
         written.add_tags()
     if isinstance(full.tags, ID3):

@@ -6,6 +6,7 @@ import torch
 
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.measures import FileMeasures, LoudnessMeter
+from tests.helpers.networks import conv_tasnet
 from tests.helpers.recipes import SAMPLES
 
 NOISY = SAMPLES / "demo" / "noisy_0dB.flac"
@@ -20,6 +21,16 @@ def test_loudness_in_pieces_is_that_of_pyloudnorm(rate, channels):
     for piece in np.array_split(signal, 17):
         meter.add(piece.T)
     expected = pyloudnorm.Meter(rate).integrated_loudness(signal)
+    assert meter.loudness() == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_loudness_of_six_channels_leaves_out_that_of_low_frequencies():
+    rate, generator = 16000, np.random.default_rng(0)
+    left, right, centre, low, *surround = 0.1 * generator.standard_normal((6, 2 * rate))
+    meter = LoudnessMeter(rate, 6)
+    meter.add(np.stack([left, right, centre, 9 * low, *surround]))
+    five = np.stack([left, right, centre, *surround], axis=1)
+    expected = pyloudnorm.Meter(rate).integrated_loudness(five)
     assert meter.loudness() == pytest.approx(expected, abs=1e-6)
 
 
@@ -56,6 +67,23 @@ def test_what_is_measured_is_what_the_files_hold(pretrained, tmp_path, together)
     }
     for name, power in expected.items():
         assert found[name] == pytest.approx(10 * np.log10(power), abs=0.01), name
+
+
+@pytest.mark.parametrize("alike", [False, True])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_U8", "ULAW", "ALAW"])
+def test_samples_at_the_full_scale_of_their_type_are_clipped(tmp_path, subtype, alike):
+    samples = np.zeros(1000)
+    samples[:3], samples[3:5], samples[5] = 1, -1, 0.9
+    first, path, out = (tmp_path / name for name in ("first.wav", "in.wav", "out.wav"))
+    sf.write(first, 0 * samples, 16000, "FLOAT")
+    sf.write(path, samples, 16000, subtype)
+    enhancer = BloomEnhancer({"model": conv_tasnet()}, {"sample_rate": 16000})
+    enhancer.measuring = True
+    if alike:
+        enhancer.enhance_alike([(first, tmp_path / "first.out.wav"), (path, out)])
+    else:
+        enhancer.enhance_file(path, out)
+    assert enhancer.measures[str(path)]["clipped"] == 5
 
 
 def test_what_has_no_number_is_none():

@@ -104,12 +104,15 @@ def test_a_folder_knows_its_own_files_and_leaves_others(here, source):
     assert "1 files enhanced, 1 had been" in invoked(*run, "--blocks", 1, "--force").stdout
 
 
-def test_two_runs_into_one_folder(here, source, monkeypatch):
-    def in_use(folder, name):
+@pytest.mark.parametrize(
+    ("command", "module"), [("enhance", "many_files"), ("separate", "separate_many")]
+)
+def test_two_runs_into_one_folder(here, source, monkeypatch, command, module):
+    def in_use(folder, name=""):
         raise InputError(f"{folder}: in use by process 1; wait, or take another")
 
-    monkeypatch.setattr("bloomnet_sb.inference.many_files.lock_folder", in_use)
-    result = invoked("enhance", "a.wav", "folder", "--source", source)
+    monkeypatch.setattr(f"bloomnet_sb.inference.{module}.lock_folder", in_use)
+    result = invoked(command, "a.wav", "folder", "--source", source)
     assert result.exit_code == 2
     assert "folder: in use by process 1" in result.stderr
     monkeypatch.undo()
@@ -165,6 +168,18 @@ def test_named_pipes(here, source):
         thread.join()
     assert result.exit_code == 0, result.stderr
     assert sf.info(io.BytesIO(came[0])).frames == len(sound())
+
+
+def test_pipes_are_separated_too(here, source):
+    os.mkfifo("in.pipe")
+    content = audio("WAV")()
+    threading.Thread(target=(here / "in.pipe").write_bytes, args=[content], daemon=True).start()
+    names = ["-", "in.pipe", "a.wav", "out"]
+    result = invoked("separate", *names, "--source", source, input=audio("FLAC")())
+    assert result.exit_code == 0, result.stderr
+    written = {path.name: path for path in (here / "out").glob("*_source1*")}
+    assert set(written) == {"stdin_source1.flac", "in_source1.pipe.wav", "a_source1.wav"}
+    assert {sf.info(path).frames for path in written.values()} == {len(sound())}
 
 
 @pytest.mark.parametrize("where", ["read-only", "full"])

@@ -62,14 +62,14 @@ def test_many_files_lose_nothing(noisy_file, tmp_path):
     for path in paths:
         path.write_bytes(noisy_file.read_bytes())
     with pytest.raises(InputError, match="a_source1.flac: is an input"):
-        separate_many(separator, [(path, tmp_path) for path in paths])
+        separate_many(separator, [(path, tmp_path) for path in paths], tmp_path)
     (tmp_path / "broken.wav").write_bytes(b"no audio")
     jobs = [(path, tmp_path / "out") for path in (tmp_path / "broken.wav", *paths)]
-    (error,) = separate_many(separator, jobs)
+    (error,) = separate_many(separator, jobs, tmp_path / "out")
     assert "broken.wav: not a readable audio file" in error
-    assert len(list((tmp_path / "out").iterdir())) == 4
-    errors = separate_many(separator, jobs)
+    assert len(list((tmp_path / "out").glob("*.flac"))) == 4
+    errors = separate_many(separator, jobs, tmp_path / "out")
     assert [error.partition(": ")[2] for error in errors[1:]] == [
         "is there already; with --force it is overwritten"
     ] * 2
-    assert len(separate_many(separator, jobs, force=True)) == 1
+    assert len(separate_many(separator, jobs, tmp_path / "out", force=True)) == 1
