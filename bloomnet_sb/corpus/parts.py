@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -15,13 +17,17 @@ from bloomnet_sb.corpus.tasks import RunTasks, Task, groups_of_size, run_in_proc
 from bloomnet_sb.inference.choice import Choice
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.many_files import Summary, enhance_many
-from bloomnet_sb.inference.places import check_new, name_results
+from bloomnet_sb.inference.places import check_new, is_refusal, name_results
 from bloomnet_sb.inference.report import (
     REPORT,
+    absolute,
+    carried_over,
     is_result,
     left_out_entry,
     lines_of,
+    read_own_report,
     read_report,
+    results_before,
     state_of,
 )
 from bloomnet_sb.inference.workers import Run
@@ -51,6 +57,11 @@ class Part(NamedTuple):
     first: int = 0
 
     @property
+    def place(self) -> str:
+        """Its absolute path, by which it is known however its folder was spelled."""
+        return absolute(self.output)
+
+    @property
     def packed(self) -> bool:
         """Whether it becomes a shard."""
         return self.output.suffix == ".tar"
@@ -59,7 +70,7 @@ class Part(NamedTuple):
         """What changes when its recordings do."""
         if self.source is not None:
             return state_of(self.source)
-        about = [[str(file), str(place), state_of(file)] for file, place in self.files]
+        about = [[absolute(file), str(place), state_of(file)] for file, place in self.files]
         return [hashlib.sha256(json.dumps(about).encode()).hexdigest()]
 
 
@@ -180,24 +191,26 @@ def enhance_parts(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(folder, "" if report == REPORT else report):
-            before = read_report(path)
-            own = {entry["begun"] for entry in before if "begun" in entry}
-            complete = _complete(before, head, parts)
-            left = [part for part in parts if str(part.output) not in complete]
-            kept = [entry for entry in before if entry.get("part") in complete]
-            begun = [{"begun": str(part.output)} for part in parts]
+            before = read_own_report(path)
+            own = by_part(results_before(before), folder)
+            complete = _complete(before, head, parts, force)
+            left = [part for part in parts if part.place not in complete]
+            tasks = [PartTask(part, force, own[part.place]) for part in left]
+            taken = [(task, error) for task in tasks if (error := task.refused())]
+            refused = [(task, task.of_error(error)) for task, error in taken]
+            free = [task for task in tasks if task not in dict(taken)]
+            # Said before they are written, and of no other: what is begun is known as a result.
+            begun = [{"begun": str(task.part.output)} for task in free]
+            kept = carried_over(before, head, {part.place for part in left}, os.path.isfile)
             with written_whole(path) as beginning:
                 entries = [head, *map(left_out_entry, left_out), *begun, *kept]
                 beginning.write_text(lines_of(entries), encoding="utf-8")
             for part in parts:
-                if str(part.output) in complete:  # a run may end between its lines and this
+                if part.place in complete:  # a run may end between its lines and this
                     shutil.rmtree(_work_of(part), ignore_errors=True)
+            kept = [e for e in kept if "part" in e and absolute(e["part"]) in complete]
             before_errors = [entry["error"] for entry in kept if entry.get("error")]
             summary = Summary(0, sum(map(is_result, kept)), before_errors)
-            tasks = [PartTask(part, force or str(part.output) in own) for part in left]
-            taken = [(task, error) for task in tasks if (error := task.refused())]
-            refused = [(task, task.of_error(error)) for task, error in taken]
-            free = [task for task in tasks if task not in dict(taken)]
             results = chain(refused, run_tasks(free, choice))
             hidden = True if len(tasks) <= 1 else None
             for task, entries in tqdm(results, unit="part", total=len(tasks), disable=hidden):
@@ -210,20 +223,45 @@ def enhance_parts(
     return summary
 
 
-def _complete(before: list[dict], head: dict, parts: Sequence[Part]) -> set[str]:
-    """The results of parts that a run before completed of the same recordings."""
+def by_part(paths: Iterable[str], folder: str | Path) -> defaultdict[str, set[str]]:
+    """Absolute paths or addresses by the part of the folder of results that they are in, or are.
+
+    Example
+    -------
+    >>> by_part(["/out/a/b/c.wav", "/out/d.tar"], "/out")["/out/a"]
+    {'/out/a/b/c.wav'}
+    """
+    root = os.path.join(absolute(folder), "")
+    found = defaultdict(set)
+    for path in paths:
+        if path.startswith(root):
+            found[root + path.removeprefix(root).partition(os.sep)[0]].add(path)
+    return found
+
+
+def _complete(before: list[dict], head: dict, parts: Sequence[Part], force: bool) -> set[str]:
+    """The places of parts that a run before completed of the same recordings."""
     if not before or before[0] != head:
         return set()
-    states = {entry["part"]: entry["complete"] for entry in before if "complete" in entry}
-    results = [entry for entry in before if "part" in entry and is_result(entry)]
-    lost = {entry["part"] for entry in results if not Path(entry["output"]).is_file()}
-    return {
-        str(part.output)
-        for part in parts
-        if str(part.output) not in lost
-        and part.output.exists()
-        and states.get(str(part.output)) == part.state()
+    entries = [entry for entry in before if "part" in entry]
+    states = {
+        absolute(entry["part"]): entry["complete"] for entry in entries if "complete" in entry
     }
+    lost = {absolute(entry["part"]) for entry in entries if _is_lost(entry, force)}
+    return {
+        part.place
+        for part in parts
+        if part.place not in lost
+        and part.output.exists()
+        and states.get(part.place) == part.state()
+    }
+
+
+def _is_lost(entry: dict, force: bool) -> bool:
+    """Whether a file of a part is to be made: it is gone, or what was in its place may be."""
+    if is_refusal(entry):
+        return force or not os.path.lexists(entry["output"])
+    return is_result(entry) and not os.path.isfile(entry["output"])
 
 
 def _work_of(part: Part) -> Path:
@@ -239,6 +277,8 @@ class PartTask(Task):
         The part.
     force : bool
         Whether what is in its place is overwritten.
+    own : collection of str
+        Absolute paths of results of runs before, which are overwritten.
 
     Example
     -------
@@ -247,8 +287,8 @@ class PartTask(Task):
     'nowhere.tar: a worker died over it'
     """
 
-    def __init__(self, part: Part, force: bool):
-        self.part, self.force = part, force
+    def __init__(self, part: Part, force: bool, own: Collection[str] = ()):
+        self.part, self.force, self.own = part, force, own
         self._members: list[Member] = []
         self._pairs: list[tuple[Path, Path]] = []
         self._state: list = []
@@ -257,7 +297,8 @@ class PartTask(Task):
     def refused(self) -> str:
         """Why it may not be written: it would be over another's shard. Else ""."""
         try:
-            check_new(self.part.output, self.force or not self.part.packed)
+            is_own = not self.part.packed or self.part.place in self.own
+            check_new(self.part.output, self.force or is_own)
         except InputError as error:
             return str(error)
         return ""
@@ -279,12 +320,17 @@ class PartTask(Task):
         files = part.files or [(member.file, Path(member.name).parent) for member in self._members]
         self._pairs = name_results(files, work / "out" if part.packed else part.output)
         try:
-            enhance_many(self._pairs, work, choice, force=self.force, enhancer=enhancer, run=run)
+            how = {"force": self.force, "enhancer": enhancer, "run": run, "own": self.own}
+            enhance_many(self._pairs, work, choice, **how)  # type: ignore[arg-type]
         except InputError as error:
             self._error = str(error)
             return []
-        found = {entry["input"]: entry for entry in read_report(work / REPORT) if "input" in entry}
-        return [found[str(path)] for path, _ in self._pairs]
+        entries = [entry for entry in read_report(work / REPORT) if "input" in entry]
+        found = {absolute(entry["input"]): entry for entry in entries}
+        return [  # a run before may have spelled them another way
+            found[absolute(path)] | {"input": str(path), "output": str(output)}
+            for path, output in self._pairs
+        ]
 
     def finish(self, result: list[dict]) -> list[dict]:
         """Pack the results; the report's entries."""

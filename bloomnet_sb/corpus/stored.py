@@ -17,8 +17,8 @@ from bloomnet_sb.corpus.tasks import Task, groups_of_size, run_here
 from bloomnet_sb.inference.choice import Choice
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.many_files import enhance_many
-from bloomnet_sb.inference.places import name_results
-from bloomnet_sb.inference.report import REPORT, is_result, read_report
+from bloomnet_sb.inference.places import name_results, refusal
+from bloomnet_sb.inference.report import REPORT, absolute, is_result, read_report
 from bloomnet_sb.inference.workers import Run
 from bloomnet_sb.utils.audio_formats import MEDIA_SUFFIXES, READABLE_SUFFIXES, AudioInfo
 from bloomnet_sb.utils.errors import InputError
@@ -148,6 +148,8 @@ class StoredTask(Task):
         For a shard, or files that become one: its name, a folder or a .tar file.
     first : int
         For files that become a shard: the number of the first.
+    taken : frozenset of str
+        For a folder: names of files that are another's, and are not overwritten.
 
     Example
     -------
@@ -161,10 +163,11 @@ class StoredTask(Task):
     results: Sequence[str] = ()
     part: str = ""
     first: int = 0
+    taken: frozenset[str] = frozenset()
 
     def state(self) -> list:
         """What changes when its files do."""
-        about = [[item.address, item.place, item.state] for item in self.items]
+        about = [[absolute(item.address), item.place, item.state] for item in self.items]
         return [hashlib.sha256(json.dumps(about).encode()).hexdigest()]
 
     def prepare(self) -> None:
@@ -202,7 +205,9 @@ class StoredTask(Task):
             name = Path(entry["output"]).relative_to(out).as_posix()
             here = str(self._local(number)) if number is not None else ""
             try:
-                if is_result(entry) and name not in put:
+                if is_result(entry) and name in self.taken:
+                    entry["error"] = refusal(entry["output"])
+                elif is_result(entry) and name not in put:
                     store.put(out / name, name)
                     put.add(name)
             except InputError as error:

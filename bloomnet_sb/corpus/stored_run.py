@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 from bloomnet_sb.corpus.lists import is_list
 from bloomnet_sb.corpus.on_ray import ray_engine
+from bloomnet_sb.corpus.parts import by_part
 from bloomnet_sb.corpus.ray_workers import RayOptions
 from bloomnet_sb.corpus.report_tables import CSV, HTML, Joined, write_tables
 from bloomnet_sb.corpus.shares import WHOLE, Share, report_name
@@ -27,11 +29,15 @@ from bloomnet_sb.corpus.stored import (
 from bloomnet_sb.corpus.tasks import RunTasks, run_in_processes
 from bloomnet_sb.inference.choice import Choice
 from bloomnet_sb.inference.many_files import Summary
+from bloomnet_sb.inference.places import is_refusal, refusal
 from bloomnet_sb.inference.report import (
+    absolute,
+    carried_over,
     entries_of,
     is_result,
     left_out_entry,
     lines_of,
+    own_entries_of,
     results_before,
 )
 from bloomnet_sb.utils.atomic_files import lock_folder
@@ -117,7 +123,7 @@ def enhance_stored(
         if here is not None:
             here.mkdir(parents=True, exist_ok=True)
             stack.enter_context(lock_folder(here, "" if share == WHOLE else share.report))
-        past = _Past(store.address, store.files(), report.read(), head, force)
+        past = _Past(store.address, store.files(), report.read_own(), head, force)
         if listed.shards:
             shards = _of(share, listed.shards)
             plan = past.plan_parts(tasks_of_shards(shards, store.address, to_shards))
@@ -127,7 +133,7 @@ def enhance_stored(
         else:
             plan = past.plan_files(_of(share, listed.files))
         begun = [{"begun": address} for address in plan.begun]
-        report.begin([head, *map(left_out_entry, listed.left_out), *begun, *plan.kept])
+        report.begin([head, *map(left_out_entry, listed.left_out), *begun, *past.carried(plan)])
         report.add(plan.refused)
         run_tasks: RunTasks
         if ray is not None:
@@ -190,7 +196,7 @@ def write_stored_tables(address: str) -> Joined:
 class _Plan(NamedTuple):
     """What is to be done, what was, and what may not be."""
 
-    begun: list[str]
+    begun: list[str]  # of the tasks alone: what is begun is known as a result
     kept: list[dict]
     refused: list[dict]
     tasks: list[StoredTask]
@@ -203,54 +209,73 @@ class _Past:
         self, output: str, there: dict[str, Stored], before: list[dict], head: dict, force: bool
     ):
         self._output, self._force = output, force
-        self._there = {f"{output}/{name}" for name in there}
+        self._there = {absolute(f"{output}/{name}") for name in there}
         self._own = results_before(before)
+        self._all, self._head = before, head
         self._before = before[1:] if before and before[0] == head else []
+
+    def carried(self, plan: _Plan) -> list[dict]:
+        """What the report keeps of that of the run before, see `carried_over`."""
+        again = {*plan.begun, *(entry["output"] for entry in plan.refused)}
+        there = self._there.__contains__
+        return carried_over(self._all, self._head, set(map(absolute, again)), there)
 
     def plan_files(self, files: Sequence[Item]) -> _Plan:
         """Of files: those are kept that have not changed and whose results are there."""
         done = {
-            (entry["input"], entry["output"], *entry["state"]): entry
+            (absolute(entry["input"]), absolute(entry["output"]), *entry["state"]): entry
             for entry in self._before
-            if is_result(entry) and "part" not in entry and entry["output"] in self._there
+            if is_result(entry) and "part" not in entry and self._holds(entry["output"])
         }
         begun, kept, refused, left = [], [], [], []
         for item, name in named_results(files):
-            begun.append(address := f"{self._output}/{name}")
-            key = (item.address, address, *item.state)
+            address = f"{self._output}/{name}"
+            key = (absolute(item.address), absolute(address), *item.state)
             if key in done:
                 kept.append(done[key])
             elif self._is_anothers(address):
                 about = {"input": item.address, "output": address, "state": item.state}
-                refused.append(about | self._refusal(address))
+                refused.append(about | {"error": refusal(address), "notes": []})
             else:
+                begun.append(address)
                 left.append((item, name))
         return _Plan(begun, kept, refused, tasks_of_files(left, self._output))
 
     def plan_parts(self, tasks: Sequence[StoredTask]) -> _Plan:
         """Of parts: those are kept that are complete."""
-        states = {entry["part"]: entry["complete"] for entry in self._before if "complete" in entry}
-        results = [entry for entry in self._before if "part" in entry and is_result(entry)]
-        lost = {entry["part"] for entry in results if entry["output"] not in self._there}
+        entries = [entry for entry in self._before if "part" in entry]
+        states = {absolute(e["part"]): e["complete"] for e in entries if "complete" in e}
+        lost = {absolute(entry["part"]) for entry in entries if self._is_lost(entry)}
+        others = by_part([] if self._force else self._there - self._own, self._output)
+        root = f"{absolute(self._output)}/"
         begun, complete, refused, left = [], set(), [], []
         for task in tasks:
-            begun.append(address := f"{self._output}/{task.part}")
-            if states.get(address) == task.state() and address not in lost:
-                complete.add(address)
+            address = f"{self._output}/{task.part}"
+            place = absolute(address)
+            if states.get(place) == task.state() and place not in lost:
+                complete.add(place)
             elif self._is_anothers(address):
                 about = {"input": task.items[0].address, "output": address, "state": []}
-                refused.append(about | {"part": address} | self._refusal(address))
+                about |= {"part": address, "error": refusal(address), "notes": []}
+                refused.append(about)
             else:
-                left.append(task)
-        kept = [entry for entry in self._before if entry.get("part") in complete]
+                begun.append(address)
+                taken = frozenset(path.removeprefix(root) for path in others[place])
+                left.append(replace(task, taken=taken))
+        kept = [entry for entry in entries if absolute(entry["part"]) in complete]
         return _Plan(begun, kept, refused, left)
 
-    def _is_anothers(self, address: str) -> bool:
-        return address in self._there and address not in self._own and not self._force
+    def _holds(self, address: str) -> bool:
+        return absolute(address) in self._there
 
-    def _refusal(self, address: str) -> dict:
-        error = f"{address}: is there already; with --force it is overwritten"
-        return {"error": error, "notes": []}
+    def _is_anothers(self, address: str) -> bool:
+        return self._holds(address) and absolute(address) not in self._own and not self._force
+
+    def _is_lost(self, entry: dict) -> bool:
+        """Whether a file of a part is to be made: it is gone, or what was in its place may be."""
+        if is_refusal(entry):
+            return self._force or not self._holds(entry["output"])
+        return is_result(entry) and not self._holds(entry["output"])
 
 
 class _Report:
@@ -261,6 +286,12 @@ class _Report:
         self._lines: list[str] = []
         self._waiting: list[str] = []
         self._count, self._put = 0, time.monotonic()
+
+    def read_own(self) -> list[dict]:
+        """Its entries; a file of its name that is none of a run before is refused."""
+        if self._name in self._store.files():
+            own_entries_of(self._store.address_of(self._name), self._store.read(self._name))
+        return self.read()
 
     def read(self) -> list[dict]:
         """Its entries, those of pieces too."""

@@ -1,10 +1,11 @@
 """Enhancing many files: in several processes, failures noted, going on where it was stopped."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from os.path import isfile
 from pathlib import Path
 
 from tqdm import tqdm
@@ -18,12 +19,14 @@ from bloomnet_sb.inference.report import (
     Job,
     Outcome,
     Result,
+    absolute,
     begun_entry,
+    carried_over,
     done_before,
     entry_of,
     left_out_entry,
     lines_of,
-    read_report,
+    read_own_report,
     results_before,
     state_of,
 )
@@ -58,6 +61,7 @@ def enhance_many(
     report: str = REPORT,
     enhancer: BloomEnhancer | None = None,
     run: Run | None = None,
+    own: Collection[str] = (),
 ) -> Summary:
     """Enhance files, each to a place of its own; one that cannot be does not stop the others.
 
@@ -65,8 +69,9 @@ def enhance_many(
     that was left out when the inputs were listed, one for each result that is begun, then one for
     each file as it is done, with notes on what its result does not keep, and the error where there
     was one. Started again with the same
-    choice and network, files are skipped that were enhanced and have not changed since; with
-    others, all are enhanced again. What is there and is no result of a run before is left alone.
+    choice and network, files are skipped that were enhanced and have not changed since, by whatever
+    path they are named; with others, all are enhanced again. What is there and is no result of a
+    run before is left alone.
 
     Arguments
     ---------
@@ -88,6 +93,8 @@ def enhance_many(
         What the choice loads, where it is loaded already.
     run : callable, optional
         What enhances the batches, in place of processes of this machine.
+    own : collection of str
+        Absolute paths that are results of runs before, beside those that the report names.
 
     Returns
     -------
@@ -98,7 +105,7 @@ def enhance_many(
     ------
     InputError
         If the network cannot be loaded or has not so many blocks, an input is an output, the report
-        cannot be written, or another process is at work in the folder.
+        cannot be written or is another's file, or another process is at work in the folder.
 
     Example
     -------
@@ -118,14 +125,16 @@ def enhance_many(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(folder, "" if report == REPORT else report):
-            before = read_report(path)
+            before = read_own_report(path)
             done = done_before(before, head)
             jobs = [Job(file, output, state_of(file)) for file, output in files]
             left = [job for job in jobs if job.key not in done]
-            free, taken = _free(left, results_before(before), force)
+            free, taken = _free(left, results_before(before).union(own), force)
+            again = {absolute(job.output) for job in left}
+            kept = carried_over(before, head, again, isfile)
             # Said before they are written: a run that is killed knows them again.
             begun = map(begun_entry, free)
-            entries = [head, *map(left_out_entry, left_out), *begun, *done.values()]
+            entries = [head, *map(left_out_entry, left_out), *begun, *kept]
             with written_whole(path) as partial:
                 partial.write_text(lines_of(entries), encoding="utf-8")
             results = chain(taken, _results(enhancer, free, choice, processes, run))
@@ -140,7 +149,7 @@ def _free(jobs: list[Job], own: set[str], force: bool) -> tuple[list[Job], list[
     free, taken = [], []
     for job in jobs:
         try:
-            check_new(job.output, force or str(job.output) in own)
+            check_new(job.output, force or absolute(job.output) in own)
             free.append(job)
         except InputError as error:
             taken.append((job, Outcome(str(error))))

@@ -233,7 +233,29 @@ def check_new(output: Path, force: bool) -> None:
     >>> check_new(Path("nowhere/clean.wav"), force=False)
     """
     if not force and os.path.lexists(output) and not is_pipe(output):
-        raise InputError(f"{output}: is there already; with --force it is overwritten")
+        raise InputError(refusal(output))
+
+
+def refusal(output: str | Path) -> str:
+    """Why a result is not written over a file that is there.
+
+    Example
+    -------
+    >>> refusal("clean.wav")
+    'clean.wav: is there already; with --force it is overwritten'
+    """
+    return f"{output}: is there already; with --force it is overwritten"
+
+
+def is_refusal(entry: dict) -> bool:
+    """Whether an entry of a report is that of a file that was not written over.
+
+    Example
+    -------
+    >>> is_refusal({"output": "clean.wav", "error": refusal("clean.wav")})
+    True
+    """
+    return "output" in entry and entry["error"] == refusal(entry["output"])
 
 
 @contextmanager

@@ -1,13 +1,16 @@
 """report.jsonl: what became of each file, and by it what a run that goes on need not do."""
 
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.folders import LeftOut
+from bloomnet_sb.utils.stores import is_address
 
 REPORT = "report.jsonl"
 
@@ -33,7 +36,7 @@ class Job(NamedTuple):
     @property
     def key(self) -> tuple:
         """What is the same for the same file with the same result."""
-        return str(self.path), str(self.output), tuple(self.state)
+        return absolute(self.path), absolute(self.output), tuple(self.state)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,17 @@ class Outcome:
 
 
 Result = tuple[Job, Outcome]
+
+
+def absolute(path: str | Path) -> str:
+    """A path by which one file is known however it was spelled; an address as it is.
+
+    Example
+    -------
+    >>> absolute("out/../a.wav") == absolute(Path("a.wav")), absolute("s3://bucket/a.wav")
+    (True, 's3://bucket/a.wav')
+    """
+    return str(path) if is_address(path) else os.path.abspath(path)
 
 
 def state_of(path: Path) -> list[int]:
@@ -121,6 +135,42 @@ def read_report(path: str | Path) -> list[dict]:
         return []
 
 
+def read_own_report(path: Path) -> list[dict]:
+    """The entries of a report that is to be written anew; none if there is no such file.
+
+    Raises
+    ------
+    InputError
+        If the file is none that a run before wrote.
+
+    Example
+    -------
+    >>> read_own_report(Path("nowhere.jsonl"))
+    []
+    """
+    try:
+        return own_entries_of(path, path.read_bytes())
+    except FileNotFoundError:
+        return []
+
+
+def own_entries_of(name: str | Path, content: bytes) -> list[dict]:
+    """The entries of a report by what its file holds, see `read_own_report`.
+
+    Example
+    -------
+    >>> own_entries_of("report.jsonl", b"of another program")
+    Traceback (most recent call last):
+    ...
+    bloomnet_sb.utils.errors.InputError: report.jsonl: is there already, and no report of this ...
+    """
+    entries = entries_of(content.decode(errors="replace"))
+    is_own = bool(entries) and isinstance(entries[0], dict) and "network" in entries[0]
+    if content and not is_own:
+        raise InputError(f"{name}: is there already, and no report of this command")
+    return entries
+
+
 def entries_of(text: str) -> list[dict]:
     """The entries of a report's text.
 
@@ -154,22 +204,65 @@ def done_before(entries: list[dict], head: dict) -> dict[tuple, dict]:
 
 
 def results_before(entries: list[dict]) -> set[str]:
-    """What runs before have written, or begun to write.
+    """What runs before have written, or begun to write; by `absolute`.
+
+    What was begun and could not be made was not written: what is in its place is another's. A
+    result of a run before that stays there has an entry of its own, see `carried_over`.
 
     Example
     -------
-    >>> results_before([{"blocks": 1}, {"begun": "out/a.wav"}])
-    {'out/a.wav'}
+    >>> results_before([{"blocks": 1}, {"begun": "/out/a.wav"}, {"own": "/out/b.wav"}])
+    {'/out/a.wav', '/out/b.wav'}
     """
-    own: set[str] = set()
-    for entry in entries:
-        if "begun" in entry:
-            own.add(entry["begun"])
-        elif is_result(entry):
-            own.add(entry["output"])
-        elif "output" in entry:
-            own.discard(entry["output"])
-    return own
+    begun = {absolute(entry["begun"]) for entry in entries if "begun" in entry}
+    own = {absolute(entry["own"]) for entry in entries if "own" in entry}
+    made = {absolute(entry["output"]) for entry in entries if is_result(entry)}
+    failed = {absolute(entry["output"]) for entry in entries if entry.get("error")}
+    return own | made | (begun - failed)
+
+
+def carried_over(
+    before: list[dict], head: dict, again: set[str], is_there: Callable[[str], bool]
+) -> list[dict]:
+    """What a run writes into its report of the one before.
+
+    Arguments
+    ---------
+    before : list of dict
+        The entries of the report before.
+    head : dict
+        The first entry of the report to be.
+    again : set of str
+        The results and parts that are made again, by `absolute`.
+    is_there : callable
+        Whether a result, by `absolute`, is there.
+
+    Returns
+    -------
+    list of dict
+        If the head is the same, the entries of results and parts that are not made again; and what
+        else of runs before is in the folder, so that it is known as theirs whatever becomes of
+        this run.
+
+    Example
+    -------
+    >>> before = [{"blocks": 1}, {"output": "/out/a.wav", "error": None}]
+    >>> carried_over(before, {"blocks": 2}, {"/out/a.wav"}, lambda path: True)
+    [{'own': '/out/a.wav'}]
+    """
+    kept = [] if not before or before[0] != head else before[1:]
+    kept = [entry for entry in kept if _is_kept(entry, again, is_there)]
+    others = results_before(before) - results_before(kept)
+    return kept + [{"own": path} for path in sorted(others) if is_there(path)]
+
+
+def _is_kept(entry: dict, again: set[str], is_there: Callable[[str], bool]) -> bool:
+    if "part" in entry:  # by what it has lost, a part is known as not complete
+        return absolute(entry["part"]) not in again
+    if not is_result(entry):
+        return False
+    path = absolute(entry["output"])
+    return path not in again and is_there(path)
 
 
 def is_result(entry: dict) -> bool:

@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from hyperpyyaml import load_hyperpyyaml
@@ -11,6 +10,7 @@ from safetensors import SafetensorError
 
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.pretrained.saving import write_pretrained
+from bloomnet_sb.utils.atomic_files import check_new_folder, folder_written_whole
 from bloomnet_sb.utils.errors import InputError, check_positive
 
 Weights = dict[str, torch.Tensor]
@@ -76,8 +76,8 @@ def convert(checkpoints: list[Path], folder: Path, sample_rate: int = 16000) -> 
         The state dicts: those of the sequential models in order of depth, or that of the
         fine-tuned model, as torch saves them.
     folder : Path
-        Where hyperparams.yaml, model.safetensors and README.md go. They appear when all of them
-        are complete.
+        Where hyperparams.yaml, model.safetensors and README.md go: a new or an empty one. They
+        appear when all of them are complete.
     sample_rate : int
         The rate the network was trained at, in Hz.
 
@@ -85,7 +85,7 @@ def convert(checkpoints: list[Path], folder: Path, sample_rate: int = 16000) -> 
     ------
     InputError
         If a checkpoint cannot be read, is not of such a network, or does not go on from the one
-        before it, or if the folder cannot be written.
+        before it, or if the folder is not empty or cannot be written.
 
     Example
     -------
@@ -95,8 +95,7 @@ def convert(checkpoints: list[Path], folder: Path, sample_rate: int = 16000) -> 
     bloomnet_sb.utils.errors.InputError: layer1.pt: no such file
     """
     check_positive(sample_rate=sample_rate)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: a file, but the result is a folder")
+    check_new_folder(folder)  # before the work; and again when it is done
     loaded = [_load(path) for path in checkpoints]
     if len(loaded) > 1 or loaded[0].sequential:
         sizes, weights = _merged(loaded)
@@ -302,13 +301,8 @@ def _card(checkpoints: list[Path], model: BloomNet) -> str:
 
 
 def _write(model: BloomNet, hparams: str, folder: Path, card: str) -> None:
-    """Write the folder beside its place first, so that no part of it is left if that fails."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as partial:
+        with folder_written_whole(folder) as partial:
             write_pretrained(model, hparams, partial, card)
-            folder.mkdir(exist_ok=True)
-            for file in Path(partial).iterdir():
-                file.replace(folder / file.name)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{folder}: cannot be written ({error})") from error

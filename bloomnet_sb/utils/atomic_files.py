@@ -108,10 +108,7 @@ def folder_written_whole(folder: str | Path) -> Iterator[Path]:
     ['manifest.json']
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; an export goes to a new folder")
-    if folder.exists() and any(folder.iterdir()):
-        raise InputError(f"{folder}: is not empty; an export goes to a new folder")
+    check_new_folder(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         partial = Path(temporary)
@@ -121,6 +118,24 @@ def folder_written_whole(folder: str | Path) -> Iterator[Path]:
         partial.chmod(0o755)
         partial.rename(folder)
         partial.mkdir()  # for the context to remove
+
+
+def check_new_folder(folder: Path) -> None:
+    """Refuse a folder that holds something, and what is no folder, as that of what is written.
+
+    Raises
+    ------
+    InputError
+        If it is one.
+
+    Example
+    -------
+    >>> check_new_folder(Path("converted"))
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; what is written goes to a new folder")
+    if folder.exists() and any(folder.iterdir()):
+        raise InputError(f"{folder}: is not empty; what is written goes to a new folder")
 
 
 def lock_folder(folder: str | Path, name: str = "") -> IO:

@@ -196,9 +196,58 @@ def test_shards_that_are_there_are_not_overwritten(here, shards, source):
     (here / "out").mkdir()
     (here / "out" / "a.tar").write_bytes(b"another's")
     run = ("enhance", "shards", "out", "--to-shards", "--source", source)
-    assert "out/a.tar: is there already" in invoked(*run).stderr
-    assert (here / "out" / "a.tar").read_bytes() == b"another's"
+    for _ in range(2):  # what was refused is not taken for a result of the run that refused it
+        assert "out/a.tar: is there already" in invoked(*run).stderr
+        assert (here / "out" / "a.tar").read_bytes() == b"another's"
     assert "2 files enhanced, 2 had been" in invoked(*run, "--force").output
+
+
+def test_in_the_folder_of_a_shard_files_are_not_overwritten(here, shards, source):
+    theirs = here / "out" / "a" / "train" / "0.flac"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_bytes(b"another's")
+    run = ("enhance", "shards", "out", "--source", source)
+    for blocks in (1, 1, 2):  # those of a run before are
+        result = invoked(*run, "--blocks", blocks)
+        assert result.stderr.count("is there already") == 1
+        assert theirs.read_bytes() == b"another's"
+    assert "1 files enhanced" not in invoked(*run, "--blocks", 2).output
+    forced = invoked(*run, "--blocks", 2, "--force")
+    assert "is there already" not in forced.stderr
+    assert sf.info(theirs).frames == 9000
+
+
+@pytest.mark.parametrize("options", [(), ("--to-shards",)])
+def test_the_same_folders_by_another_path(here, source, options):
+    run = ("--source", source, *options)
+    invoked("enhance", "in", "out", *run)
+    absolute = ("enhance", here / "in", here / "out", *run)
+    assert "0 files enhanced, 4 had been before, 1 could not be" in invoked(*absolute).output
+    shutil.copy(here / "in" / "0.flac", here / "in" / "2.flac")
+    result = invoked(*absolute)
+    assert "is there already" not in result.stderr
+    assert len((here / "out" / "report.csv").read_text().splitlines()) == 6
+
+
+@pytest.mark.parametrize("to_shards", [True, False])
+def test_a_shard_that_was_damaged_and_mended_is_done_again(here, shards, source, to_shards):
+    run = ("enhance", "shards", "out", "--source", source, *["--to-shards"] * to_shards)
+    invoked(*run)
+    whole = (shards / "b.tar").read_bytes()
+    (shards / "b.tar").write_bytes(whole[:1000])
+    for _ in range(2):
+        result = invoked(*run)
+        assert "2 had been" in result.output and "b.tar: not a readable shard" in result.stderr
+    (shards / "b.tar").write_bytes(whole)
+    assert "2 files enhanced, 2 had been before, 1 could not be" in invoked(*run).output
+    assert len(entries("out")) == 5
+
+
+def test_the_report_keeps_what_another_run_made(here, shards, source):
+    run = ("out", "--to-shards", "--source", source)
+    for shard in ("a.tar", "b.tar"):
+        invoked("enhance", shards / shard, *run)
+    assert "0 files enhanced, 4 had been before" in invoked("enhance", "shards", *run).output
 
 
 def test_shares_and_their_joined_report(here, source):

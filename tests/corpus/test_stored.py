@@ -143,8 +143,38 @@ def test_what_is_there_is_not_overwritten(here, source):
     Store("memory://bucket/out").write("0.flac", b"another's")
     run = ("memory://bucket/in", "memory://bucket/out")
     assert "3 files enhanced" in enhance(*run, source=source)
+    assert "0 files enhanced, 3 had been" in enhance(*run, source=source)
     assert Store("memory://bucket/out").read("0.flac") == b"another's"
     assert "1 files enhanced, 3 had been" in enhance(*run, "--force", source=source)
+
+
+@pytest.mark.parametrize("name", ["shard.tar", "shard/in/0.flac"])
+def test_what_is_there_of_a_shard_is_not_overwritten(here, source, name):
+    with tarfile.open(here / "shard.tar", "w") as tar:
+        for number in ("0", "2"):
+            tar.add(here / "in" / f"{number}.flac", f"in/{number}.flac")
+    out = Store("memory://bucket/out")
+    out.write(name, b"another's")
+    run = ("shard.tar", "memory://bucket/out", *["--to-shards"] * name.endswith("tar"))
+    for blocks in (1, 1, 2):
+        assert "1 could not be" in enhance(*run, "--blocks", blocks, source=source)
+        assert out.read(name) == b"another's"
+    assert ", 0 could not be" in enhance(*run, "--blocks", 2, "--force", source=source)
+    assert out.read(name) != b"another's"
+
+
+def test_a_report_of_another_program_is_not_overwritten(here, source):
+    Store("memory://bucket/out").write("report.jsonl", b"another's")
+    result = invoked("enhance", "in", "memory://bucket/out", "--source", source)
+    assert "memory://bucket/out/report.jsonl: is there already, and no report" in result.stderr
+    assert Store("memory://bucket/out").read("report.jsonl") == b"another's"
+
+
+def test_the_same_folders_by_another_path(here, source):
+    (here / "list.jsonl").write_text('{"path": "memory://bucket/in/0.flac"}\n{"path": "in/2.flac"}')
+    enhance("list.jsonl", "out", source=source)
+    output = enhance("list.jsonl", here / "out", source=source)
+    assert "0 files enhanced, 2 had been before, 0 could not be" in output
 
 
 def test_shares_are_joined_in_the_store(here, source):

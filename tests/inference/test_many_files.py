@@ -38,7 +38,7 @@ def forked_workers(monkeypatch):
 def entries(folder):
     """The head of a report, and the lines of files that are done."""
     head, *lines = map(json.loads, (folder / REPORT).read_text().splitlines())
-    return head, [line for line in lines if "begun" not in line]
+    return head, [line for line in lines if "input" in line]
 
 
 @pytest.mark.usefixtures("forked_workers")
@@ -88,6 +88,40 @@ def test_another_choice_or_network_does_all_again(pretrained, files, tmp_path):
     weights["encoder.weight"] *= 2
     save_file(weights, own / "model.safetensors")
     assert enhance_many(good, out, choice).enhanced == 4
+
+
+def test_an_input_that_was_damaged_and_mended_is_done_again(pretrained, files, tmp_path):
+    out, file = tmp_path / "out", files[0][0]
+    whole = file.read_bytes()
+    for choice in (Choice(str(pretrained)), Choice(str(pretrained), 1)):
+        enhance_many(files[:1], out, choice)
+        file.write_bytes(b"no audio")
+        for _ in range(2):
+            assert "not a readable audio file" in enhance_many(files[:1], out, choice).errors[0]
+        file.write_bytes(whole)
+        assert enhance_many(files[:1], out, choice).errors == []
+    assert len(entries(out)[1]) == 1
+
+
+def test_what_was_put_where_a_file_failed_is_anothers(pretrained, files, tmp_path):
+    broken, output = files[4]
+    enhance_many([(broken, output)], tmp_path / "out", Choice(str(pretrained)))
+    output.write_bytes(b"another's")
+    shutil.copy(files[0][0], broken)
+    summary = enhance_many([(broken, output)], tmp_path / "out", Choice(str(pretrained)))
+    assert "is there already" in summary.errors[0]
+    assert output.read_bytes() == b"another's"
+
+
+@pytest.mark.parametrize("content", [b"no JSON", b"5\n", b'{"blocks": 1}\n', b"\xff"])
+def test_a_report_of_another_program_is_not_overwritten(pretrained, files, tmp_path, content):
+    (tmp_path / "out").mkdir()
+    report = tmp_path / "out" / REPORT
+    report.write_bytes(content)
+    with pytest.raises(InputError, match="report.jsonl: is there already, and no report of this"):
+        enhance_many(files, tmp_path / "out", Choice(str(pretrained)))
+    assert report.read_bytes() == content
+    assert not files[0][1].exists()
 
 
 def test_after_a_kill_it_goes_on(pretrained, files, tmp_path):

@@ -240,23 +240,30 @@ def test_what_cannot_be_converted(models, message, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_holds_something_is_not_written_into(tmp_path):
+    paths = save(sequential_state_dicts(), tmp_path)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "README.md").write_text("another's")
+    with pytest.raises(InputError, match="notes: is not empty"):
+        convert_checkpoints(paths, tmp_path / "notes")
+    assert [path.read_text() for path in (tmp_path / "notes").iterdir()] == ["another's"]
+
+
 def test_a_folder_is_not_half_written(tmp_path, monkeypatch):
     paths = save(sequential_state_dicts(), tmp_path)
-    convert_checkpoints(paths, tmp_path / "earlier")
-    before = {path.name: path.read_bytes() for path in (tmp_path / "earlier").iterdir()}
+    (tmp_path / "empty").mkdir()
 
     def fail(weights, path):
         Path(path).write_text("the beginning")
         raise OSError("No space left on device")
 
     monkeypatch.setattr("bloomnet_sb.pretrained.saving.save_file", fail)
-    for folder in ("new", "earlier"):
+    for folder in ("new", "empty"):
         with pytest.raises(InputError, match=f"{folder}: cannot be written .No space left"):
             convert_checkpoints(paths, tmp_path / folder, sample_rate=8000)
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {*(path.name for path in paths), "earlier"}
-    after = {path.name: path.read_bytes() for path in (tmp_path / "earlier").iterdir()}
-    assert after == before
+    assert left == {*(path.name for path in paths), "empty"}
+    assert not list((tmp_path / "empty").iterdir())
 
 
 def check_refused(result, message, folder):
@@ -297,7 +304,7 @@ def test_paths_that_cannot_be(tmp_path):
     first, second, _ = save(sequential_state_dicts(), tmp_path)
     for checkpoint, folder, message in (
         (tmp_path / "none.pt", tmp_path / "out", "none.pt: no such file"),
-        (first, second, "layer2.pt: a file, but the result is a folder"),
+        (first, second, "layer2.pt: is a file; what is written goes to a new folder"),
         (first, second / "out", "layer2.pt/out: cannot be written"),
     ):
         with pytest.raises(InputError, match=message):
