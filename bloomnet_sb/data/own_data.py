@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path, PurePath
 
@@ -16,7 +16,7 @@ from bloomnet_sb.data.manifests import (
     write_manifest,
 )
 from bloomnet_sb.data.mixtures import mixture_entries
-from bloomnet_sb.data.splits import FEWEST, SPLITS, split_by_group
+from bloomnet_sb.data.splits import FEWEST, SPLITS, named_split, split_by_group
 from bloomnet_sb.utils.audio_files import read_audio
 from bloomnet_sb.utils.audio_formats import AudioInfo
 from bloomnet_sb.utils.errors import InputError
@@ -55,7 +55,8 @@ def prepare_own_data(
     Recordings are split into training, validation and test by speakers, see
     `bloomnet_sb.data.splits.split_by_group`. A recording's speaker is the first folder in which the
     recordings differ; those in none count as of a speaker each, and so do all of less than three
-    speakers. Noises are split file by file; their category is the first folder in which they
+    speakers. Where these folders are named after splits, such as train-clean-100, dev and test,
+    they are the splits, and the next folder is the speaker. Noises are split file by file; their category is the first folder in which they
     differ. Fewer than three noises are for all splits.
 
     Arguments
@@ -90,7 +91,8 @@ def prepare_own_data(
     InputError
         With a report of all that is wrong: folders that are missing or empty, files that are
         damaged, silent or of too low a rate, two of one name, noisy ones without a clean one of
-        the same length, faults in the lists, a split without any.
+        the same length, faults in the lists, a split without any, folders of clean speech of which
+        only some are named after splits.
 
     Example
     -------
@@ -232,35 +234,64 @@ def _of_speakers(
     entries: dict[str, dict], listed: Mapping[str, dict] | None, kind: str, faults: Faults
 ) -> dict[str, dict]:
     """The manifests of a kind of recordings by speakers, who are noted in their entries."""
-    speakers = _said(entries, listed, "speaker") or _first_folders(entries)
+    differing = _from_differing(_folders(entries))
+    by_folder = {name: named_split(folder) for name, folder in _first(differing).items()}
+    folders = differing
+    if all(by_folder.values()):
+        folders = _from_differing({name: parts[1:] for name, parts in differing.items()})
+    speakers = _said(entries, listed, "speaker") or _first(folders)
     for name, entry in entries.items():
         if speakers[name]:
             entry["spk_id"] = text_in_manifest(speakers[name])
     split_of = _said(entries, listed, "split")
+    if not split_of and any(by_folder.values()):
+        _check_named_splits(by_folder, _first(differing), kind, faults)
+        split_of = {name: split or "" for name, split in by_folder.items()}
     if not split_of:
-        group_of = {name: speakers[name] or f"/{name}" for name in entries}
-        if 0 < len(set(group_of.values())) < FEWEST <= len(entries):
-            logger.warning(
-                "%s: %d speakers, so that the same are in training, validation and test",
-                kind,
-                len(set(group_of.values())),
-            )
-            group_of = {name: name for name in entries}
-        if len(set(group_of.values())) < FEWEST:
-            if not faults.found:
-                faults.found.append(
-                    f"{kind}: {len(entries)} recordings that can be used, but {FEWEST} are needed, "
-                    "one each for training, validation and test"
-                )
-            return {}
-        split_of = split_by_group(group_of)
+        split_of = _split_by_speaker(entries, speakers, kind, faults)
     return _by_split(entries, split_of, kind, faults)
+
+
+def _check_named_splits(
+    by_folder: Mapping[str, str | None], folders: Mapping[str, str], kind: str, faults: Faults
+) -> None:
+    """Note folders of which only some are named after splits, or not after each of them."""
+    named = set(by_folder.values())
+    # After other faults a split may seem to have no folder, as none of its files can be used.
+    if None in named or (len(named) < len(SPLITS) and not faults.found):
+        found = sorted(folder or "." for folder in set(folders.values()))
+        faults.found.append(
+            f"{kind}: the folders {_some(found)} seem to be splits, but are not all named after "
+            "one, or not after each of train, valid and test; a --speech_list with the columns "
+            "file and split says what each recording is for"
+        )
+
+
+def _split_by_speaker(
+    entries: Mapping[str, dict], speakers: Mapping[str, str], kind: str, faults: Faults
+) -> dict[str, str]:
+    group_of = {name: speakers[name] or f"/{name}" for name in entries}
+    if 0 < len(set(group_of.values())) < FEWEST <= len(entries):
+        logger.warning(
+            "%s: %d speakers, so that the same are in training, validation and test",
+            kind,
+            len(set(group_of.values())),
+        )
+        group_of = {name: name for name in entries}
+    if len(set(group_of.values())) >= FEWEST:
+        return split_by_group(group_of)
+    if not faults.found:
+        faults.found.append(
+            f"{kind}: {len(entries)} recordings that can be used, but {FEWEST} are needed, "
+            "one each for training, validation and test"
+        )
+    return dict.fromkeys(entries, "")
 
 
 def _of_noises(
     entries: dict[str, dict], listed: Mapping[str, dict] | None, faults: Faults
 ) -> dict[str, dict]:
-    categories = _said(entries, listed, "category") or _first_folders(entries)
+    categories = _said(entries, listed, "category") or _first(_from_differing(_folders(entries)))
     for name, entry in entries.items():
         if categories[name]:
             entry["category"] = text_in_manifest(categories[name])
@@ -297,11 +328,19 @@ def _said(
     return said if any(said.values()) else {}
 
 
-def _first_folders(names: Mapping[str, object]) -> dict[str, str]:
-    """The first folder in which names differ, or "" for one in none."""
-    folders = {name: PurePath(name).parent.parts for name in names}
+def _folders(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    return {name: PurePath(name).parent.parts for name in names}
+
+
+def _from_differing(folders: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The folders of names from the first on in which they differ."""
     common = len(os.path.commonprefix(list(folders.values())))
-    return {name: "".join(parts[common : common + 1]) for name, parts in folders.items()}
+    return {name: parts[common:] for name, parts in folders.items()}
+
+
+def _first(folders: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """The first folder of each name, or "" for one in none."""
+    return {name: "".join(parts[:1]) for name, parts in folders.items()}
 
 
 def _replace_manifests(save_folder: str, manifests: Mapping[str, dict[str, dict]]) -> None:

@@ -109,6 +109,44 @@ def test_lists_decide_speakers_and_splits(corpus, tmp_path, caplog):
     assert "speech.csv does not list all/speaker" in caplog.text
 
 
+def moved_below(corpus, folder_of):
+    """The clean speech with each speaker in a further folder."""
+    for name in SPEAKERS:
+        place = corpus / "clean" / "all" / folder_of(name)
+        place.mkdir(exist_ok=True)
+        (corpus / "clean" / "all" / name).rename(place / name)
+
+
+def test_folders_named_after_splits_are_the_splits(corpus, tmp_path):
+    folders = {"speaker a": "test-clean", "speaker b": "Dev"}
+    moved_below(corpus, lambda name: folders.get(name, "trainset_6"))
+    splits = [set(SPEAKERS[2:]), {"speaker b"}, {"speaker a"}]
+    written = manifests(corpus, tmp_path / "save", **NOISE)
+    assert by_split(written, "speech", "spk_id") == splits
+
+
+@pytest.mark.parametrize("others", ["more", "test"])
+def test_folders_of_which_some_are_named_after_splits_are_refused(corpus, tmp_path, others):
+    moved_below(corpus, lambda name: "train" if name < "speaker d" else others)
+    line = f"^speech: the folders {', '.join(sorted([others, 'train']))} .*--speech_list .*split"
+    with pytest.raises(InputError, match=line):
+        manifests(corpus, tmp_path / "save", **NOISE)
+    rows = [f"all/{'train' if name < 'speaker d' else others}/{name}/1.flac,{split}"
+            for name, split in zip(SPEAKERS, (*SPLITS, *SPLITS), strict=False)]  # fmt: skip
+    (tmp_path / "speech.csv").write_text("file,split\n" + "\n".join(rows))
+    listed = {"speech_list": str(tmp_path / "speech.csv")}
+    assert len(names(manifests(corpus, tmp_path / "save", **NOISE, **listed), "speech")) == 6
+
+
+def test_speakers_whose_names_begin_like_splits_are_speakers(corpus, tmp_path):
+    folders = dict(zip(SPEAKERS, ["Devon", "Testa", "Valentina", "Evalyn"], strict=False))
+    for name, other in folders.items():
+        (corpus / "clean/all" / name).rename(corpus / "clean/all" / other)
+    written = manifests(corpus, tmp_path / "save", **NOISE)
+    speakers = by_split(written, "speech", "spk_id")
+    assert set.union(*speakers) == {*folders.values(), *SPEAKERS[4:]}
+
+
 def test_few_speakers_and_noises_are_in_all_splits_with_a_warning(corpus, tmp_path, caplog):
     for name in SPEAKERS[1:]:
         shutil.rmtree(corpus / "clean" / "all" / name)
