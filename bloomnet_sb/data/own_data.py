@@ -56,8 +56,8 @@ def prepare_own_data(
     `bloomnet_sb.data.splits.split_by_group`. A recording's speaker is the first folder in which the
     recordings differ; those in none count as of a speaker each, and so do all of less than three
     speakers. Where these folders are named after splits, such as train-clean-100, dev and test,
-    they are the splits, and the next folder is the speaker. Noises are split file by file; their category is the first folder in which they
-    differ. Fewer than three noises are for all splits.
+    they are the splits, and the next folder is the speaker. Noises are split file by file; their
+    category is the first folder in which they differ. Fewer than three noises are for all splits.
 
     Arguments
     ---------
