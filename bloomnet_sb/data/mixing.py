@@ -136,8 +136,7 @@ def draw_mixture(
     Raises
     ------
     InputError
-        Naming an utterance that is silent wherever it was listened to, or a file that cannot be
-        read.
+        Naming a file that is silent from beginning to end, or one that cannot be read.
 
     Example
     -------
@@ -285,6 +284,8 @@ def draw_file(
 ) -> tuple[File, np.ndarray]:
     """Draw a file and a segment of it that is not silent, see `draw_sounding`.
 
+    A file of which only digital silence was drawn is searched, from a random place on.
+
     Arguments
     ---------
     files : sequence of File
@@ -312,15 +313,22 @@ def draw_file(
     >>> draw_file([file], 200000, np.random.default_rng(0), loop=True)[1].shape
     (200000,)
     """
+    read = read_looped if loop else read_segment
 
     def draw() -> tuple[File, np.ndarray]:
         file = files[int(rng.integers(len(files)))]
-        if loop:
-            return file, read_looped(file, int(rng.integers(file.frames)), frames)[None]
-        start = random_start(file.frames, frames, rng)
-        return file, read_segment(file, start, frames)[None]
+        start = int(rng.integers(file.frames)) if loop else random_start(file.frames, frames, rng)
+        return file, read(file, start, frames)[None]
 
     file, (segment,) = draw_sounding(draw)
+    if segment.any():
+        return file, segment
+    # It may be muted but for a few words.
+    starts = every_start(file.frames, frames, rng)
+    places = iter(starts)
+    _, (segment,) = draw_sounding(
+        lambda: (file, read(file, next(places), frames)[None]), len(starts)
+    )
     if not segment.any():
-        raise InputError(f"{file.path}: silent wherever it was listened to, {MAX_REDRAWS} times")
+        raise InputError(f"{file.path}: silent from beginning to end")
     return file, segment

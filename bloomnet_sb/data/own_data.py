@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path, PurePath
 
+import numpy as np
+
 from bloomnet_sb.data.corpus_files import corpus_root, usable_info
 from bloomnet_sb.data.faults import Faults
 from bloomnet_sb.data.manifests import (
@@ -90,9 +92,9 @@ def prepare_own_data(
     ------
     InputError
         With a report of all that is wrong: folders that are missing or empty, files that are
-        damaged, silent or of too low a rate, two of one name, noisy ones without a clean one of
-        the same length, faults in the lists, a split without any, folders of clean speech of which
-        only some are named after splits.
+        damaged, silent (in the mean of their channels, an offset apart) or of too low a rate, two
+        of one name, noisy ones without a clean one of the same length, faults in the lists, a split
+        without any, folders of clean speech of which only some are named after splits.
 
     Example
     -------
@@ -109,7 +111,8 @@ def prepare_own_data(
     root = corpus_root(data_folder)
     faults = Faults("the recordings")
     header = partial(usable_info, sample_rate=sample_rate, allow_upsampling=allow_upsampling)
-    info_of = _Listener(header, root, Path(save_folder)) if listen else header
+    known = files_in(save_folder, str(root)) if listen else {}
+    info_of = _Listener(header, known, _mean_sounds) if listen else header
     clean = _find(root, "clean_folder", clean_folder, faults)
     listed = _read_list(speech_list, root / clean_folder, clean, "speaker", faults)
     clean = _only(clean, listed)
@@ -127,27 +130,49 @@ def prepare_own_data(
         manifests |= _of_noises(entries, listed, faults)
     if rir_folder is not None:
         rooms = _find(root, "rir_folder", rir_folder, faults)
+        info_of = _Listener(header, known, _first_sounds) if listen else header
         manifests[ROOMS] = audio_entries(root, rooms, info_of, faults)
     faults.refuse_any()
     _replace_manifests(save_folder, manifests)
 
 
 class _Listener:
-    """Gives the header of a file that was read through, or that was found good before."""
+    """Gives the header of a file that was read through, or that was found good before.
 
-    def __init__(self, header: Callable, root: Path, save_folder: Path):
+    Arguments
+    ---------
+    header : callable
+        Gives the header of a file.
+    known : mapping
+        The files that were found good, with their lengths in samples.
+    sounds : callable
+        Whether samples [time, channels] sound as training reads them.
+    """
+
+    def __init__(self, header: Callable, known: Mapping[str, int], sounds: Callable):
         self.header = header
-        self.known = files_in(save_folder, str(root))
+        # Paths from another working folder name the same files.
+        self.known = {os.path.abspath(file): frames for file, frames in known.items()}
+        self.sounds = sounds
 
     def __call__(self, path: Path) -> AudioInfo:
         info = self.header(path)
-        if self.known.get(str(path)) == info.frames:
+        if self.known.get(os.path.abspath(path)) == info.frames:
             return info
         starts = range(0, info.frames, LISTENED_TO)
         # All of them, as training reads them: one may be damaged.
-        if not any([read_audio(path, start, LISTENED_TO).any() for start in starts]):
+        if not any([self.sounds(read_audio(path, start, LISTENED_TO)) for start in starts]):
             raise InputError(f"{path}: silent from beginning to end")
         return info
+
+
+def _mean_sounds(samples: np.ndarray) -> bool:
+    # Channels may cancel out in their mean, and an offset is no sound.
+    return bool(np.ptp(samples.mean(1)) > 0)
+
+
+def _first_sounds(samples: np.ndarray) -> bool:
+    return bool(samples[:, 0].any())
 
 
 def _check_folders(noise: str | None, noisy: str | None, rir: str | None, listed: str | None):

@@ -222,4 +222,18 @@ def test_lower_rates_are_taken_where_it_is_allowed(corpus, tmp_path):
 def test_what_was_listened_to_is_not_read_again(corpus, tmp_path, monkeypatch):
     first = manifests(corpus, tmp_path / "save", **NOISE)
     monkeypatch.setattr("bloomnet_sb.data.own_data.read_audio", None)
-    assert manifests(corpus, tmp_path / "save", **NOISE) == first
+    monkeypatch.chdir(corpus)
+    for folder in (corpus, ".", "../corpus"):
+        assert manifests(folder, tmp_path / "save", **NOISE) == first
+
+
+def test_what_training_hears_as_silence_is_named(corpus, tmp_path, caplog):
+    inverted = sound() * [1, -1]
+    sf.write(corpus / "clean" / "inverted.wav", inverted, RATE)
+    sf.write(corpus / "clean" / "constant.wav", np.full(100, -0.25), RATE)
+    sf.write(corpus / "rooms" / "inverted.wav", inverted, RATE)
+    sf.write(corpus / "rooms" / "right.wav", inverted * [0, 1], RATE)
+    with pytest.raises(InputError, match="3 faults"):
+        manifests(corpus, tmp_path / "save", **NOISE, rir_folder="rooms")
+    for name in ("clean/inverted", "clean/constant", "rooms/right"):
+        assert f"{corpus / name}.wav: silent from beginning to end" in caplog.text
