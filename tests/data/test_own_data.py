@@ -6,6 +6,7 @@ import pytest
 import soundfile as sf
 
 from bloomnet_sb.data import Augmentation, own_eval_dataset, own_train_dataset, prepare_own_data
+from bloomnet_sb.scoring.trials import TestPart
 from bloomnet_sb.utils.errors import InputError
 
 RATE = 16000
@@ -93,6 +94,19 @@ def test_pairs_and_then_speech_and_noise_in_the_same_folder(corpus, tmp_path, ca
     assert own_eval_dataset(*folders, "valid", 10.0, (0, 5), RATE)[0]["mix"].shape == (RATE // 2,)
     written = manifests(corpus, tmp_path / "save", **NOISE)
     assert not any(name.startswith("mix") for name in written)
+
+
+def test_names_that_are_no_text_are_names(corpus, tmp_path):
+    for path in [*corpus.glob("clean/*/*/1.flac"), *corpus.rglob("noise/*/*.wav")]:
+        try:
+            path.rename(path.with_stem(path.stem + "\udce9"))
+        except OSError:
+            pytest.skip("the file system has no such names")
+    written = manifests(corpus, tmp_path / "save", **NOISE)
+    item = own_eval_dataset(str(tmp_path / "save"), str(corpus), "test", 10.0, (0, 5), RATE)[0]
+    assert item["id"] in written["speech_test"] and item["id"].endswith("\udce9")
+    part = TestPart(str(tmp_path / "save"), str(corpus), "test", RATE)
+    assert [trial.noise for trial in part.noises()] == sorted(written["noise_test"])
 
 
 def test_lists_decide_speakers_and_splits(corpus, tmp_path, caplog):
