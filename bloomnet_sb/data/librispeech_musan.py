@@ -157,7 +157,7 @@ def _split_noise(root: Path, noise_split: str | None, faults: Faults) -> dict[st
 
 
 def _hashed_split(name: str) -> str:
-    share = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 100
+    share = int(hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest(), 16) % 100
     return "train" if share < 80 else "valid" if share < 90 else "test"
 
 

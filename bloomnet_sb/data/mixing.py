@@ -136,8 +136,7 @@ def draw_mixture(
     Raises
     ------
     InputError
-        Naming an utterance that is silent wherever it was listened to, or a file that cannot be
-        read.
+        Naming a file that is silent from beginning to end, or one that cannot be read.
 
     Example
     -------
@@ -202,13 +201,12 @@ def fixed_mixture(
     >>> np.array_equal(one.mix, two.mix), one.noise
     (True, 'noise-free-sound-0000')
     """
-    seed = int.from_bytes(hashlib.sha256(utterance_id.encode()).digest()[:8], "big")
-    rng = np.random.default_rng(seed)
-    return draw_mixture(speech, noises, min(speech.frames, max_frames), snr_db, rng)
+    frames = min(speech.frames, max_frames)
+    return draw_mixture(speech, noises, frames, snr_db, generator_of(utterance_id))
 
 
 def draw_sounding(
-    draw: Callable[[], tuple[Source, np.ndarray]],
+    draw: Callable[[], tuple[Source, np.ndarray]], draws: int = MAX_REDRAWS
 ) -> tuple[Source, np.ndarray]:
     """Draw signals until none of them is silent, that is below -60 dB of full scale.
 
@@ -216,11 +214,13 @@ def draw_sounding(
     ---------
     draw : callable
         Gives what the signals are from, and the signals [signals, time].
+    draws : int
+        How often at most.
 
     Returns
     -------
     (object, numpy.ndarray)
-        The first draw without a silent signal; after 20 draws the one whose quietest signal is
+        The first draw without a silent signal; after all of them the one whose quietest signal is
         the loudest.
 
     Example
@@ -231,7 +231,7 @@ def draw_sounding(
     """
     loudest: tuple[Source, np.ndarray] | None = None
     levels: list[float] = []
-    for _ in range(MAX_REDRAWS):
+    for _ in range(draws):
         source, signals = draw()
         # Quietest first: where two draws are equal in that, the next signal decides.
         drawn = sorted(power(signal) for signal in signals)
@@ -254,10 +254,37 @@ def random_start(length: int, frames: int, rng: np.random.Generator) -> int:
     return int(rng.integers(max(length - frames, 0) + 1))
 
 
+def every_start(length: int, frames: int, rng: np.random.Generator) -> list[int]:
+    """Where segments of `frames` begin that cover a file of `length`, from a random one on.
+
+    Example
+    -------
+    >>> sorted(every_start(100, 40, np.random.default_rng(0)))
+    [0, 40, 60]
+    """
+    starts = [min(start, max(length - frames, 0)) for start in range(0, length, frames)]
+    first = int(rng.integers(len(starts)))
+    return starts[first:] + starts[:first]
+
+
+def generator_of(utterance_id: str) -> np.random.Generator:
+    """A generator whose draws an id decides, also one that is no text, as file names may be.
+
+    Example
+    -------
+    >>> int(generator_of("an-id").integers(100)) == int(generator_of("an-id").integers(100))
+    True
+    """
+    name = utterance_id.encode(errors="surrogateescape")
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(name).digest()[:8], "big"))
+
+
 def draw_file(
     files: Sequence[File], frames: int, rng: np.random.Generator, loop: bool
 ) -> tuple[File, np.ndarray]:
     """Draw a file and a segment of it that is not silent, see `draw_sounding`.
+
+    A file of which only digital silence was drawn is searched, from a random place on.
 
     Arguments
     ---------
@@ -286,15 +313,22 @@ def draw_file(
     >>> draw_file([file], 200000, np.random.default_rng(0), loop=True)[1].shape
     (200000,)
     """
+    read = read_looped if loop else read_segment
 
     def draw() -> tuple[File, np.ndarray]:
         file = files[int(rng.integers(len(files)))]
-        if loop:
-            return file, read_looped(file, int(rng.integers(file.frames)), frames)[None]
-        start = random_start(file.frames, frames, rng)
-        return file, read_segment(file, start, frames)[None]
+        start = int(rng.integers(file.frames)) if loop else random_start(file.frames, frames, rng)
+        return file, read(file, start, frames)[None]
 
     file, (segment,) = draw_sounding(draw)
+    if segment.any():
+        return file, segment
+    # It may be muted but for a few words.
+    starts = every_start(file.frames, frames, rng)
+    places = iter(starts)
+    _, (segment,) = draw_sounding(
+        lambda: (file, read(file, next(places), frames)[None]), len(starts)
+    )
     if not segment.any():
-        raise InputError(f"{file.path}: silent wherever it was listened to, {MAX_REDRAWS} times")
+        raise InputError(f"{file.path}: silent from beginning to end")
     return file, segment

@@ -11,7 +11,13 @@ from speechbrain.utils.data_pipeline import provides, takes
 from bloomnet_sb.data.datasets import OUTPUT_KEYS, DrawDataset, with_files
 from bloomnet_sb.data.faults import Faults
 from bloomnet_sb.data.manifests import load_manifest, path_in_manifest
-from bloomnet_sb.data.mixing import at_unit_power, draw_sounding, random_start
+from bloomnet_sb.data.mixing import (
+    at_unit_power,
+    draw_sounding,
+    every_start,
+    generator_of,
+    random_start,
+)
 from bloomnet_sb.data.reading import File, read_segment
 from bloomnet_sb.utils.audio_files import Clip
 from bloomnet_sb.utils.audio_formats import AudioInfo
@@ -143,6 +149,9 @@ def mixture_eval_dataset(
 ) -> DynamicItemDataset:
     """A corpus's validation or test mixtures, from their beginning on.
 
+    Where a source is silent for `max_seconds`, below -60 dB of full scale, a longer mixture is
+    taken from another place, which its id decides: the first from there on in which all sound.
+
     Arguments
     ---------
     manifest_folder, data_folder, sample_rate
@@ -150,7 +159,7 @@ def mixture_eval_dataset(
     split : str
         "valid" or "test".
     max_seconds : float
-        Longest mixture; what lies beyond is left out.
+        Longest mixture; the rest is left out.
 
     Returns
     -------
@@ -176,12 +185,20 @@ def mixture_eval_dataset(
     """
     max_frames = round(max_seconds * sample_rate)
 
-    def whole(mix: File, sources: list[str]) -> list[torch.Tensor]:
-        return _scaled(mix.path, _read(mix, sources, 0, min(mix.frames, max_frames)))
+    def fixed(name: str, mix: File, sources: list[str]) -> list[torch.Tensor]:
+        frames, starts = min(mix.frames, max_frames), [0]
+        if mix.frames > max_frames:
+            starts += every_start(mix.frames, frames, generator_of(name))
+        places = iter(starts)
+        return _scaled(
+            *draw_sounding(
+                lambda: (mix.path, _read(mix, sources, next(places), frames)), len(starts)
+            )
+        )
 
     data = _with_noise(load_manifest(manifest_folder, data_folder, f"mix_{split}"))
     keys = [*OUTPUT_KEYS, *(["snr_db"] if all("snr_db" in e for e in data.values()) else [])]
-    item = _item(whole, "file", "sources")
+    item = _item(fixed, "id", "file", "sources")
     return DynamicItemDataset(with_files(data, sample_rate), [item], keys)
 
 

@@ -2,9 +2,11 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path, PurePath
+
+import numpy as np
 
 from bloomnet_sb.data.corpus_files import corpus_root, usable_info
 from bloomnet_sb.data.faults import Faults
@@ -16,7 +18,7 @@ from bloomnet_sb.data.manifests import (
     write_manifest,
 )
 from bloomnet_sb.data.mixtures import mixture_entries
-from bloomnet_sb.data.splits import FEWEST, SPLITS, split_by_group
+from bloomnet_sb.data.splits import FEWEST, SPLITS, named_split, split_by_group
 from bloomnet_sb.utils.audio_files import read_audio
 from bloomnet_sb.utils.audio_formats import AudioInfo
 from bloomnet_sb.utils.errors import InputError
@@ -55,8 +57,9 @@ def prepare_own_data(
     Recordings are split into training, validation and test by speakers, see
     `bloomnet_sb.data.splits.split_by_group`. A recording's speaker is the first folder in which the
     recordings differ; those in none count as of a speaker each, and so do all of less than three
-    speakers. Noises are split file by file; their category is the first folder in which they
-    differ. Fewer than three noises are for all splits.
+    speakers. Where these folders are named after splits, such as train-clean-100, dev and test,
+    they are the splits, and the next folder is the speaker. Noises are split file by file; their
+    category is the first folder in which they differ. Fewer than three noises are for all splits.
 
     Arguments
     ---------
@@ -89,8 +92,9 @@ def prepare_own_data(
     ------
     InputError
         With a report of all that is wrong: folders that are missing or empty, files that are
-        damaged, silent or of too low a rate, two of one name, noisy ones without a clean one of
-        the same length, faults in the lists, a split without any.
+        damaged, silent (in the mean of their channels, an offset apart) or of too low a rate, two
+        of one name, noisy ones without a clean one of the same length, faults in the lists, a split
+        without any, folders of clean speech of which only some are named after splits.
 
     Example
     -------
@@ -107,7 +111,8 @@ def prepare_own_data(
     root = corpus_root(data_folder)
     faults = Faults("the recordings")
     header = partial(usable_info, sample_rate=sample_rate, allow_upsampling=allow_upsampling)
-    info_of = _Listener(header, root, Path(save_folder)) if listen else header
+    known = files_in(save_folder, str(root)) if listen else {}
+    info_of = _Listener(header, known, _mean_sounds) if listen else header
     clean = _find(root, "clean_folder", clean_folder, faults)
     listed = _read_list(speech_list, root / clean_folder, clean, "speaker", faults)
     clean = _only(clean, listed)
@@ -125,27 +130,49 @@ def prepare_own_data(
         manifests |= _of_noises(entries, listed, faults)
     if rir_folder is not None:
         rooms = _find(root, "rir_folder", rir_folder, faults)
+        info_of = _Listener(header, known, _first_sounds) if listen else header
         manifests[ROOMS] = audio_entries(root, rooms, info_of, faults)
     faults.refuse_any()
     _replace_manifests(save_folder, manifests)
 
 
 class _Listener:
-    """Gives the header of a file that was read through, or that was found good before."""
+    """Gives the header of a file that was read through, or that was found good before.
 
-    def __init__(self, header: Callable, root: Path, save_folder: Path):
+    Arguments
+    ---------
+    header : callable
+        Gives the header of a file.
+    known : mapping
+        The files that were found good, with their lengths in samples.
+    sounds : callable
+        Whether samples [time, channels] sound as training reads them.
+    """
+
+    def __init__(self, header: Callable, known: Mapping[str, int], sounds: Callable):
         self.header = header
-        self.known = files_in(save_folder, str(root))
+        # Paths from another working folder name the same files.
+        self.known = {os.path.abspath(file): frames for file, frames in known.items()}
+        self.sounds = sounds
 
     def __call__(self, path: Path) -> AudioInfo:
         info = self.header(path)
-        if self.known.get(str(path)) == info.frames:
+        if self.known.get(os.path.abspath(path)) == info.frames:
             return info
         starts = range(0, info.frames, LISTENED_TO)
         # All of them, as training reads them: one may be damaged.
-        if not any([read_audio(path, start, LISTENED_TO).any() for start in starts]):
+        if not any([self.sounds(read_audio(path, start, LISTENED_TO)) for start in starts]):
             raise InputError(f"{path}: silent from beginning to end")
         return info
+
+
+def _mean_sounds(samples: np.ndarray) -> bool:
+    # Channels may cancel out in their mean, and an offset is no sound.
+    return bool(np.ptp(samples.mean(1)) > 0)
+
+
+def _first_sounds(samples: np.ndarray) -> bool:
+    return bool(samples[:, 0].any())
 
 
 def _check_folders(noise: str | None, noisy: str | None, rir: str | None, listed: str | None):
@@ -232,35 +259,64 @@ def _of_speakers(
     entries: dict[str, dict], listed: Mapping[str, dict] | None, kind: str, faults: Faults
 ) -> dict[str, dict]:
     """The manifests of a kind of recordings by speakers, who are noted in their entries."""
-    speakers = _said(entries, listed, "speaker") or _first_folders(entries)
+    differing = _from_differing(_folders(entries))
+    by_folder = {name: named_split(folder) for name, folder in _first(differing).items()}
+    folders = differing
+    if all(by_folder.values()):
+        folders = _from_differing({name: parts[1:] for name, parts in differing.items()})
+    speakers = _said(entries, listed, "speaker") or _first(folders)
     for name, entry in entries.items():
         if speakers[name]:
             entry["spk_id"] = text_in_manifest(speakers[name])
     split_of = _said(entries, listed, "split")
+    if not split_of and any(by_folder.values()):
+        _check_named_splits(by_folder, _first(differing), kind, faults)
+        split_of = {name: split or "" for name, split in by_folder.items()}
     if not split_of:
-        group_of = {name: speakers[name] or f"/{name}" for name in entries}
-        if 0 < len(set(group_of.values())) < FEWEST <= len(entries):
-            logger.warning(
-                "%s: %d speakers, so that the same are in training, validation and test",
-                kind,
-                len(set(group_of.values())),
-            )
-            group_of = {name: name for name in entries}
-        if len(set(group_of.values())) < FEWEST:
-            if not faults.found:
-                faults.found.append(
-                    f"{kind}: {len(entries)} recordings that can be used, but {FEWEST} are needed, "
-                    "one each for training, validation and test"
-                )
-            return {}
-        split_of = split_by_group(group_of)
+        split_of = _split_by_speaker(entries, speakers, kind, faults)
     return _by_split(entries, split_of, kind, faults)
+
+
+def _check_named_splits(
+    by_folder: Mapping[str, str | None], folders: Mapping[str, str], kind: str, faults: Faults
+) -> None:
+    """Note folders of which only some are named after splits, or not after each of them."""
+    named = set(by_folder.values())
+    # After other faults a split may seem to have no folder, as none of its files can be used.
+    if None in named or (len(named) < len(SPLITS) and not faults.found):
+        found = sorted(folder or "." for folder in set(folders.values()))
+        faults.found.append(
+            f"{kind}: the folders {_some(found)} seem to be splits, but are not all named after "
+            "one, or not after each of train, valid and test; a --speech_list with the columns "
+            "file and split says what each recording is for"
+        )
+
+
+def _split_by_speaker(
+    entries: Mapping[str, dict], speakers: Mapping[str, str], kind: str, faults: Faults
+) -> dict[str, str]:
+    group_of = {name: speakers[name] or f"/{name}" for name in entries}
+    if 0 < len(set(group_of.values())) < FEWEST <= len(entries):
+        logger.warning(
+            "%s: %d speakers, so that the same are in training, validation and test",
+            kind,
+            len(set(group_of.values())),
+        )
+        group_of = {name: name for name in entries}
+    if len(set(group_of.values())) >= FEWEST:
+        return split_by_group(group_of)
+    if not faults.found:
+        faults.found.append(
+            f"{kind}: {len(entries)} recordings that can be used, but {FEWEST} are needed, "
+            "one each for training, validation and test"
+        )
+    return dict.fromkeys(entries, "")
 
 
 def _of_noises(
     entries: dict[str, dict], listed: Mapping[str, dict] | None, faults: Faults
 ) -> dict[str, dict]:
-    categories = _said(entries, listed, "category") or _first_folders(entries)
+    categories = _said(entries, listed, "category") or _first(_from_differing(_folders(entries)))
     for name, entry in entries.items():
         if categories[name]:
             entry["category"] = text_in_manifest(categories[name])
@@ -297,11 +353,19 @@ def _said(
     return said if any(said.values()) else {}
 
 
-def _first_folders(names: Mapping[str, object]) -> dict[str, str]:
-    """The first folder in which names differ, or "" for one in none."""
-    folders = {name: PurePath(name).parent.parts for name in names}
+def _folders(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    return {name: PurePath(name).parent.parts for name in names}
+
+
+def _from_differing(folders: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """The folders of names from the first on in which they differ."""
     common = len(os.path.commonprefix(list(folders.values())))
-    return {name: "".join(parts[common : common + 1]) for name, parts in folders.items()}
+    return {name: parts[common:] for name, parts in folders.items()}
+
+
+def _first(folders: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """The first folder of each name, or "" for one in none."""
+    return {name: "".join(parts[:1]) for name, parts in folders.items()}
 
 
 def _replace_manifests(save_folder: str, manifests: Mapping[str, dict[str, dict]]) -> None:

@@ -2,10 +2,18 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 
 SPLITS = ("train", "valid", "test")
 FEWEST = 3  # groups, or files, of which each split gets one
+
+# How folders of corpora are called: train-clean-100, trainset_28spk_wav, dev, val, eval
+WORDS = {
+    "train": "train|training",
+    "valid": "val|valid|validation|dev|development",
+    "test": "test|testing|eval|evaluation",
+}
 
 
 def split_by_group(group_of: Mapping[str, str]) -> dict[str, str]:
@@ -36,6 +44,31 @@ def split_by_group(group_of: Mapping[str, str]) -> dict[str, str]:
     valid = [group for group in rest if _place(group) < 0.2][:most] or rest[:1]
     split_of = {**dict.fromkeys(test, "test"), **dict.fromkeys(valid, "valid")}
     return {name: split_of.get(group, "train") for name, group in group_of.items()}
+
+
+def named_split(folder: str) -> str | None:
+    """The split that a folder is named after.
+
+    Arguments
+    ---------
+    folder : str
+        Its name.
+
+    Returns
+    -------
+    str or None
+        "train", "valid" or "test", if the name is a word for it, or begins with one that no letter
+        follows, but maybe "set"; else None.
+
+    Example
+    -------
+    >>> [named_split(folder) for folder in ("trainset_28spk", "Dev", "eval", "Devon")]
+    ['train', 'valid', 'test', None]
+    """
+    for split, words in WORDS.items():
+        if re.match(rf"({words})(set)?(?![^\W\d_])", folder, re.IGNORECASE):
+            return split
+    return None
 
 
 def _place(name: str) -> float:

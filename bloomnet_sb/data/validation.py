@@ -95,7 +95,7 @@ def validation_dataset(
                 }
 
     def make(utterance_id: str, part: str, number: int, snr_db: tuple[float, float] | None):
-        rng = np.random.default_rng(list(utterance_id.encode()))
+        rng = np.random.default_rng(list(utterance_id.encode(errors="surrogateescape")))
         return drawers[part].mixture(number, snr_db, rng)
 
     item = mixture_item(make, "id", "part", "number", "snr_db")

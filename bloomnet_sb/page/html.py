@@ -215,7 +215,8 @@ def _rendered(
         script=Markup("\n").join(map(_source, SCRIPTS)),
         range_db=RANGE_DB,
     )
-    return html.encode("utf-8")
+    # A name that is no text has its bytes as escapes.
+    return html.encode("utf-8", "backslashreplace")
 
 
 def _data(sound: _Sound, codec: str, opus_kbits: float) -> dict:

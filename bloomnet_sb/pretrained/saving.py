@@ -103,4 +103,5 @@ def write_pretrained(
         weights = {name: value.cpu() for name, value in model.state_dict().items()}
         partial.write_bytes(save(weights))
     with written_whole(folder / CARD_FILE) as partial:
-        partial.write_text(model_card, encoding="utf-8")
+        # Names that are no text have their bytes as escapes.
+        partial.write_text(model_card, encoding="utf-8", errors="backslashreplace")

@@ -110,6 +110,8 @@ class DepthScores:
         mix, target, estimates = mix.cpu(), target.cpu(), estimates.cpu()
         unprocessed = mix[None, ..., None].expand(1, -1, -1, target.shape[-1])
         signals = torch.cat([unprocessed, estimates])
+        # Of a source that is silent there is no SI-SDR, and no level to compare.
+        sounding = bool(target.any(1).all())
         si_sdr = -negative_si_sdr(signals, target).mean((1, 2))
         level = speech_level_db(signals, target).mean((1, 2))
         if snr_db is None:
@@ -125,9 +127,9 @@ class DepthScores:
                 "category": category,
                 "snr_db": snr_db,
                 "blocks": blocks,
-                "si_sdr": float(si_sdr[index]),
-                "si_sdr_improvement": float(si_sdr[index] - si_sdr[0]),
-                "level_db": float(level[index]),
+                "si_sdr": float(si_sdr[index]) if sounding else None,
+                "si_sdr_improvement": float(si_sdr[index] - si_sdr[0]) if sounding else None,
+                "level_db": float(level[index]) if sounding else None,
             }
             scores = self._pool.submit(
                 perceptual_scores, clean, signal, self.sample_rate, self.with_dnsmos
@@ -171,7 +173,10 @@ class DepthScores:
 
     @property
     def rows(self) -> list[dict]:
-        """The scores of each test mixture at each depth; None for a metric without a score."""
+        """The scores of each test mixture at each depth; None for a metric without a score.
+
+        Where a clean source is silent, that is SI-SDR, its improvement and the level.
+        """
         self.wait()
         return self._rows
 
@@ -205,15 +210,15 @@ class DepthScores:
         Returns
         -------
         list of dict
-            For each group: its name as "group", how many "mixtures" it has, and the mean
-            "si_sdr_improvement" at each depth, a list.
+            For each group: its name as "group", how many "mixtures" with a score it has, and the
+            mean "si_sdr_improvement" at each depth, a list.
         """
         groups: dict[str, dict[int, list[float]]] = {}
         for row in self.rows:
-            name = group(row)
-            if row["blocks"] and name is not None:
+            name, improvement = group(row), row["si_sdr_improvement"]
+            if row["blocks"] and name is not None and improvement is not None:
                 depths = groups.setdefault(name, {depth: [] for depth in self.depths})
-                depths[row["blocks"]].append(row["si_sdr_improvement"])
+                depths[row["blocks"]].append(improvement)
         return [
             {
                 "group": name,
@@ -296,10 +301,10 @@ def _natural(item: tuple[str, dict]) -> tuple[float, str]:
 
 
 def _snr_db(mix: torch.Tensor, target: torch.Tensor) -> float | None:
-    """Power of all clean sources over that of the rest of the mixture; None without a rest."""
+    """Power of all clean sources over that of the rest of the mixture; None if one is silent."""
     speech = target.sum(-1)
     rest = (mix - speech).double().square().mean()
     power = speech.double().square().mean()
-    if rest <= 1e-6 * power:
+    if power == 0 or rest <= 1e-6 * power:
         return None
     return float(10 * torch.log10(power / rest))

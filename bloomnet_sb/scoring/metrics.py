@@ -106,7 +106,7 @@ def speech_level_db(estimates: torch.Tensor, target: torch.Tensor) -> torch.Tens
     Returns
     -------
     torch.Tensor
-        [blocks, batch, sources], in dB, -60 or more.
+        [blocks, batch, sources], in dB, -60 or more; NaN where the source is silent.
 
     Example
     -------

@@ -114,7 +114,8 @@ def results_table(results: dict) -> str:
     if "listeners" in results:
         labels = depth_labels(results["listeners"])
         lines.append("\n" + listener_tables(labels, sample_rate, True))
-    return "".join(lines)
+    # Names that are no text, as a file system may have them, have their bytes as escapes.
+    return "".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def profile_table(profile: list[DepthProfile]) -> str:

@@ -184,14 +184,15 @@ def at_level(signal: np.ndarray, level_db: float = LEVEL_DB) -> np.ndarray:
 
 
 def seeded(name: str) -> np.random.Generator:
-    """A generator whose draws a name decides.
+    """A generator whose draws a name decides, also one that is no text, as file names may be.
 
     Example
     -------
     >>> int(seeded("rain").integers(100)) == int(seeded("rain").integers(100))
     True
     """
-    return np.random.default_rng(list(hashlib.sha256(name.encode()).digest()))
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+    return np.random.default_rng(list(digest))
 
 
 def voice_kind(entry: dict) -> str:

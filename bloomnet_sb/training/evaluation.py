@@ -88,8 +88,10 @@ class _Example(NamedTuple):
 
 def _example(brain: BlockwiseBrain, test_set: DynamicItemDataset, share: float) -> _Example:
     """The test mixture above a share of all in SI-SDR."""
-    mixtures = sorted((r for r in brain.scores.rows if r["blocks"] == 0), key=lambda r: r["si_sdr"])
-    chosen = mixtures[int(len(mixtures) * share)]["utterance"]
+    mixtures = [row for row in brain.scores.rows if row["blocks"] == 0]
+    scored = [row for row in mixtures if row["si_sdr"] is not None]
+    ordered = sorted(scored, key=lambda row: row["si_sdr"]) or mixtures
+    chosen = ordered[int(len(ordered) * share)]["utterance"]
     item = test_set[test_set.data_ids.index(chosen)]
     mix, target = (item[key][None].to(brain.device) for key in ("mix", "target"))
     depths = brain.schedule.depths

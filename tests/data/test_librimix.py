@@ -207,6 +207,24 @@ def test_evaluation_items_are_whole_and_fixed(librimix_folder, manifest_folder):
         assert len(short[index]["mix"]) == RATE
 
 
+def test_what_sounds_late_is_evaluated_where_it_sounds(write_pair):
+    early, late = voice(60 * RATE), voice(60 * RATE, seed=1)
+    late[: 41 * RATE] = late[43 * RATE :] = 0
+    folders = write_pair(early, late)
+    once, again = (mixtures(*folders, max_seconds=1.5)[0] for _ in range(2))
+    assert torch.equal(once["mix"], again["mix"])
+    assert once["target"].shape == (1.5 * RATE, 2)
+    assert once["target"].square().mean(0).min() > 1e-6
+
+
+def test_a_beginning_that_sounds_is_kept(write_pair):
+    early, late = voice(60 * RATE), voice(60 * RATE, seed=1)
+    late[:RATE] = 0
+    target = mixtures(*write_pair(early, late), max_seconds=1.5)[0]["target"]
+    assert target[:RATE, 1].std() < 1e-6
+    assert np.corrcoef(target[:, 0].numpy(), early[: len(target)])[0, 1] > 0.9999
+
+
 def test_summary(manifest_folder):
     lines = manifests_summary(manifest_folder, RATE).splitlines()
     assert len(lines) == 3

@@ -63,6 +63,15 @@ def test_hashed_split_is_a_partition_and_stable(corpus, tmp_path):
     assert after == before
 
 
+def test_names_that_are_no_text_fall_into_a_split(corpus, tmp_path):
+    noise = corpus / NOISE / "noise-free-sound-0000.wav"
+    try:
+        noise.rename(noise.with_stem("\udce9"))
+    except OSError:
+        pytest.skip("the file system has no such names")
+    assert "\udce9" in noise_splits(manifests(corpus, tmp_path / "save"))
+
+
 def test_list_given_by_name(corpus, tmp_path):
     files = [f"{NOISE}/noise-free-sound-{number:04d}.wav" for number in range(3)]
     rows = [f"{f},{s}" for f, s in zip(files, ("test", "valid", "train"), strict=True)]

@@ -74,6 +74,16 @@ def test_silent_segments_are_drawn_again(write):
         assert np.abs(target).max() > 0
 
 
+@pytest.mark.parametrize("place", [0, 123456, 199990])
+def test_a_file_that_is_silent_nearly_everywhere_is_searched(write, place):
+    sound = np.zeros(200000, np.float32)
+    sound[place : place + 10] = ramp(10)
+    speech, noise = write("speech", sound), write("noise", ramp(4000))
+    assert draw(speech, [noise], 99)[1].any()
+    assert np.array_equal(draw(speech, [noise], 99), draw(speech, [noise], 99))
+    assert draw(noise, [speech], 99)[0].any()
+
+
 def test_a_silent_file_is_named(write):
     with pytest.raises(InputError, match="silent.wav: silent"):
         draw(write("silent", np.zeros(5000)), [write("noise", ramp(4000))])

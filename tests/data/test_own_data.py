@@ -6,6 +6,7 @@ import pytest
 import soundfile as sf
 
 from bloomnet_sb.data import Augmentation, own_eval_dataset, own_train_dataset, prepare_own_data
+from bloomnet_sb.scoring.trials import TestPart
 from bloomnet_sb.utils.errors import InputError
 
 RATE = 16000
@@ -95,6 +96,19 @@ def test_pairs_and_then_speech_and_noise_in_the_same_folder(corpus, tmp_path, ca
     assert not any(name.startswith("mix") for name in written)
 
 
+def test_names_that_are_no_text_are_names(corpus, tmp_path):
+    for path in [*corpus.glob("clean/*/*/1.flac"), *corpus.rglob("noise/*/*.wav")]:
+        try:
+            path.rename(path.with_stem(path.stem + "\udce9"))
+        except OSError:
+            pytest.skip("the file system has no such names")
+    written = manifests(corpus, tmp_path / "save", **NOISE)
+    item = own_eval_dataset(str(tmp_path / "save"), str(corpus), "test", 10.0, (0, 5), RATE)[0]
+    assert item["id"] in written["speech_test"] and item["id"].endswith("\udce9")
+    part = TestPart(str(tmp_path / "save"), str(corpus), "test", RATE)
+    assert [trial.noise for trial in part.noises()] == sorted(written["noise_test"])
+
+
 def test_lists_decide_speakers_and_splits(corpus, tmp_path, caplog):
     rows = [f"all/{name}/1.flac;{split};{person}" for name, split, person in
             zip(SPEAKERS, (*SPLITS, *SPLITS), "uvwxyz", strict=False)]  # fmt: skip
@@ -107,6 +121,44 @@ def test_lists_decide_speakers_and_splits(corpus, tmp_path, caplog):
     assert by_split(written, "speech", "spk_id") == [{"u", "x"}, {"v", "y"}, {"w", "z"}]
     assert set.union(*by_split(written, "noise", "category")) == {"öffentlich", "b", "c"}
     assert "speech.csv does not list all/speaker" in caplog.text
+
+
+def moved_below(corpus, folder_of):
+    """The clean speech with each speaker in a further folder."""
+    for name in SPEAKERS:
+        place = corpus / "clean" / "all" / folder_of(name)
+        place.mkdir(exist_ok=True)
+        (corpus / "clean" / "all" / name).rename(place / name)
+
+
+def test_folders_named_after_splits_are_the_splits(corpus, tmp_path):
+    folders = {"speaker a": "test-clean", "speaker b": "Dev"}
+    moved_below(corpus, lambda name: folders.get(name, "trainset_6"))
+    splits = [set(SPEAKERS[2:]), {"speaker b"}, {"speaker a"}]
+    written = manifests(corpus, tmp_path / "save", **NOISE)
+    assert by_split(written, "speech", "spk_id") == splits
+
+
+@pytest.mark.parametrize("others", ["more", "test"])
+def test_folders_of_which_some_are_named_after_splits_are_refused(corpus, tmp_path, others):
+    moved_below(corpus, lambda name: "train" if name < "speaker d" else others)
+    line = f"^speech: the folders {', '.join(sorted([others, 'train']))} .*--speech_list .*split"
+    with pytest.raises(InputError, match=line):
+        manifests(corpus, tmp_path / "save", **NOISE)
+    rows = [f"all/{'train' if name < 'speaker d' else others}/{name}/1.flac,{split}"
+            for name, split in zip(SPEAKERS, (*SPLITS, *SPLITS), strict=False)]  # fmt: skip
+    (tmp_path / "speech.csv").write_text("file,split\n" + "\n".join(rows))
+    listed = {"speech_list": str(tmp_path / "speech.csv")}
+    assert len(names(manifests(corpus, tmp_path / "save", **NOISE, **listed), "speech")) == 6
+
+
+def test_speakers_whose_names_begin_like_splits_are_speakers(corpus, tmp_path):
+    folders = dict(zip(SPEAKERS, ["Devon", "Testa", "Valentina", "Evalyn"], strict=False))
+    for name, other in folders.items():
+        (corpus / "clean/all" / name).rename(corpus / "clean/all" / other)
+    written = manifests(corpus, tmp_path / "save", **NOISE)
+    speakers = by_split(written, "speech", "spk_id")
+    assert set.union(*speakers) == {*folders.values(), *SPEAKERS[4:]}
 
 
 def test_few_speakers_and_noises_are_in_all_splits_with_a_warning(corpus, tmp_path, caplog):
@@ -184,4 +236,18 @@ def test_lower_rates_are_taken_where_it_is_allowed(corpus, tmp_path):
 def test_what_was_listened_to_is_not_read_again(corpus, tmp_path, monkeypatch):
     first = manifests(corpus, tmp_path / "save", **NOISE)
     monkeypatch.setattr("bloomnet_sb.data.own_data.read_audio", None)
-    assert manifests(corpus, tmp_path / "save", **NOISE) == first
+    monkeypatch.chdir(corpus)
+    for folder in (corpus, ".", "../corpus"):
+        assert manifests(folder, tmp_path / "save", **NOISE) == first
+
+
+def test_what_training_hears_as_silence_is_named(corpus, tmp_path, caplog):
+    inverted = sound() * [1, -1]
+    sf.write(corpus / "clean" / "inverted.wav", inverted, RATE)
+    sf.write(corpus / "clean" / "constant.wav", np.full(100, -0.25), RATE)
+    sf.write(corpus / "rooms" / "inverted.wav", inverted, RATE)
+    sf.write(corpus / "rooms" / "right.wav", inverted * [0, 1], RATE)
+    with pytest.raises(InputError, match="3 faults"):
+        manifests(corpus, tmp_path / "save", **NOISE, rir_folder="rooms")
+    for name in ("clean/inverted", "clean/constant", "rooms/right"):
+        assert f"{corpus / name}.wav: silent from beginning to end" in caplog.text

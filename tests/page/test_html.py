@@ -48,6 +48,13 @@ class Elements(HTMLParser):
             self.rows[-1][-1] += data
 
 
+def test_a_recording_whose_name_is_no_text_has_its_bytes_as_escapes(tmp_path):
+    recording = replace(demo_recording(), name="pluie \udce9t\udce9")
+    write_page([recording], [NETWORK], tmp_path / "page.html", "Hear it")
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "pluie \\udce9t\\udce9" in text
+
+
 def test_a_page_needs_nothing_else(tmp_path):
     path = tmp_path / "page.html"
     written = demo_page(path)

@@ -74,6 +74,22 @@ def test_a_mixture_of_speech_alone_is_in_no_snr_band():
     assert scores.rows[0]["si_sdr_improvement"] == 0
 
 
+def test_a_silent_target_is_left_out_of_the_means_that_it_has_none_of():
+    scores = DepthScores([1], 16000, with_dnsmos=False)
+    noise, voices = torch.randn(1, 16000), torch.randn(1, 16000, 2)
+    silent = torch.zeros(1, 16000, 2)
+    scores.add("voices", noise + voices.sum(-1), voices, voices[None], "rain")
+    means = scores.summary()
+    for target in (silent, torch.cat([voices[..., :1], silent[..., 1:]], -1)):
+        scores.add("silent", noise + target.sum(-1), target, voices[None], "rain")
+    for row, mean in zip(scores.summary(), means, strict=True):
+        for metric in ("si_sdr", "si_sdr_improvement", "level_db"):
+            assert row[metric] == mean[metric]
+    assert [group["mixtures"] for group in scores.improvement_by(noise_name)] == [1]
+    assert sum(group["mixtures"] for group in scores.improvement_by(snr_band)) == 1
+    assert scores.rows[2]["snr_db"] is None
+
+
 def test_a_mixture_too_short_for_a_metric_is_named_and_left_out():
     scores = DepthScores([1], 16000, with_dnsmos=False)
     noise = torch.randn(2, 300)

@@ -51,6 +51,16 @@ def test_tables_and_memory(results):
     assert results["memory_bytes"]["this_network"] == 4 * conv_tasnet(num_blocks=2).num_parameters()
 
 
+def test_a_noise_whose_name_is_no_text_has_its_bytes_as_escapes(results, tmp_path):
+    results["by_noise"][0]["group"] = "pluie \udce9t\udce9"
+    results["failures"] = ["PESQ of \udce9: why"]
+    write_results(results, tmp_path)
+    table = (tmp_path / "results.md").read_text(encoding="utf-8")
+    assert table == results_table(results)
+    assert "| pluie \\udce9t\\udce9 | 1 |" in table
+    assert "PESQ of \\udce9: why" in table
+
+
 def test_memory_is_of_the_depths_that_were_scored():
     results = make_results(DepthScores([2], 16000), PROFILE, conv_tasnet(num_blocks=2))
     assert results["memory_bytes"]["stand_alone_networks"] == 4 * 1_500_000
