@@ -66,7 +66,9 @@ def test_what_no_page_is_made_of_is_refused(tmp_path, no_archive):
         export_web(sources, RATE, tmp_path / "page")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="full: is not empty; what is written goes to a new folder"):
+    with pytest.raises(
+        InputError, match="full: is not empty; what is written goes to a new folder"
+    ):
         export_web(conv_tasnet(norm="BN", causal=True), RATE, tmp_path / "full")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["full", "notes.txt"]
 
