@@ -320,8 +320,10 @@ class PartTask(Task):
         files = part.files or [(member.file, Path(member.name).parent) for member in self._members]
         self._pairs = name_results(files, work / "out" if part.packed else part.output)
         try:
-            how = {"force": self.force, "enhancer": enhancer, "run": run, "own": self.own}
-            enhance_many(self._pairs, work, choice, **how)  # type: ignore[arg-type]
+            enhance_many(
+                self._pairs, work, choice,
+                force=self.force, enhancer=enhancer, run=run, own=self.own,
+            )  # fmt: skip
         except InputError as error:
             self._error = str(error)
             return []

@@ -211,8 +211,8 @@ def results_before(entries: list[dict]) -> set[str]:
 
     Example
     -------
-    >>> results_before([{"blocks": 1}, {"begun": "/out/a.wav"}, {"own": "/out/b.wav"}])
-    {'/out/a.wav', '/out/b.wav'}
+    >>> sorted(results_before([{"blocks": 1}, {"begun": "/out/a.wav"}, {"own": "/out/b.wav"}]))
+    ['/out/a.wav', '/out/b.wav']
     """
     begun = {absolute(entry["begun"]) for entry in entries if "begun" in entry}
     own = {absolute(entry["own"]) for entry in entries if "own" in entry}
