@@ -253,11 +253,12 @@ def test_a_folder_is_not_half_written(tmp_path, monkeypatch):
     paths = save(sequential_state_dicts(), tmp_path)
     (tmp_path / "empty").mkdir()
 
-    def fail(weights, path):
-        Path(path).write_text("the beginning")
+    def fail(path, content):
+        with open(path, "wb") as file:
+            file.write(content[:9])
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("bloomnet_sb.pretrained.saving.save_file", fail)
+    monkeypatch.setattr(Path, "write_bytes", fail)
     for folder in ("new", "empty"):
         with pytest.raises(InputError, match=f"{folder}: cannot be written .No space left"):
             convert_checkpoints(paths, tmp_path / folder, sample_rate=8000)
