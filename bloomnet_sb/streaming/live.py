@@ -188,7 +188,8 @@ class _Session:
         try:
             for chunk, lost in chunks:
                 enhanced = self.stream.process(chunk)
-                self._count(lost | self.output.play(enhanced))
+                seconds = chunk.shape[-1] / self.stream.stream.sample_rate
+                self._count(seconds, lost | self.output.play(enhanced))
                 if self.report.audio_seconds >= shown_at:
                     line.show(self._line(enhanced))
                     shown_at = self.report.audio_seconds + 1 / DISPLAYS_PER_SECOND
@@ -199,14 +200,15 @@ class _Session:
             raise
         self.output.play(self.stream.flush())
 
-    def _count(self, flagged: bool) -> None:
+    def _count(self, seconds: float, flagged: bool) -> None:
+        """Count a chunk of so many seconds, less than a frame's maybe, and what it took."""
         report, seen = self.report, self.stream.seen
         assert seen is not None  # a chunk was processed
         report.blocks += (seen.blocks - report.blocks) / (report.chunks + 1)
         report.chunks += 1
-        report.missed += flagged or seen.compute_seconds > seen.audio_seconds
+        report.missed += flagged or seen.compute_seconds > seconds
         report.compute_seconds += seen.compute_seconds
-        report.audio_seconds += seen.audio_seconds
+        report.audio_seconds += seconds
 
     def _obey(self, key: str) -> bool:
         """Do what a key says; False to end."""

@@ -18,7 +18,7 @@ from bloomnet_sb.streaming.live import run_live
 from bloomnet_sb.streaming.policies import BudgetedStream, Fixed, Policy, RealTime
 from bloomnet_sb.utils.errors import InputError, Stopped
 from tests.helpers.devices import Device, SoundDevices
-from tests.helpers.networks import conv_tasnet
+from tests.helpers.networks import band_rnn, conv_tasnet, interface
 
 ENHANCER = BloomEnhancer({"model": conv_tasnet(norm="BN", causal=True)}, {"sample_rate": 16000})
 CHUNK = 160
@@ -64,6 +64,13 @@ def test_a_file_to_a_file_is_the_offline_result(short_file, tmp_path):
     out = written(tmp_path / "out.wav")
     assert len(out) == 8050
     np.testing.assert_allclose(out, whole.clamp(-1, 1), atol=1e-4)
+
+
+def test_chunks_shorter_than_a_hop_count_as_they_are(short_file, tmp_path):
+    enhancer = interface(band_rnn())
+    out = str(tmp_path / "out.wav")
+    report = run_live(enhancer, Fixed(1), short_file, out, speed="full", chunk_seconds=0.001)
+    assert report.audio_seconds == pytest.approx(8050 / 16000)
 
 
 def test_in_real_time(short_file, tmp_path):
