@@ -134,17 +134,21 @@ def test_enhance_with_as_many_blocks_as_needed(pretrained, tmp_path):
     np.testing.assert_allclose(enhanced, expected, atol=1e-4)
 
 
-@pytest.mark.xdist_group("export")  # ONNX takes seconds to import
-def test_live_and_export(tmp_path):
-    model = conv_tasnet(norm="BN", causal=True, num_blocks=2, layers_per_block=1)
-    sizes = {"num_filters": 16, "bottleneck_channels": 8, "hidden_channels": 12, "num_blocks": 2}
+def write_causal(folder, **options):
+    """A pretrained folder with a causal Conv-TasNet of one layer a block."""
+    options |= {"layers_per_block": 1, "norm": "BN", "causal": True}
+    sizes = {"num_filters": 16, "bottleneck_channels": 8, "hidden_channels": 12, **options}
     separator = "".join(f"\n    {name}: {value}" for name, value in sizes.items())
     hparams = (
         f"sample_rate: 16000\nmodel: !new:bloomnet_sb.model.BloomNet\n{FILTERBANK}"
-        "  separator: !new:bloomnet_sb.separators.ConvTasNetSeparator\n"
-        f"    layers_per_block: 1\n    norm: BN\n    causal: True{separator}\n"
+        f"  separator: !new:bloomnet_sb.separators.ConvTasNetSeparator{separator}\n"
     )
-    write_pretrained(model, StringIO(hparams), tmp_path / "causal", "A card.")
+    write_pretrained(conv_tasnet(**options), StringIO(hparams), folder, "A card.")
+
+
+@pytest.mark.xdist_group("export")  # ONNX takes seconds to import
+def test_live_and_export(tmp_path):
+    write_causal(tmp_path / "causal", num_blocks=2)
     result = bloomnet(
         "live", "--source", tmp_path / "causal", "--input", NOISY[0], "--output",
         tmp_path / "live.wav", "--speed", "full", "--blocks", 2,
@@ -167,16 +171,7 @@ def test_live_and_export(tmp_path):
 
 @pytest.mark.xdist_group("export")
 def test_export_of_a_network_that_separates(tmp_path):
-    options = {"num_sources": 2, "num_blocks": 1, "layers_per_block": 1, "norm": "BN"}
-    model = conv_tasnet(causal=True, **options)
-    sizes = {"num_filters": 16, "bottleneck_channels": 8, "hidden_channels": 12, **options}
-    separator = "".join(f"\n    {name}: {value}" for name, value in sizes.items())
-    hparams = (
-        f"sample_rate: 16000\nmodel: !new:bloomnet_sb.model.BloomNet\n{FILTERBANK}"
-        "  separator: !new:bloomnet_sb.separators.ConvTasNetSeparator\n"
-        f"    causal: True{separator}\n"
-    )
-    write_pretrained(model, StringIO(hparams), tmp_path / "two", "A card.")
+    write_causal(tmp_path / "two", num_blocks=1, num_sources=2)
     result = bloomnet("export", tmp_path / "onnx", "--source", tmp_path / "two")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "onnx" / "decode1.onnx").is_file()

@@ -2,9 +2,10 @@
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -278,6 +279,10 @@ class _Past:
         return is_result(entry) and not self._holds(entry["output"])
 
 
+def _parsed(content: bytes) -> list[dict]:
+    return entries_of(content.decode())
+
+
 class _Report:
     """report.jsonl in a store, with pieces beside it while a run is at work."""
 
@@ -288,16 +293,20 @@ class _Report:
         self._count, self._put = 0, time.monotonic()
 
     def read_own(self) -> list[dict]:
-        """Its entries; a file of its name that is none of a run before is refused."""
-        if self._name in self._store.files():
-            own_entries_of(self._store.address_of(self._name), self._store.read(self._name))
-        return self.read()
+        """As `read`; a file of its name that is none of a run before is refused."""
+        return self._entries(partial(own_entries_of, self._store.address_of(self._name)))
 
     def read(self) -> list[dict]:
         """Its entries, those of pieces too."""
+        return self._entries(_parsed)
+
+    def _entries(self, parse: Callable[[bytes], list[dict]]) -> list[dict]:
         names = [name for name in self._store.files() if name == self._name or self._is_piece(name)]
-        texts = (self._store.read(name).decode() for name in sorted(names))
-        return [entry for text in texts for entry in entries_of(text)]
+        entries: list[dict] = []
+        for name in sorted(names):
+            content = self._store.read(name)
+            entries += parse(content) if name == self._name else _parsed(content)
+        return entries
 
     def begin(self, entries: list[dict]) -> None:
         """Write it anew."""

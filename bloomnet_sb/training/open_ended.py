@@ -17,7 +17,7 @@ from bloomnet_sb.nn.pauses import Pause
 from bloomnet_sb.scoring.group_scores import GroupScores
 from bloomnet_sb.training.brain import refuse_other_network
 from bloomnet_sb.training.progress import Progress
-from bloomnet_sb.training.resilience import ResilientBrain
+from bloomnet_sb.training.resilience import ResilientBrain, seed_of
 from bloomnet_sb.training.update_draws import draw_depths, draw_pause
 from bloomnet_sb.utils.errors import InputError
 
@@ -122,8 +122,8 @@ class OpenEndedBrain(ResilientBrain):
 
     def generator(self) -> torch.Generator:
         """Random numbers for the update at hand, from the CPU."""
-        sequence = np.random.SeedSequence([self.hparams.seed, self.optimizer_step, 1, self.rank])
-        return torch.Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+        seed = seed_of(self.hparams.seed, self.optimizer_step, 1, self.rank)
+        return torch.Generator().manual_seed(seed)
 
     def on_fit_batch_start(self, batch, should_step: bool) -> None:
         """Set the learning rate of the update."""
