@@ -102,10 +102,12 @@ class OpenEndedBrain(ResilientBrain):
         if newest is not None:
             with refuse_other_network(newest):
                 self.checkpointer.load_checkpoint(newest)
-        if self.hparams.rate.decay:
-            if self.progress.decay_from is None:
-                self.progress.decay_from = self.optimizer_step
-            self.optimizer_step_limit = self.hparams.rate.end(self.progress.decay_from)
+        if not self.hparams.rate.decay:
+            self.progress.decay_from = None  # also where the state is that of a decay
+            return
+        if self.progress.decay_from is None:
+            self.progress.decay_from = self.optimizer_step
+        self.optimizer_step_limit = self.hparams.rate.end(self.progress.decay_from)
 
     def drawn_depths(self) -> list[int]:
         """The numbers of blocks that the update at hand is about, see `draw_depths`."""
