@@ -225,3 +225,17 @@ def test_a_decay_ends_by_itself_and_leaves_the_average(tmp_path, pool, whole):
     assert updates == 15
     exported = load_file(tmp_path / "decayed" / "pretrained" / "model.safetensors")
     assert all(torch.equal(tensor, state[f"average.{name}"]) for name, tensor in exported.items())
+
+
+def test_a_run_goes_on_at_a_constant_rate_from_the_state_of_a_decay(tmp_path, pool, whole):
+    pack_state(whole, tmp_path / "whole.zip")
+    decay = {"start_state": tmp_path / "whole.zip", "decay": 0.25, "number_of_epochs": 100}
+    decayed, _ = finish(tmp_path / "decayed", pool, **decay)
+    pack_state(tmp_path / "decayed", tmp_path / "state.zip")
+    on = {"start_state": tmp_path / "state.zip", "number_of_epochs": 5, "warm_up_updates": 1}
+    updates, _ = finish(tmp_path / "on", pool, **on, lr=0.002)
+    newest = newest_of(tmp_path / "on")
+    optimizer = torch.load(newest / "optimizer.ckpt", weights_only=True)
+    assert updates == decayed + TINY["updates_per_epoch"]
+    assert optimizer["param_groups"][0]["lr"] == 0.002
+    assert yaml.safe_load((newest / "progress.ckpt").read_text())["decay_from"] is None
