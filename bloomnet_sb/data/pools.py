@@ -1,7 +1,6 @@
 """Pools of draws in memory-mapped files: training reads them faster than it could draw."""
 
 import json
-import multiprocessing
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +16,7 @@ from bloomnet_sb.data.mixing import power
 from bloomnet_sb.data.synthetic import unit_power
 from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.errors import InputError, check_positive
-from bloomnet_sb.utils.processes import end_with_parent
+from bloomnet_sb.utils.processes import end_with_parent, worker_context
 
 MOST_BYTES = 40_000_000  # of a file
 STORED_RMS = 0.05  # of full scale, where the peak lets it
@@ -84,8 +83,7 @@ def fill_pool(
         for number in missing:
             write(number)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
+    with ProcessPoolExecutor(workers, worker_context(__name__), initializer=_start_worker) as pool:
         list(pool.map(write, missing))
 
 

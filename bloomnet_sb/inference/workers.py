@@ -16,7 +16,6 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from itertools import chain
-from multiprocessing import get_context
 from operator import itemgetter
 from queue import SimpleQueue
 from threading import Lock
@@ -27,7 +26,7 @@ from bloomnet_sb.inference.choice import Choice
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.report import Job, Outcome, Result
 from bloomnet_sb.utils.errors import InputError
-from bloomnet_sb.utils.processes import end_with_parent
+from bloomnet_sb.utils.processes import end_with_parent, worker_context
 
 # Of a process whose network is on an accelerator: while one computes, the other reads or writes.
 # On a CPU it has one. A second takes Python's lock from the first at every operation, which costs
@@ -196,8 +195,7 @@ def _in_pool(
     groups: list[Group], choice: Choice, processes: int
 ) -> Generator[Result, None, list[Group]]:
     """Each job with what became of it; returns the groups that are left where a process died."""
-    # Started anew: a fork of a process that has run torch may hang.
-    context, processes = get_context("spawn"), min(processes, max(len(groups), 1))
+    context, processes = worker_context(__name__), min(processes, max(len(groups), 1))
     pool = ProcessPoolExecutor(processes, context, initializer=_start_worker)
     waiting, running = deque(enumerate(groups)), dict[Future, tuple[int, Group]]()
     lost: list[tuple[int, Group]] = []

@@ -1,16 +1,45 @@
-"""What ends a process: its parent, and signals."""
+"""How worker processes start, and what ends a process: its parent, and signals."""
 
+import multiprocessing
 import os
 import signal
+import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
 
 # Ctrl-C, `kill` or a system that shuts down, and a terminal that was closed (not on Windows)
 ENDING = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
+
+
+def worker_context(module: str) -> BaseContext:
+    """How worker processes of a pool start.
+
+    On Linux a server, which has imported a module and run nothing, forks them: what each would
+    import in seconds of a core is imported once, and is once in memory. (A fork of a process that
+    has run torch itself may hang.) Elsewhere each starts anew.
+
+    Arguments
+    ---------
+    module : str
+        What workers need, by its whole name. The first pool of a process decides.
+
+    Example
+    -------
+    >>> context = worker_context("bloomnet_sb.utils.processes")
+    >>> with context.Pool(1) as pool:
+    ...     pool.apply(max, (1, 2))
+    2
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([module])
+    return context
 
 
 def end_with_parent() -> None:
@@ -31,11 +60,14 @@ def end_with_parent() -> None:
 
 
 def _wait_for_parent() -> None:
-    # Not multiprocessing.parent_process(): processes forked later hold the pipe by which its join()
-    # waits, and a fork server's child has another parent, which ends when the one it serves does.
+    # Of a fork server's child the parent is that server, which lives on with its children; then the
+    # pipe that only the process itself holds says it. A process that forks shares that pipe with
+    # what it forks later, but is the parent of its children.
     parent = os.getppid()
-    while os.getppid() == parent:
-        time.sleep(1)
+    process = multiprocessing.parent_process()
+    pipes = [] if process is None else [process.sentinel]
+    while os.getppid() == parent and not wait(pipes, timeout=1):
+        pass
     os._exit(1)
 
 

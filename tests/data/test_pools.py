@@ -79,7 +79,7 @@ def test_filling_keeps_what_is_there_and_no_number_of_workers_changes_it(tmp_pat
 
 def test_several_workers_fill_a_pool(tmp_path, monkeypatch):
     monkeypatch.undo()  # workers have a module of their own
-    monkeypatch.setattr(pools.multiprocessing, "get_context", lambda kind: fork_server())
+    monkeypatch.setattr(pools, "worker_context", lambda module: fork_server())
     fill_pool(tmp_path / "two", ToyDraws(), files=2, seed=0, workers=2)
     fill_pool(tmp_path / "one", ToyDraws(), files=2, seed=0)
     for one, two in zip(pool_files(tmp_path / "one"), pool_files(tmp_path / "two"), strict=True):

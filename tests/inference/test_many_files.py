@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+from multiprocessing import get_context
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def files(tmp_path):
 @pytest.fixture
 def forked_workers(monkeypatch):
     """Processes that begin at once; those of the file that kills its process are started."""
-    monkeypatch.setattr(workers, "get_context", lambda kind: fork_server())
+    monkeypatch.setattr(workers, "worker_context", lambda module: fork_server())
 
 
 def entries(folder):
@@ -189,6 +190,7 @@ def test_a_file_over_which_a_process_dies_does_not_stop_the_others(
     """As with a file that crashes a decoder, or takes all memory."""
     (tmp_path / "sitecustomize.py").write_text(DEADLY)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(workers, "worker_context", lambda module: get_context("spawn"))
     files[1][0].rename(deadly := tmp_path / "in" / "1_deadly.flac")
     files[1] = (deadly, tmp_path / "out" / deadly.name)
     summary = enhance_many(files, tmp_path / "out", Choice(str(pretrained)), processes=2)
