@@ -3,7 +3,7 @@
     python benchmarks/auto.py --data_folder DIR [--source NAME]
 
 The test mixtures are enhanced as files, with each number of blocks and with "auto" at several
-thresholds; a file of up to 30 seconds is one window. Beside "auto" stands what fixed numbers of
+thresholds; a file of up to 10 seconds is one window. Beside "auto" stands what fixed numbers of
 blocks give at the same cost: a share of the files with one more block than the others.
 """
 

@@ -144,7 +144,7 @@ class BloomInterface(LoadedNetwork):
             return self._estimate(mix, blocks)
         samples = (lengths.to(self.device) * mix.shape[1]).round().int()
         estimates = mix.new_zeros(*mix.shape, self.mods.model.num_sources)
-        for length in samples.unique().tolist():
+        for length in samples[samples > 0].unique().tolist():
             alike = samples == length
             estimates[alike, :length] = self._estimate(mix[alike, :length], blocks)
         return estimates

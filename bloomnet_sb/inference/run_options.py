@@ -29,7 +29,9 @@ def checked_run_opts(run_opts: Any = None) -> RunOptions:
     ---------
     run_opts : RunOptions or dict, optional
         SpeechBrain's, such as {"device": "cuda:1", "precision": "bf16"}. Default: those of
-        SpeechBrain, whose device is a GPU where there is one.
+        SpeechBrain, whose device is a GPU where there is one. Precision is that of batches, of
+        `blocks="auto"` and of the files of networks that are not causal; the files of causal ones
+        and streams are computed in fp32.
 
     Returns
     -------

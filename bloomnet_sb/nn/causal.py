@@ -230,7 +230,9 @@ def total_warm_up(modules) -> int | None:
 def check_causal(module: nn.Module, name: str) -> None:
     """Refuse a module that is neither causal nor treats each frame by itself.
 
-    A layer that defines `start` and `step` itself is taken at its word.
+    A layer that defines `start` and `step` itself is taken at its word. Causal layers in what is
+    called with its input alone, a FrameWise or torch's Sequential, are refused: nobody would hand
+    them what they carry.
 
     Arguments
     ---------
@@ -253,6 +255,8 @@ def check_causal(module: nn.Module, name: str) -> None:
     """
     if isinstance(module, Causal) and type(module).start is not Causal.start:
         return
+    if isinstance(module, FrameWise | nn.Sequential):
+        _check_carries_nothing(module, name)
     if isinstance(module, (Causal, FrameWise, *CONTAINERS)):
         for child_name, child in module.named_children():
             check_causal(child, f"{name}.{child_name}")
@@ -260,6 +264,15 @@ def check_causal(module: nn.Module, name: str) -> None:
         raise InputError(
             f"{name} is a {type(module).__name__}, which is neither causal nor known to treat each "
             "frame by itself; make it a bloomnet_sb.nn.causal.Causal, with step, or a FrameWise"
+        )
+
+
+def _check_carries_nothing(module: nn.Module, name: str) -> None:
+    for below, layer in causal_children(module):
+        raise InputError(
+            f"{name}.{below} is a {type(layer).__name__}, which carries something from frame to "
+            f"frame, in a {type(module).__name__}, which does not hand it on; make {name} a "
+            "bloomnet_sb.nn.causal.CausalSequential, or another Causal"
         )
 
 

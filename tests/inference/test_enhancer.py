@@ -48,10 +48,11 @@ def test_wrong_blocks(enhancer, noisy, blocks):
 def test_padding_does_not_matter(enhancer, noisy):
     alone = enhancer.enhance_batch(noisy[:, :8000])
     batch = torch.cat([noisy[:, :16000], noisy[:, :16000]])
+    batch = torch.cat([batch, batch[:1]])
     batch[1, 8000:] = 0
-    together = enhancer.enhance_batch(batch, lengths=torch.tensor([1.0, 0.5]))
+    together = enhancer.enhance_batch(batch, lengths=torch.tensor([1.0, 0.5, 0.0]))
     torch.testing.assert_close(together[1, :8000], alone[0])
-    assert not together[1, 8000:].any()
+    assert not together[1, 8000:].any() and not together[2].any()
 
 
 @each_model

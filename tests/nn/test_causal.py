@@ -194,3 +194,23 @@ def test_a_child_that_is_replaced_runs_by_what_it_carries_itself():
     assert list(layer.step(x, layer.start(1, x))[1]) == ["0.past", "1.hidden"]
     setattr(layer, "0", nn.Identity())
     assert list(layer.step(x, layer.start(1, x))[1]) == ["1.hidden"]
+
+
+class HoldsMemory(FrameWise):
+    def __init__(self):
+        super().__init__()
+        self.recurrence = GRU(4, 4)
+
+
+@pytest.mark.parametrize(
+    ("part", "named"),
+    [
+        (nn.Sequential(nn.Linear(4, 4), GRU(4, 4)), r"block1\.1 is a GRU.* in a Sequential"),
+        (HoldsMemory(), r"block1\.recurrence is a GRU.* in a HoldsMemory"),
+    ],
+)
+def test_a_causal_layer_where_nobody_hands_it_what_it_carries_is_refused(part, named):
+    """It would start anew with each chunk, in streams only."""
+    with pytest.raises(InputError, match=named):
+        check_causal(part, "block1")
+    check_causal(CausalSequential(nn.Linear(4, 4), GRU(4, 4)), "block1")

@@ -17,7 +17,7 @@ const { joined } = await import("PAGE/arrays.mjs");
 class Doubling {
   constructor() {
     Object.assign(this, { sampleRate: 80, facts: { num_blocks: 4 }, blocks: 4, strength: 1 });
-    this.heardBlocks = 4;
+    Object.assign(this, { heardBlocks: 4, hopSeconds: 0.05, frames: 0 });
     this.reset();
   }
   reset() {
@@ -108,14 +108,41 @@ def test_nothing_is_left_out_of_a_recording():
     assert found == {"shed": 0, "output": [2 * sample for sample in range(32)]}
 
 
-def test_a_fault_is_reported_and_ends_the_wait():
+def test_a_fault_is_reported_and_what_follows_begins_anew():
     code = """
+    const { process } = Doubling.prototype;
     session.stream.process = async () => { throw new Error("out of memory"); };
-    await chunk(0);
-    return { reports, running: session.running };
+    await Promise.all([0, 4, 8, 12, 16].map(chunk));
+    while (session.running) await breathe();
+    session.stream.process = process;
+    for (const at of [20, 24, 28, 32, 36]) await chunk(at);
+    return { trouble: reports[0].trouble, sent, shed: session.shed };
     """
     found = run_script(STREAM + code, STATIC)
-    assert found == {"reports": [{"trouble": "out of memory"}], "running": False}
+    assert found["trouble"] == "out of memory"
+    assert found["sent"][:2] == [[20, 40], [21, 42, 44, 46, 48]]
+    # Only the first was left out, before the fault: four were behind it.
+    assert (len(found["sent"]), found["shed"]) == (5, 1)
+
+
+def test_the_policy_sees_a_chunk_by_the_frames_that_it_completes():
+    """A chunk of a little more than a hop now and then completes two, as it does in Python."""
+    code = """
+    const seen = [];
+    session.policy = { choose: (one) => { seen.push(one); return 4; } };
+    await session.set({ auto: true });
+    for (const frames of [0, 1, 3]) {
+      const { process } = Doubling.prototype;
+      session.stream.process = function (samples) {
+        this.frames = frames;
+        return process.call(this, samples);
+      };
+      await chunk(4 * seen.length);
+    }
+    return seen.map((one) => [one.audioSeconds, one.load]);
+    """
+    found = run_script(STREAM + code, STATIC)
+    np.testing.assert_allclose(found, [[0.05, 0.2], [0.05, 0.2], [0.1, 0.1]])
 
 
 PLAY = """

@@ -12,6 +12,7 @@ export class FrameStream {
     this.engine = engine;
     this.facts = engine.facts;
     this.sampleRate = sampleRate;
+    this.hopSeconds = hop / sampleRate;
     const fadeSamples = Math.max(rounded(fadeSeconds * sampleRate), 1);
     const waitFrames = rounded((waitSeconds * sampleRate) / hop);
     this.switch = new DepthSwitch(warm_ups, blocks ?? num_blocks, window, hop, fadeSamples, waitFrames);
@@ -34,6 +35,11 @@ export class FrameStream {
 
   get heardBlocks() {
     return this.switch.heard;
+  }
+
+  // How many frames of this signal are computed, each of `hopSeconds`.
+  get frames() {
+    return this.switch.frame;
   }
 
   get strength() {

@@ -32,7 +32,10 @@ export class Session {
     try {
       while (this.jobs.length) await this.jobs.shift()();
     } catch (error) {
-      this.jobs.length = 0;
+      // Behind the chunk of the fault and those that wait there is a gap.
+      this.jobs.length = this.waiting = 0;
+      this.lost = true;
+      this.endRecording();
       this.report({ trouble: String(error?.message ?? error) });
     } finally {
       this.running = false;
@@ -80,12 +83,13 @@ export class Session {
     if (this.lost) this.restart();
     this.place ??= at;
     const began = this.clock();
-    const blocks = this.stream.blocks;
+    const { blocks, frames } = this.stream;
     const enhanced = await this.stream.process(samples);
     const ended = this.clock();
     this.keep(samples);
     this.give(enhanced);
-    this.observe(samples.length, blocks, ended - began, ended);
+    const computed = Math.max(this.stream.frames - frames, 1) * this.stream.hopSeconds;
+    this.observe(samples.length, computed, blocks, ended - began, ended);
     await this.endInTime();
   }
 
@@ -116,12 +120,15 @@ export class Session {
     this.recording?.changes.push({ at: this.recording.samples, blocks, strength, limitDb });
   }
 
-  observe(length, blocks, seconds, now) {
+  // `computed` is how many seconds of frames a chunk has completed.
+  observe(length, computed, blocks, seconds, now) {
     const audio = length / this.stream.sampleRate;
     // While more blocks than were chosen are faded out, a chunk's cost is not that of the choice.
     if (this.auto && this.stream.heardBlocks <= blocks) {
       const numBlocks = this.stream.facts.num_blocks;
-      const seen = { seconds: now, audioSeconds: audio, blocks, numBlocks, load: seconds / audio };
+      const audioSeconds = Math.max(audio, computed);
+      const load = seconds / audioSeconds;
+      const seen = { seconds: now, audioSeconds, blocks, numBlocks, load };
       const chosen = this.policy.choose(seen);
       this.stream.blocks = chosen;
       if (chosen !== blocks) this.note();
@@ -143,6 +150,11 @@ export class Session {
   async finish() {
     if (!this.recording) return;
     this.give(await this.stream.flush());
+    this.endRecording();
+  }
+
+  endRecording() {
+    if (!this.recording) return;
     const { input, output, changes } = this.recording;
     this.recording = null;
     const rate = this.stream.sampleRate;
