@@ -149,9 +149,10 @@ def enhance_parts(
 ) -> Summary:
     """Enhance a corpus part by part; one that cannot be does not stop the others.
 
-    The report is that of `enhance_many`, with a line for each part that is complete. What is in
-    work lies in a hidden folder beside the results, with a report of its own: after a kill, no file
-    is enhanced again that was. While a shard is enhanced, the next is taken out of its tar file,
+    The report is that of `enhance_many`, with a line for each part that is complete: one whose
+    files failed for a full disk or a dead process is not. What is in work lies in a hidden folder
+    beside the results, with a report of its own: after a kill, no file is enhanced again that was.
+    While a shard is enhanced, the next is taken out of its tar file,
     and the one before is packed.
 
     Arguments
@@ -347,6 +348,8 @@ class PartTask(Task):
         except InputError as error:
             return self.of_error(str(error))
         entries = [_renamed(entry, self.part, work) for entry in result]
+        if any(entry.get("again") for entry in entries):
+            return entries
         return [*entries, {"part": str(self.part.output), "complete": self._state}]
 
     def failed(self, reason: str) -> list[dict]:

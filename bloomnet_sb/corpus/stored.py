@@ -224,7 +224,9 @@ class StoredTask(Task):
                 if entry.get(key):
                     entry[key] = entry[key].replace(str(out), self.output)
             entries.append(entry)
-        if self.part and self._complete:
+        # One that was listed may come another time; where another is named, the state changes.
+        passing = any(self.items[number].state for number in self._lost)
+        if self.part and self._complete and not passing:
             entries.append({"part": f"{self.output}/{self.part}", "complete": self.state()})
         shutil.rmtree(self._here, ignore_errors=True)
         return entries

@@ -1,5 +1,6 @@
 """Corpora through the command: what comes in as files, lists and shards comes out once."""
 
+import errno
 import io
 import json
 import shutil
@@ -13,6 +14,7 @@ import soundfile as sf
 from bloomnet_sb.corpus import parts
 from bloomnet_sb.inference import workers
 from bloomnet_sb.inference.enhancer import BloomEnhancer
+from bloomnet_sb.utils import audio_files
 from bloomnet_sb.utils.atomic_files import lock_folder
 from tests.helpers.command import invoked, write_network
 from tests.helpers.corpora import five_recordings
@@ -182,6 +184,25 @@ def test_a_shard_that_is_cut_does_not_stop_the_others(here, shards, source):
     assert "2 files enhanced" in result.output
     assert "error: shards/a.tar: not a readable shard" in result.stderr
     assert not (here / "out" / "a.tar").exists()
+
+
+@pytest.mark.parametrize("to_shards", [True, False])
+def test_a_shard_with_results_that_the_disk_had_no_room_for_is_done_again(
+    here, shards, source, monkeypatch, to_shards
+):
+    run = ("enhance", "shards", "out", "--source", source, *["--to-shards"] * to_shards)
+    check = audio_files._check_written
+
+    def full(partial, frames):
+        if "0.flac" in partial.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        check(partial, frames)
+
+    monkeypatch.setattr(audio_files, "_check_written", full)
+    assert "(No space left on device)" in invoked(*run).stderr
+    monkeypatch.setattr(audio_files, "_check_written", check)
+    assert "2 files enhanced, 2 had been before, 1 could not be" in invoked(*run).output
+    assert "0 files enhanced, 4 had been" in invoked(*run).output
 
 
 def test_a_name_that_leads_out_of_the_folder_is_refused(here, source):

@@ -9,6 +9,7 @@ import fsspec
 import pytest
 
 from bloomnet_sb.corpus import stored_run
+from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.stores import Store
 from tests.helpers.command import invoked, write_network
 from tests.helpers.corpora import five_recordings
@@ -244,3 +245,22 @@ def test_results_below_the_inputs_are_no_inputs(here, source, output):
     assert "4 files enhanced, 0 had been" in enhance(*run, source=source)
     assert "0 files enhanced, 4 had been" in enhance(*run, source=source)
     assert not [name for name in held("memory://bucket/in") if name.startswith("out/out")]
+
+
+def test_files_into_shards_are_fetched_again_where_that_failed(here, source, monkeypatch):
+    (here / "list.jsonl").write_text(
+        "".join(f'{{"path": "memory://bucket/in/{n}.flac"}}\n' for n in (0, 2, "nowhere"))
+    )
+    run = ("list.jsonl", "memory://bucket/out", "--to-shards")
+    fetch = Store.fetch
+
+    def failing(self, local, name=""):
+        if self.address.endswith("/0.flac"):
+            raise InputError(f"{self.address}: timed out")
+        fetch(self, local, name)
+
+    monkeypatch.setattr(Store, "fetch", failing)
+    assert "1 files enhanced" in enhance(*run, source=source)
+    monkeypatch.setattr(Store, "fetch", fetch)
+    assert "2 files enhanced, 0 had been before, 1 could" in enhance(*run, source=source)
+    assert "0 files enhanced, 2 had been before, 1 could" in enhance(*run, source=source)
