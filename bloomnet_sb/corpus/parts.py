@@ -6,6 +6,7 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -217,7 +218,7 @@ def enhance_parts(
             for task, entries in tqdm(results, unit="part", total=len(tasks), disable=hidden):
                 with open(path, "a", encoding="utf-8") as lines:
                     lines.write(lines_of(entries))
-                shutil.rmtree(_work_of(task.part), ignore_errors=True)
+                _clear_work(task.part, any("complete" in entry for entry in entries))
                 summary = _added(summary, entries)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
@@ -267,6 +268,18 @@ def _is_lost(entry: dict, force: bool) -> bool:
 
 def _work_of(part: Part) -> Path:
     return part.output.with_name(f".{part.output.name}.work")
+
+
+def _clear_work(part: Part, complete: bool) -> None:
+    """Remove what is taken out of a shard; of a part that is complete, all."""
+    work = _work_of(part)
+    if complete:
+        shutil.rmtree(work, ignore_errors=True)
+        return
+    # Its report knows the results there are, and has none of them made again.
+    shutil.rmtree(work / "in", ignore_errors=True)
+    with suppress(OSError):  # it is not there, or not empty
+        work.rmdir()
 
 
 class PartTask(Task):

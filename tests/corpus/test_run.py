@@ -16,6 +16,7 @@ from bloomnet_sb.inference import workers
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.utils import audio_files
 from bloomnet_sb.utils.atomic_files import lock_folder
+from bloomnet_sb.utils.errors import InputError
 from tests.helpers.command import invoked, write_network
 from tests.helpers.corpora import five_recordings
 
@@ -205,6 +206,46 @@ def test_a_shard_with_results_that_the_disk_had_no_room_for_is_done_again(
     assert "0 files enhanced, 4 had been" in invoked(*run).output
 
 
+def test_after_a_kill_and_a_shard_that_is_cut_its_results_are_known(
+    here, shards, source, monkeypatch
+):
+    run = ("enhance", "shards", "out", "--source", source)
+    enhance, calls = workers._enhance, []
+
+    def killed(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise Killed
+        return enhance(*arguments)
+
+    monkeypatch.setattr(workers, "_enhance", killed)
+    with pytest.raises((Killed, AssertionError)):
+        invoked(*run)
+    monkeypatch.setattr(workers, "_enhance", enhance)
+    whole = (shards / "a.tar").read_bytes()
+    (shards / "a.tar").write_bytes(whole[:1000])
+    assert "a.tar: not a readable shard" in invoked(*run).stderr
+    (shards / "a.tar").write_bytes(whole)
+    assert "2 files enhanced, 2 had been before, 1 could not be" in invoked(*run).output
+    assert not list((here / "out").glob(".*work"))
+
+
+def test_results_that_could_not_be_packed_are_packed_later(here, source, monkeypatch):
+    pack, enhance, calls = parts._pack, workers._enhance, []
+
+    def refused(part, *_):
+        raise InputError(f"{part.output}: cannot be written (Input/output error)")
+
+    run = ("enhance", "in", "out", "--to-shards", "--source", source)
+    monkeypatch.setattr(parts, "_pack", refused)
+    assert "(Input/output error)" in invoked(*run).stderr
+    monkeypatch.setattr(parts, "_pack", pack)
+    monkeypatch.setattr(workers, "_enhance", lambda *what: calls.append(1) or enhance(*what))
+    assert "4 files enhanced, 0 had been before, 1 could not be" in invoked(*run).output
+    assert len(calls) == 1  # that which is no audio
+    assert not list((here / "out").glob(".*work"))
+
+
 def test_a_name_that_leads_out_of_the_folder_is_refused(here, source):
     with tarfile.open(here / "a.tar", "w") as tar:
         tar.add(here / "in" / "0.flac", "../../../0.flac")
@@ -290,8 +331,6 @@ def test_shares_and_their_joined_report(here, source):
 
 
 def in_use(folder, name):
-    from bloomnet_sb.utils.errors import InputError
-
     raise InputError(f"{folder}, {name}: in use by process 1; wait, or take another")
 
 
