@@ -246,6 +246,20 @@ def test_results_that_could_not_be_packed_are_packed_later(here, source, monkeyp
     assert not list((here / "out").glob(".*work"))
 
 
+@pytest.mark.parametrize("name", ["./0001", "\u00e9" * 60, "a" * 90 + "/" + "b" * 90])
+def test_the_members_of_a_sample_keep_one_key(here, source, name):
+    """Also where the result has another suffix, and a header of its own the name."""
+    samples, _ = sf.read(here / "in" / "0.flac")
+    sf.write(here / "0.opus", samples, 11025, format="WAV")  # no rate of Opus
+    (here / "0.json").write_text("{}")
+    with tarfile.open(here / "a.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        for suffix in ("opus", "json"):
+            tar.add(here / f"0.{suffix}", f"{name}.{suffix}")
+    invoked("enhance", "a.tar", "out", "--to-shards", "--source", source)
+    packed = list(contents(here / "out" / "a.tar"))
+    assert packed == [f"{name}.flac", f"{name}.json"]
+
+
 def test_a_name_that_leads_out_of_the_folder_is_refused(here, source):
     with tarfile.open(here / "a.tar", "w") as tar:
         tar.add(here / "in" / "0.flac", "../../../0.flac")
