@@ -153,8 +153,7 @@ def enhance_parts(
     The report is that of `enhance_many`, with a line for each part that is complete: one whose
     files failed for a full disk or a dead process is not. What is in work lies in a hidden folder
     beside the results, with a report of its own: after a kill, no file is enhanced again that was.
-    While a shard is enhanced, the next is taken out of its tar file,
-    and the one before is packed.
+    While a shard is enhanced, the next is taken out of its tar file, and the one before is packed.
 
     Arguments
     ---------
@@ -273,11 +272,8 @@ def _work_of(part: Part) -> Path:
 def _clear_work(part: Part, complete: bool) -> None:
     """Remove what is taken out of a shard; of a part that is complete, all."""
     work = _work_of(part)
-    if complete:
-        shutil.rmtree(work, ignore_errors=True)
-        return
-    # Its report knows the results there are, and has none of them made again.
-    shutil.rmtree(work / "in", ignore_errors=True)
+    # Of another, its report knows the results there are, and has none of them made again.
+    shutil.rmtree(work if complete else work / "in", ignore_errors=True)
     with suppress(OSError):  # it is not there, or not empty
         work.rmdir()
 
