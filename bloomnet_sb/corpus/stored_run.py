@@ -132,7 +132,7 @@ def enhance_stored(
     with ExitStack() as stack:
         here = Path(output) if store.is_local and not is_address(output) else None
         if here is not None:
-            here.mkdir(parents=True, exist_ok=True)
+            _make_folder(here)
             stack.enter_context(lock_folder(here, "" if share == WHOLE else share.report))
         past = _Past(store.address, store.files(), report.read_own(), head, force)
         plan = past.plan_parts(tasks) if tasks else past.plan_files(named)
@@ -336,6 +336,13 @@ class _Report:
 
     def _is_piece(self, name: str) -> bool:
         return re.fullmatch(rf"{re.escape(self._name)}\.[0-9]+", name) is not None
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
 
 
 def _of(share: Share, items: Sequence[Item]) -> list[Item]:

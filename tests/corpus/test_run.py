@@ -134,6 +134,10 @@ def test_shards(here, alone, shards, source, to_shards):
     assert len(entries("out")) == 5
 
 
+# Which pathlib raises an error of, as of what is below a folder that may not be searched
+LONG = "long" * 75
+
+
 class Killed(BaseException):
     """As a kill would: nothing of the program runs after it."""
 
@@ -369,9 +373,16 @@ def test_two_runs_of_one_share_are_refused(here, source, monkeypatch):
         (["in", "out.wav", "--shard", "1/2"], "is the name of one file"),
         (["in", "out", "--shard-mb", "0"], "shard_mb is 0"),
         (["nothing.csv", "out"], "nothing.csv: No such file"),
+        (["in", LONG], "cannot be written (File name too long)"),
     ],
 )
 def test_what_is_refused(here, source, arguments, message):
     result = invoked("enhance", *arguments, "--source", source)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_an_input_that_cannot_be_asked_for_does_not_stop_the_others(here, source):
+    result = invoked("enhance", LONG, "in", "out", "--source", source)
+    assert "4 files enhanced, 0 had been before, 2 could not be" in result.output
+    assert f"error: {LONG}: cannot be read" in result.stderr

@@ -247,6 +247,12 @@ def test_results_below_the_inputs_are_no_inputs(here, source, output):
     assert not [name for name in held("memory://bucket/in") if name.startswith("out/out")]
 
 
+def test_a_folder_that_cannot_be_made_is_said(here, source):
+    output = "long" * 75
+    result = invoked("enhance", "memory://bucket/in", output, "--source", source)
+    assert result.stderr == f"error: {output}: cannot be written (File name too long)\n"
+
+
 def test_files_into_shards_are_fetched_again_where_that_failed(here, source, monkeypatch):
     (here / "list.jsonl").write_text(
         "".join(f'{{"path": "memory://bucket/in/{n}.flac"}}\n' for n in (0, 2, "nowhere"))
