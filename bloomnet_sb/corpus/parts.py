@@ -6,6 +6,7 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -149,10 +150,10 @@ def enhance_parts(
 ) -> Summary:
     """Enhance a corpus part by part; one that cannot be does not stop the others.
 
-    The report is that of `enhance_many`, with a line for each part that is complete. What is in
-    work lies in a hidden folder beside the results, with a report of its own: after a kill, no file
-    is enhanced again that was. While a shard is enhanced, the next is taken out of its tar file,
-    and the one before is packed.
+    The report is that of `enhance_many`, with a line for each part that is complete: one whose
+    files failed for a full disk or a dead process is not. What is in work lies in a hidden folder
+    beside the results, with a report of its own: after a kill, no file is enhanced again that was.
+    While a shard is enhanced, the next is taken out of its tar file, and the one before is packed.
 
     Arguments
     ---------
@@ -216,7 +217,7 @@ def enhance_parts(
             for task, entries in tqdm(results, unit="part", total=len(tasks), disable=hidden):
                 with open(path, "a", encoding="utf-8") as lines:
                     lines.write(lines_of(entries))
-                shutil.rmtree(_work_of(task.part), ignore_errors=True)
+                _clear_work(task.part, any("complete" in entry for entry in entries))
                 summary = _added(summary, entries)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
@@ -266,6 +267,15 @@ def _is_lost(entry: dict, force: bool) -> bool:
 
 def _work_of(part: Part) -> Path:
     return part.output.with_name(f".{part.output.name}.work")
+
+
+def _clear_work(part: Part, complete: bool) -> None:
+    """Remove what is taken out of a shard; of a part that is complete, all."""
+    work = _work_of(part)
+    # Of another, its report knows the results there are, and has none of them made again.
+    shutil.rmtree(work if complete else work / "in", ignore_errors=True)
+    with suppress(OSError):  # it is not there, or not empty
+        work.rmdir()
 
 
 class PartTask(Task):
@@ -347,6 +357,8 @@ class PartTask(Task):
         except InputError as error:
             return self.of_error(str(error))
         entries = [_renamed(entry, self.part, work) for entry in result]
+        if any(entry.get("again") for entry in entries):
+            return entries
         return [*entries, {"part": str(self.part.output), "complete": self._state}]
 
     def failed(self, reason: str) -> list[dict]:

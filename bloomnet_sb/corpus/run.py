@@ -1,5 +1,6 @@
 """Enhancing a whole corpus on one machine: what comes in, what goes out, and its reports."""
 
+import os
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -95,7 +96,7 @@ def find_corpus(inputs: Iterable[Path], output: Path) -> Corpus:
     for path in inputs:
         if is_shard(path):
             shards[path] = None
-        elif path.is_dir() and any(path.rglob("*.tar")):
+        elif os.path.isdir(path) and any(path.rglob("*.tar")):
             listing = list_audio(path, apart_from=output)
             inside = {item.path for item in listing.left_out if is_shard(item.path)}
             shards |= dict.fromkeys(sorted(inside))

@@ -182,7 +182,10 @@ def repack(shard: Path, results: dict[str, Path], output: Path) -> None:
                     packed.addfile(info, tar.extractfile(info))
                     continue
                 result = results[info.name]
-                info.name = str(PurePosixPath(info.name).with_name(result.name))
+                # As it was spelled, "./" too: the sample's other members keep their names.
+                folder, slash, _ = info.name.rpartition("/")
+                info.name = f"{folder}{slash}{result.name}"
+                info.pax_headers.pop("path", None)  # or it would be the name
                 _add(packed, info, result)
     except (tarfile.TarError, EOFError) as error:
         raise _unreadable(shard, error) from None

@@ -23,7 +23,7 @@ from bloomnet_sb.inference.workers import Run
 from bloomnet_sb.utils.audio_formats import MEDIA_SUFFIXES, READABLE_SUFFIXES, AudioInfo
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.folders import LeftOut
-from bloomnet_sb.utils.stores import Store
+from bloomnet_sb.utils.stores import Store, place_of
 
 # So much is copied here at once, and done again at most after a kill
 GROUP_BYTES, GROUP_FILES = 32 * 10**6, 256
@@ -78,7 +78,8 @@ def list_items(inputs: Iterable[str], output: str) -> Listed:
     Raises
     ------
     InputError
-        If one names nothing, cannot be read, or there are both files and shards.
+        If one names nothing, is the folder of the results, cannot be read, or there are both files
+        and shards.
 
     Example
     -------
@@ -109,12 +110,14 @@ def list_items(inputs: Iterable[str], output: str) -> Listed:
 def _items_of(address: str, output: str) -> list[Item]:
     store = Store(address)
     if store.is_folder():
-        inside = f"{output.removeprefix(store.address)}/".lstrip("/")
-        apart = inside if output.startswith(f"{store.address}/") else None
+        if place_of(store.address) == place_of(output):
+            raise InputError(f"{output}: where the files are; name another folder for the results")
+        results = f"{place_of(output)}/"
+        root = f"{place_of(store.address)}/"
         return [
             Item(store.address_of(name), posixpath.dirname(name), about.state, about.size)
             for name, about in store.files().items()
-            if apart is None or not name.startswith(apart)
+            if not f"{root}{name}".startswith(results)
         ]
     if not is_list(Path(posixpath.basename(address))):
         about = store.stored()
@@ -221,7 +224,9 @@ class StoredTask(Task):
                 if entry.get(key):
                     entry[key] = entry[key].replace(str(out), self.output)
             entries.append(entry)
-        if self.part and self._complete:
+        # One that was listed may come another time; where another is named, the state changes.
+        passing = any(self.items[number].state for number in self._lost)
+        if self.part and self._complete and not passing:
             entries.append({"part": f"{self.output}/{self.part}", "complete": self.state()})
         shutil.rmtree(self._here, ignore_errors=True)
         return entries
@@ -323,6 +328,39 @@ def named_results(files: Sequence[Item]) -> list[tuple[Item, str]]:
     """
     named = name_results((item.named for item in files), Path(), lambda path: LIKELY)
     return [(item, name.as_posix()) for item, (_, name) in zip(files, named, strict=True)]
+
+
+def check_results(results: Iterable[tuple[Item, str]], inputs: Iterable[Item], output: str) -> None:
+    """Refuse to write over an input, however it is named, or two results to one place.
+
+    Arguments
+    ---------
+    results : iterable of (Item, str)
+        What is enhanced, with the names of the results.
+    inputs : iterable of Item
+        All inputs.
+    output : str
+        The folder of the results.
+
+    Raises
+    ------
+    InputError
+        Naming the first such result.
+
+    Example
+    -------
+    >>> item = Item("s3://in/a.wav", "", [], 1)
+    >>> check_results([(item, "a.wav")], [item], "s3://out")
+    """
+    places = {place_of(item.address) for item in inputs}
+    taken: dict[str, str] = {}
+    for item, name in results:
+        address = f"{output}/{name}"
+        place = place_of(address)
+        if place in places:
+            raise InputError(f"{address}: is an input; its result would be written over it")
+        if (first := taken.setdefault(place, item.address)) != item.address:
+            raise InputError(f"{address}: would be the result of both {first} and {item.address}")
 
 
 def _groups(items: Iterable[Item], most_bytes: int, most: int | None = None) -> list[list[Item]]:

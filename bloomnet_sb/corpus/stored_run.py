@@ -21,6 +21,7 @@ from bloomnet_sb.corpus.shares import WHOLE, Share, report_name
 from bloomnet_sb.corpus.stored import (
     Item,
     StoredTask,
+    check_results,
     list_items,
     named_results,
     tasks_of_files,
@@ -102,7 +103,8 @@ def enhance_stored(
     Raises
     ------
     InputError
-        As `enhance_corpus`, or if a store cannot be used.
+        As `enhance_corpus`, or if a store cannot be used, a result would be written over an input
+        or another result.
 
     Example
     -------
@@ -114,7 +116,15 @@ def enhance_stored(
     dict_keys(['noisy_0dB.flac', 'report.csv', 'report.html', 'report.jsonl'])
     """
     check_positive(shard_mb=shard_mb, processes=processes)
-    store, listed = Store(output), list_items(inputs, output)
+    store = Store(output)
+    listed = list_items(inputs, store.address)
+    shards, files = _of(share, listed.shards), _of(share, listed.files)
+    tasks = tasks_of_shards(shards, store.address, to_shards)
+    if to_shards and files:
+        tasks = tasks_of_packed(files, store.address, shard_mb, share.packed)
+    named = [] if tasks else named_results(files)
+    results = named or [(task.items[0], task.part) for task in tasks]
+    check_results(results, [*listed.shards, *listed.files], store.address)
     enhancer = choice.load()
     choice.check(enhancer)
     head = choice.head(enhancer)
@@ -122,17 +132,10 @@ def enhance_stored(
     with ExitStack() as stack:
         here = Path(output) if store.is_local and not is_address(output) else None
         if here is not None:
-            here.mkdir(parents=True, exist_ok=True)
+            _make_folder(here)
             stack.enter_context(lock_folder(here, "" if share == WHOLE else share.report))
         past = _Past(store.address, store.files(), report.read_own(), head, force)
-        if listed.shards:
-            shards = _of(share, listed.shards)
-            plan = past.plan_parts(tasks_of_shards(shards, store.address, to_shards))
-        elif to_shards:
-            files = _of(share, listed.files)
-            plan = past.plan_parts(tasks_of_packed(files, store.address, shard_mb, share.packed))
-        else:
-            plan = past.plan_files(_of(share, listed.files))
+        plan = past.plan_parts(tasks) if tasks else past.plan_files(named)
         begun = [{"begun": address} for address in plan.begun]
         report.begin([head, *map(left_out_entry, listed.left_out), *begun, *past.carried(plan)])
         report.add(plan.refused)
@@ -141,9 +144,9 @@ def enhance_stored(
             run_tasks = stack.enter_context(ray_engine(ray, head, here)).run_tasks
         else:
             run_tasks = run_in_processes(enhancer, processes)
-        results = (entries for _, entries in run_tasks(plan.tasks, choice))
+        done = run_tasks(plan.tasks, choice)
         made = list(plan.refused)
-        for entries in tqdm(results, unit="part", total=len(plan.tasks), disable=None):
+        for _, entries in tqdm(done, unit="part", total=len(plan.tasks), disable=None):
             report.add(entries)
             made += entries
         report.end()
@@ -221,7 +224,7 @@ class _Past:
         there = self._there.__contains__
         return carried_over(self._all, self._head, set(map(absolute, again)), there)
 
-    def plan_files(self, files: Sequence[Item]) -> _Plan:
+    def plan_files(self, named: Sequence[tuple[Item, str]]) -> _Plan:
         """Of files: those are kept that have not changed and whose results are there."""
         done = {
             (absolute(entry["input"]), absolute(entry["output"]), *entry["state"]): entry
@@ -229,7 +232,7 @@ class _Past:
             if is_result(entry) and "part" not in entry and self._holds(entry["output"])
         }
         begun, kept, refused, left = [], [], [], []
-        for item, name in named_results(files):
+        for item, name in named:
             address = f"{self._output}/{name}"
             key = (absolute(item.address), absolute(address), *item.state)
             if key in done:
@@ -333,6 +336,13 @@ class _Report:
 
     def _is_piece(self, name: str) -> bool:
         return re.fullmatch(rf"{re.escape(self._name)}\.[0-9]+", name) is not None
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
 
 
 def _of(share: Share, items: Sequence[Item]) -> list[Item]:

@@ -52,11 +52,14 @@ class Outcome:
     measures : dict
         What was measured, see `bloomnet_sb.inference.measures.FileMeasures.as_dict`, with "blocks",
         how many windows each depth had, and "core_seconds", the time that it took of a core.
+    again : bool
+        Whether the error may pass: it is one of the disk or of the process, not of the file.
     """
 
     error: str | None = None
     notes: list[str] = field(default_factory=list)
     measures: dict = field(default_factory=dict)
+    again: bool = False
 
 
 Result = tuple[Job, Outcome]
@@ -97,7 +100,8 @@ def entry_of(job: Job, outcome: Outcome) -> dict:
     {'input': 'a.wav', 'output': 'out/a.wav', 'state': [], 'error': 'a.wav: no such file', ...}
     """
     about = {"input": str(job.path), "output": str(job.output), "state": job.state}
-    return about | {"error": outcome.error, "notes": outcome.notes} | outcome.measures
+    about |= {"error": outcome.error, "notes": outcome.notes}
+    return about | ({"again": True} if outcome.again else {}) | outcome.measures
 
 
 def begun_entry(job: Job) -> dict:

@@ -1,5 +1,6 @@
 """Separating many files: failures noted, nothing overwritten that should stay."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
@@ -50,20 +51,32 @@ def separate_many(
     errors, named = [], []
     for path, folder in jobs:
         try:
-            named.append((path, folder, separator.output_names(path, folder)))
+            named.append((path, separator.output_names(path, folder)))
         except InputError as error:
             errors.append(str(error))
-    check_outputs((path, source) for path, _, sources in named for source in sources)
+    named = _told_apart(named)
+    check_outputs((path, source) for path, sources in named for source in sources)
     with _locked(output):
         # None: only where there is a terminal.
-        for path, folder, sources in tqdm(named, unit="file", disable=len(named) <= 1 or None):
+        for path, sources in tqdm(named, unit="file", disable=len(named) <= 1 or None):
             try:
                 for source in sources:
                     check_new(source, force)
-                separator.separate_file(path, folder)
+                separator.separate_to(path, sources)
             except InputError as error:
                 errors.append(str(error))
     return errors
+
+
+def _told_apart(named: list[tuple[Path, list[Path]]]) -> list[tuple[Path, list[Path]]]:
+    """Where two files would have one result, the old suffix stays in that of another suffix."""
+    counts = Counter(sources[0] for _, sources in named)
+    return [
+        (path, sources)
+        if counts[sources[0]] == 1 or sources[0].suffix == path.suffix
+        else (path, [name.with_name(f"{name.stem}{path.suffix}{name.suffix}") for name in sources])
+        for path, sources in named
+    ]
 
 
 def _locked(folder: Path) -> IO:

@@ -1,5 +1,6 @@
 """Separating speakers with a trained network and as many blocks as asked for."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -137,17 +138,41 @@ class BloomSeparator(FileInterface):
             As `BloomEnhancer.enhance_file`.
         """
         check_path(path=path, output_folder=output_folder)
+        outputs = None if output_folder is None else self.output_names(path, output_folder)
+        return self.separate_to(path, outputs, blocks)
+
+    def separate_to(
+        self, path: str | Path, outputs: Sequence[Path] | None, blocks: int | None = None
+    ) -> torch.Tensor | None:
+        """The same as `separate_file`, with a place for each of the sources.
+
+        Arguments
+        ---------
+        path : str or Path
+            The file.
+        outputs : sequence of Path, optional
+            Where the sources go.
+        blocks : int, optional
+            How many blocks run. Default: `self.blocks`.
+
+        Returns
+        -------
+        torch.Tensor or None
+            As `separate_file`.
+
+        Raises
+        ------
+        InputError
+            As `separate_file`.
+        """
         info, path = audio_info(path), Path(path)
         pieces = self._estimate_file(path, info, blocks, mono=True)
         sources = self.mods.model.num_sources
-        if output_folder is None:
+        if outputs is None:
             return in_memory(pieces, path, info.frames * sources, dim=1)
         self.notes = {}
         with ExitStack() as files:
-            writers = [
-                files.enter_context(writing(name, info, 1, source=path))
-                for name in self.output_names(path, output_folder)
-            ]
+            writers = [files.enter_context(writing(name, info, 1, source=path)) for name in outputs]
 
             def write(samples: torch.Tensor) -> None:
                 for source, write_source in enumerate(writers):

@@ -25,7 +25,7 @@ import torch
 from bloomnet_sb.inference.choice import Choice
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.report import Job, Outcome, Result
-from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.utils.errors import InputError, NotWritten
 from bloomnet_sb.utils.processes import end_with_parent, worker_context
 
 # Of a process whose network is on an accelerator: while one computes, the other reads or writes.
@@ -188,7 +188,7 @@ def _one_by_one(jobs: list[Job], choice: Choice) -> Iterator[Result]:
         jobs = [job for ((job,),) in lost]
         if jobs:
             error = f"{jobs[0].path}: a process died over it, for want of memory perhaps"
-            yield jobs.pop(0), Outcome(error)
+            yield jobs.pop(0), Outcome(error, again=True)
 
 
 def _in_pool(
@@ -235,7 +235,7 @@ def _enhance_one(enhancer: BloomEnhancer, job: Job, choice: Choice) -> Outcome:
         amount = asdict(choice.amount)
         enhancer.enhance_file(job.path, job.output, choice.blocks, choice.min_gain_db, **amount)
     except InputError as error:
-        return Outcome(str(error))
+        return Outcome(str(error), again=isinstance(error, NotWritten))
     return _outcome(enhancer, job)
 
 

@@ -1,5 +1,6 @@
 """Where pretrained folders are: on the disk, in the package, on the Hugging Face hub."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,14 +93,15 @@ def _place(source: Any) -> tuple[str, str | None]:
 
 def _folder(place: str) -> Path | None:
     """The folder of that path, or of the installed network of that name."""
+    # Those of os.path: a path may be too long to be asked for, or below a hidden folder.
     folder = Path(place)
-    if place in installed_names() and not folder.exists():
+    if place in installed_names() and not os.path.exists(folder):
         folder = INSTALLED / place
-    return folder if folder.is_dir() else None
+    return folder if os.path.isdir(folder) else None
 
 
 def _file_of(folder: Path, place: str, filename: str) -> Path:
-    if not (folder / filename).is_file():
+    if not os.path.isfile(folder / filename):
         raise InputError(f"{place}: a pretrained folder without {filename}")
     if (folder / filename).resolve().parent != folder.resolve():
         raise InputError(f"{place}: {filename} is a link to a file outside of the folder")
@@ -109,7 +111,7 @@ def _file_of(folder: Path, place: str, filename: str) -> Path:
 def _id_and_revision(place: str, kind: str | None, revision: str | None) -> tuple[str, str | None]:
     """The parts of name/model or name/model@revision."""
     repo_id, _, written = place.partition("@")
-    taken = kind is None and Path(place).exists()
+    taken = kind is None and os.path.exists(place)
     if taken or Path(place).is_absolute() or repo_id.count("/") != 1:
         raise InputError(
             f"{place}: neither a folder, nor a name of `bloomnet list`, nor a Hugging Face id "

@@ -21,7 +21,7 @@ from bloomnet_sb.utils.audio_formats import (
     encoding_for,
     writable_suffixes,
 )
-from bloomnet_sb.utils.errors import LARGEST_SAMPLE, InputError, check_samples
+from bloomnet_sb.utils.errors import LARGEST_SAMPLE, InputError, NotWritten, check_samples
 from bloomnet_sb.utils.recordings import UNREADABLE, check_regular, reason_of, recording, sound_file
 from bloomnet_sb.utils.tags import tags_after, tags_before
 
@@ -261,9 +261,9 @@ def writing(
                 lost = tags_after(source, partial, encoding)
                 writer.notes += [f"not kept: {', '.join(lost)}"] if lost else []
     except sf.SoundFileError as error:
-        raise InputError(f"{path}: cannot be written ({reason_of(error)})") from error
+        raise NotWritten(f"{path}: cannot be written ({reason_of(error)})") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise NotWritten(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def checked_encoding(path: Path, like: AudioInfo) -> Encoding:

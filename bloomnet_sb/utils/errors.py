@@ -28,6 +28,16 @@ class InputError(ValueError):
     """
 
 
+class NotWritten(InputError):
+    """A result could not be written, as on a full disk: another time it may be.
+
+    Example
+    -------
+    >>> isinstance(NotWritten("out.wav: cannot be written (No space left)"), InputError)
+    True
+    """
+
+
 class Stopped(Exception):
     """A program ended before its work was done, by no defect of its own or of its input.
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from bloomnet_sb.utils.mpeg import TAGS, frame_of, length_header
+from bloomnet_sb.utils.mpeg import TAGS, frame_of, length_header, next_frames
 
 # What a part of a FLAC file begins with: the block STREAMINFO
 FLAC_STARTS = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22")
@@ -129,7 +129,8 @@ def joined_parts(path: str | Path) -> list[Part]:
             if data[:4] == b"fLaC":
                 places = (at for start in FLAC_STARTS for at in _places(data, start))
                 return _parts(sorted(places), size)
-            return [_with_length(data, part) for part in _parts(_mp3_starts(data), size)]
+            parts = _parts(_mp3_starts(data), size)
+            return [counted for part in parts for counted in _with_length(data, part)]
 
 
 def _may_be_mpeg(file: BinaryIO) -> bool:
@@ -142,9 +143,17 @@ def _parts(starts: list[int], size: int) -> list[Part]:
     return list(map(Part, bounds[:-1], bounds[1:]))
 
 
-def _with_length(data: mmap.mmap, part: Part) -> Part:
-    found = length_header(data, part.start, part.stop)
-    return part if found is None else part._replace(frames=found[0], head=found[1])
+def _with_length(data: mmap.mmap, part: Part) -> list[Part]:
+    """A part of MP3; without a tag, as many as there are runs of frames in it."""
+    parts: list[Part] = []
+    start: int | None = part.start
+    while start is not None:
+        found = length_header(data, start, part.stop)
+        if found is None:
+            return [*parts, part._replace(start=start)]
+        parts.append(Part(start, found.stop, found.header, found.samples))
+        start = next_frames(data, found.stop, part.stop)
+    return [*parts[:-1], parts[-1]._replace(stop=part.stop)]
 
 
 def _ogg_starts(data: mmap.mmap) -> list[int]:

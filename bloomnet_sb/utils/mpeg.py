@@ -79,21 +79,40 @@ def has_tag(data: mmap.mmap | bytes, at: int, frame: Frame) -> bool:
     return found in TAGS or data[at + 36 : at + 40] == b"VBRI"
 
 
-def length_header(data: mmap.mmap, start: int, stop: int) -> tuple[int, bytes] | None:
+class Counted(NamedTuple):
+    """Frames that follow each other.
+
+    Arguments
+    ---------
+    samples : int
+        How many they hold.
+    header : bytes
+        For layer III a tag that says so, to be put before: libsndfile otherwise takes a guess by
+        the size.
+    stop : int
+        Where they end.
+    """
+
+    samples: int
+    header: bytes
+    stop: int
+
+
+def length_header(data: mmap.mmap | bytes, start: int, stop: int) -> Counted | None:
     """Count the frames of MPEG audio without a tag that says how many there are.
 
     Arguments
     ---------
-    data : mmap.mmap
+    data : mmap.mmap or bytes
         The file.
     start, stop : int
         Where the sound is in it, with tags before and after.
 
     Returns
     -------
-    (int, bytes) or None
-        The number of samples, and for layer III such a tag, to be put before: libsndfile otherwise
-        takes a guess by the size. None if there is one, or this is no MPEG audio.
+    Counted or None
+        The frames up to the first place that is none. None if there is a tag, or this is no MPEG
+        audio.
 
     Example
     -------
@@ -112,10 +131,43 @@ def length_header(data: mmap.mmap, start: int, stop: int) -> tuple[int, bytes] |
     if first.layer == 3:
         sizes = struct.pack(">III", 3, frames, at - begin + first.size)
         header = (beginning + bytes(first.tag_at - 4) + b"Xing" + sizes).ljust(first.size, b"\0")
-    return frames * first.samples, header
+    return Counted(frames * first.samples, header, min(at, stop))
 
 
-def _after_id3(data: mmap.mmap, start: int) -> int:
+def next_frames(data: mmap.mmap | bytes, start: int, stop: int) -> int | None:
+    """Where frames go on behind tags, or what is damaged; None if they do not.
+
+    Example
+    -------
+    >>> frame = bytes([0xFF, 0xFB, 0x90, 0x64]).ljust(417, b"0")
+    >>> next_frames(b"TAG" + bytes(125) + frame + frame, 0, 962)
+    128
+    """
+    at = _after_id3(data, start)
+    while 0 <= at < stop:
+        frame = frame_of(data[at : at + 4])
+        # Two of a kind: one may be what a damaged frame or a tag holds by chance.
+        if frame and _are_alike(data[at : at + 4], data[at + frame.size : at + frame.size + 4]):
+            return at
+        is_tag = data[at : at + 3] == b"ID3"
+        at = _after_id3(data, at) if is_tag else _next_start(data, at + 1, stop)
+    return None
+
+
+def _are_alike(one: bytes, other: bytes) -> bool:
+    """Whether the headers of two frames say the same generation, layer and rate."""
+    same = one[:2] == other[:2] and one[2] & 0x0C == other[2] & 0x0C
+    return same and frame_of(other) is not None
+
+
+def _next_start(data: mmap.mmap | bytes, at: int, stop: int) -> int:
+    """Where the next frame or tag may begin; -1 for nowhere."""
+    frame = data.find(b"\xff", at, stop)
+    tag = data.find(b"ID3", at, stop if frame < 0 else frame)  # no further, or it takes hours
+    return frame if tag < 0 else tag
+
+
+def _after_id3(data: mmap.mmap | bytes, start: int) -> int:
     if data[start : start + 3] != b"ID3":
         return start
     size = 0

@@ -1,8 +1,10 @@
 """Files in object stores and elsewhere, by fsspec: s3://, gs://, hf:// and the like."""
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -85,6 +87,11 @@ class Store:
         """Whether it is a folder of this machine."""
         return LOCAL in self._protocols
 
+    @property
+    def place(self) -> str:
+        """What is the same however the address was spelled; a path of this machine is one."""
+        return self._root if self.is_local else f"{min(self._protocols)}://{self._root.lstrip('/')}"
+
     def address_of(self, name: str) -> str:
         """The address of a file of the folder."""
         return f"{self.address}/{name}" if name else self.address
@@ -164,6 +171,28 @@ class Store:
             info.get(key) for key in ("ETag", "etag", "md5Hash", "blob_id", "mtime", "created")
         ]
         return Stored(info["size"], [info["size"], *(str(value) for value in about if value)])
+
+
+def place_of(address: str) -> str:
+    """Where a file is, however its address was spelled; of this machine, by whatever links.
+
+    Example
+    -------
+    >>> place_of("memory:///bucket/a.wav"), place_of("file:///nowhere/a.wav")
+    ('memory://bucket/a.wav', '/nowhere/a.wav')
+    """
+    folder, _, name = address.rstrip("/").rpartition("/")
+    path = f"{_place_of_folder(folder)}/{name}" if is_address(address) else address
+    return path if is_address(path) else os.path.realpath(path)
+
+
+@lru_cache
+def _place_of_folder(address: str) -> str:
+    """Kept, as a corpus has a million files in few folders."""
+    try:
+        return Store(address).place
+    except InputError:  # of a list, which is said when its turn comes
+        return address
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Corpora through the command: what comes in as files, lists and shards comes out once."""
 
+import errno
 import io
 import json
 import shutil
@@ -13,7 +14,9 @@ import soundfile as sf
 from bloomnet_sb.corpus import parts
 from bloomnet_sb.inference import workers
 from bloomnet_sb.inference.enhancer import BloomEnhancer
+from bloomnet_sb.utils import audio_files
 from bloomnet_sb.utils.atomic_files import lock_folder
+from bloomnet_sb.utils.errors import InputError
 from tests.helpers.command import invoked, write_network
 from tests.helpers.corpora import five_recordings
 
@@ -131,6 +134,10 @@ def test_shards(here, alone, shards, source, to_shards):
     assert len(entries("out")) == 5
 
 
+# Which pathlib raises an error of, as of what is below a folder that may not be searched
+LONG = "long" * 75
+
+
 class Killed(BaseException):
     """As a kill would: nothing of the program runs after it."""
 
@@ -182,6 +189,79 @@ def test_a_shard_that_is_cut_does_not_stop_the_others(here, shards, source):
     assert "2 files enhanced" in result.output
     assert "error: shards/a.tar: not a readable shard" in result.stderr
     assert not (here / "out" / "a.tar").exists()
+
+
+@pytest.mark.parametrize("to_shards", [True, False])
+def test_a_shard_with_results_that_the_disk_had_no_room_for_is_done_again(
+    here, shards, source, monkeypatch, to_shards
+):
+    run = ("enhance", "shards", "out", "--source", source, *["--to-shards"] * to_shards)
+    check = audio_files._check_written
+
+    def full(partial, frames):
+        if "0.flac" in partial.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        check(partial, frames)
+
+    monkeypatch.setattr(audio_files, "_check_written", full)
+    assert "(No space left on device)" in invoked(*run).stderr
+    monkeypatch.setattr(audio_files, "_check_written", check)
+    assert "2 files enhanced, 2 had been before, 1 could not be" in invoked(*run).output
+    assert "0 files enhanced, 4 had been" in invoked(*run).output
+
+
+def test_after_a_kill_and_a_shard_that_is_cut_its_results_are_known(
+    here, shards, source, monkeypatch
+):
+    run = ("enhance", "shards", "out", "--source", source)
+    enhance, calls = workers._enhance, []
+
+    def killed(*arguments):
+        calls.append(arguments)
+        if len(calls) == 3:
+            raise Killed
+        return enhance(*arguments)
+
+    monkeypatch.setattr(workers, "_enhance", killed)
+    with pytest.raises((Killed, AssertionError)):
+        invoked(*run)
+    monkeypatch.setattr(workers, "_enhance", enhance)
+    whole = (shards / "a.tar").read_bytes()
+    (shards / "a.tar").write_bytes(whole[:1000])
+    assert "a.tar: not a readable shard" in invoked(*run).stderr
+    (shards / "a.tar").write_bytes(whole)
+    assert "2 files enhanced, 2 had been before, 1 could not be" in invoked(*run).output
+    assert not list((here / "out").glob(".*work"))
+
+
+def test_results_that_could_not_be_packed_are_packed_later(here, source, monkeypatch):
+    pack, enhance, calls = parts._pack, workers._enhance, []
+
+    def refused(part, *_):
+        raise InputError(f"{part.output}: cannot be written (Input/output error)")
+
+    run = ("enhance", "in", "out", "--to-shards", "--source", source)
+    monkeypatch.setattr(parts, "_pack", refused)
+    assert "(Input/output error)" in invoked(*run).stderr
+    monkeypatch.setattr(parts, "_pack", pack)
+    monkeypatch.setattr(workers, "_enhance", lambda *what: calls.append(1) or enhance(*what))
+    assert "4 files enhanced, 0 had been before, 1 could not be" in invoked(*run).output
+    assert len(calls) == 1  # that which is no audio
+    assert not list((here / "out").glob(".*work"))
+
+
+@pytest.mark.parametrize("name", ["./0001", "\u00e9" * 60, "a" * 90 + "/" + "b" * 90])
+def test_the_members_of_a_sample_keep_one_key(here, source, name):
+    """Also where the result has another suffix, and a header of its own the name."""
+    samples, _ = sf.read(here / "in" / "0.flac")
+    sf.write(here / "0.opus", samples, 11025, format="WAV")  # no rate of Opus
+    (here / "0.json").write_text("{}")
+    with tarfile.open(here / "a.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        for suffix in ("opus", "json"):
+            tar.add(here / f"0.{suffix}", f"{name}.{suffix}")
+    invoked("enhance", "a.tar", "out", "--to-shards", "--source", source)
+    packed = list(contents(here / "out" / "a.tar"))
+    assert packed == [f"{name}.flac", f"{name}.json"]
 
 
 def test_a_name_that_leads_out_of_the_folder_is_refused(here, source):
@@ -269,8 +349,6 @@ def test_shares_and_their_joined_report(here, source):
 
 
 def in_use(folder, name):
-    from bloomnet_sb.utils.errors import InputError
-
     raise InputError(f"{folder}, {name}: in use by process 1; wait, or take another")
 
 
@@ -295,9 +373,16 @@ def test_two_runs_of_one_share_are_refused(here, source, monkeypatch):
         (["in", "out.wav", "--shard", "1/2"], "is the name of one file"),
         (["in", "out", "--shard-mb", "0"], "shard_mb is 0"),
         (["nothing.csv", "out"], "nothing.csv: No such file"),
+        (["in", LONG], "cannot be written (File name too long)"),
     ],
 )
 def test_what_is_refused(here, source, arguments, message):
     result = invoked("enhance", *arguments, "--source", source)
     assert result.exit_code == 2
     assert message in result.stderr
+
+
+def test_an_input_that_cannot_be_asked_for_does_not_stop_the_others(here, source):
+    result = invoked("enhance", LONG, "in", "out", "--source", source)
+    assert "4 files enhanced, 0 had been before, 2 could not be" in result.output
+    assert f"error: {LONG}: cannot be read" in result.stderr

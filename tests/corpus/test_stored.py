@@ -9,6 +9,7 @@ import fsspec
 import pytest
 
 from bloomnet_sb.corpus import stored_run
+from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.stores import Store
 from tests.helpers.command import invoked, write_network
 from tests.helpers.corpora import five_recordings
@@ -199,3 +200,73 @@ def test_what_cannot_be_read(here, source, address, message, monkeypatch):
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: {message}")
     assert not (here / "out").exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--force",), ("--to-shards",)])
+@pytest.mark.parametrize("output", ["memory://bucket/in", "memory:///bucket/in/"])
+def test_the_folder_of_the_files_is_none_for_the_results(here, source, output, options):
+    before = held("memory://bucket/in")
+    result = invoked("enhance", "memory://bucket/in", output, *options, "--source", source)
+    assert result.exit_code == 2
+    assert "bucket/in: where the files are; name another folder" in result.stderr
+    assert Store("memory://bucket/in").files().keys() == before.keys()
+
+
+def test_results_over_inputs_or_each_other_are_refused(here, source):
+    (here / "list.jsonl").write_text('{"path": "in/0.flac"}')
+    (here / "shards").mkdir()
+    with tarfile.open(here / "shards" / "a.tar", "w") as tar:
+        tar.add(here / "in" / "0.flac", "0.flac")
+    copy(here / "in", "memory://bucket/other")
+    (here / "link").symlink_to("in")
+    shard = "shards/a.tar"
+    for arguments, message in (
+        (["memory://bucket/in/0.flac", "memory:///bucket/in"], "in/0.flac: is an input; its"),
+        (
+            ["list.jsonl", "memory://bucket/in/2.flac", f"file://{here}/link"],
+            "link/0.flac: is an input",
+        ),
+        ([f"file://{here}/{shard}", "shards", "--to-shards"], f"{shard}: is an input"),
+        (
+            ["memory://bucket/in", "memory://bucket/other", "memory://out"],
+            "memory://out/0.flac: would be the result of both memory://bucket/in/0.flac and "
+            "memory://bucket/other/0.flac",
+        ),
+    ):
+        result = invoked("enhance", *arguments, "--force", "--source", source)
+        assert (result.exit_code, message in result.stderr) == (2, True), result.stderr
+    assert Store("memory://out").files() == {}
+    assert held("memory://bucket/in") == held("in")
+
+
+@pytest.mark.parametrize("output", ["memory://bucket/in/out/", "memory:///bucket/in/out"])
+def test_results_below_the_inputs_are_no_inputs(here, source, output):
+    run = ("memory://bucket/in", output)
+    assert "4 files enhanced, 0 had been" in enhance(*run, source=source)
+    assert "0 files enhanced, 4 had been" in enhance(*run, source=source)
+    assert not [name for name in held("memory://bucket/in") if name.startswith("out/out")]
+
+
+def test_a_folder_that_cannot_be_made_is_said(here, source):
+    output = "long" * 75
+    result = invoked("enhance", "memory://bucket/in", output, "--source", source)
+    assert result.stderr == f"error: {output}: cannot be written (File name too long)\n"
+
+
+def test_files_into_shards_are_fetched_again_where_that_failed(here, source, monkeypatch):
+    (here / "list.jsonl").write_text(
+        "".join(f'{{"path": "memory://bucket/in/{n}.flac"}}\n' for n in (0, 2, "nowhere"))
+    )
+    run = ("list.jsonl", "memory://bucket/out", "--to-shards")
+    fetch = Store.fetch
+
+    def failing(self, local, name=""):
+        if self.address.endswith("/0.flac"):
+            raise InputError(f"{self.address}: timed out")
+        fetch(self, local, name)
+
+    monkeypatch.setattr(Store, "fetch", failing)
+    assert "1 files enhanced" in enhance(*run, source=source)
+    monkeypatch.setattr(Store, "fetch", fetch)
+    assert "2 files enhanced, 0 had been before, 1 could" in enhance(*run, source=source)
+    assert "0 files enhanced, 2 had been before, 1 could" in enhance(*run, source=source)

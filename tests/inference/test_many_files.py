@@ -205,6 +205,7 @@ def test_a_file_over_which_a_process_dies_does_not_stop_the_others(
     }
     _, lines = entries(tmp_path / "out")
     assert sorted(line["input"] for line in lines) == sorted(str(path) for path, _ in files)
+    assert [line["input"] for line in lines if line.get("again")] == [str(deadly)]
 
 
 @pytest.mark.usefixtures("forked_workers")

@@ -73,3 +73,16 @@ def test_many_files_lose_nothing(noisy_file, tmp_path):
         "is there already; with --force it is overwritten"
     ] * 2
     assert len(separate_many(separator, jobs, tmp_path / "out", force=True)) == 1
+
+
+def test_of_two_files_of_one_stem_one_keeps_its_suffix_in_the_results(tmp_path):
+    sound = np.random.default_rng(0).uniform(-0.1, 0.1, 4000)
+    for name in ("call.flac", "call.opus"):  # of a rate that no Opus file can have
+        sf.write(tmp_path / name, sound, 11025, format="FLAC")
+    separator = separator_of(conv_tasnet(num_sources=2))
+    jobs = [(path, tmp_path / "out") for path in sorted(tmp_path.glob("call.*"))]
+    assert separate_many(separator, jobs, tmp_path / "out") == []
+    assert {path.name for path in tmp_path.glob("out/*.flac")} == {
+        *("call_source1.flac", "call_source2.flac"),
+        *("call_source1.opus.flac", "call_source2.opus.flac"),
+    }

@@ -33,6 +33,8 @@ def test_unusable_sources_are_named(pretrained, tmp_path):
         InputError, match="nowhere: neither a folder, nor a name of .*, nor a Hugging Face id"
     ):
         BloomEnhancer.from_hparams(source=str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="long: neither a folder"):  # for pathlib to ask for
+        BloomEnhancer.from_hparams(source="long" * 75)
     for name in ("hyperparams.yaml", "model.safetensors"):
         folder = shutil.copytree(pretrained, tmp_path / name)
         (folder / name).unlink()
