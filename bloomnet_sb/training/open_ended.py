@@ -40,7 +40,7 @@ class OpenEndedBrain(ResilientBrain):
     Raises
     ------
     InputError
-        For SpeechBrain's option to compile whole modules.
+        For SpeechBrain's options to compile whole modules and to test only.
 
     Attributes
     ----------
@@ -60,6 +60,8 @@ class OpenEndedBrain(ResilientBrain):
         super().__init__(*args, **kwargs)
         if self.compile or self.compile_module_keys:
             raise InputError("--compile: here compile_parts says whether parts are compiled")
+        if self.test_only:
+            raise InputError("--test_only: this run has no test; validation follows each epoch")
         # Of the blocks and heads beyond the depths of an update
         self.find_unused_parameters = True
         self.model = self.modules["model"]

@@ -135,6 +135,13 @@ def test_whole_modules_are_not_compiled(tmp_path, pool):
     assert "--compile: here compile_parts says" in error_line(refused)
 
 
+def test_there_is_no_test_to_run_alone(tmp_path, pool):
+    """It would leave the weights of a network that was never trained in pretrained/."""
+    refused = run_main(SCRIPT, [*arguments_of(tmp_path, pool), "--test_only"])
+    assert "--test_only: this run has no test" in error_line(refused)
+    assert not (tmp_path / "pretrained").exists()
+
+
 def test_a_pool_is_drawn_anew_between_epochs(tmp_path, whole):
     pool = tmp_path / "pool"
     _, state = finish(tmp_path / "run", pool, pool_refresh=1)
