@@ -18,6 +18,7 @@ from bloomnet_sb.scoring.group_scores import GroupScores
 from bloomnet_sb.training.brain import refuse_other_network
 from bloomnet_sb.training.progress import Progress
 from bloomnet_sb.training.resilience import ResilientBrain, seed_of
+from bloomnet_sb.training.run_state import STARTED
 from bloomnet_sb.training.update_draws import draw_depths, draw_pause
 from bloomnet_sb.utils.errors import InputError
 
@@ -28,9 +29,10 @@ class OpenEndedBrain(ResilientBrain):
     What an update draws (depths, and what `generator` is used for) is a function of the seed and
     its number, the latter also of the process: several, started by torchrun, train together, each
     on batches of its own. The learning rate is `hparams.rate`; where that decays, it does from the
-    run's first update in this output folder on, and `fit` ends with it. After each epoch the
-    average of the weights is validated, in groups of mixtures, and saved with all that the run
-    needs to go on, on this or another machine; the last and the best state are kept.
+    update on after which the run was first asked to, see `Progress.plan_decay`, and `fit` ends with
+    it. After each epoch the average of the weights is validated, in groups of mixtures, and saved
+    with all that the run needs to go on, on this or another machine; the last and the best state
+    are kept.
 
     Takes the arguments of `speechbrain.core.Brain`; `modules` holds "model" and "loss", and
     `hparams` the entries average, rate, seed, sample_rate, random_depths, depth_weights, pauses,
@@ -104,12 +106,10 @@ class OpenEndedBrain(ResilientBrain):
         if newest is not None:
             with refuse_other_network(newest):
                 self.checkpointer.load_checkpoint(newest)
-        if not self.hparams.rate.decay:
-            self.progress.decay_from = None  # also where the state is that of a decay
-            return
-        if self.progress.decay_from is None:
-            self.progress.decay_from = self.optimizer_step
-        self.optimizer_step_limit = self.hparams.rate.end(self.progress.decay_from)
+        moved = newest is not None and newest.path.name == STARTED
+        self.progress.plan_decay(self.hparams.rate, self.optimizer_step, moved)
+        if self.progress.decay_to is not None:
+            self.optimizer_step_limit = self.progress.decay_to
 
     def drawn_depths(self) -> list[int]:
         """The numbers of blocks that the update at hand is about, see `draw_depths`."""

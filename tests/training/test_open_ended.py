@@ -246,3 +246,5 @@ def test_a_run_goes_on_at_a_constant_rate_from_the_state_of_a_decay(tmp_path, po
     assert updates == decayed + TINY["updates_per_epoch"]
     assert optimizer["param_groups"][0]["lr"] == 0.002
     assert yaml.safe_load((newest / "progress.ckpt").read_text())["decay_from"] is None
+    again = {"start_state": tmp_path / "state.zip", "decay": 0.2, "number_of_epochs": 100}
+    assert finish(tmp_path / "again", pool, **again)[0] == decayed + decayed // 5
