@@ -1,6 +1,5 @@
 """BlockwiseBrain: runs the stages of a blockwise schedule, resumes them, scores every depth."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -304,11 +303,7 @@ class BlockwiseBrain(ResilientBrain):
                     valid_stats=valid_stats,
                 )
             self.checkpointer.save_and_keep_only(
-                # NaN would count as the best.
-                meta={
-                    **self.checkpoint_meta,
-                    "loss": stage_loss if math.isfinite(stage_loss) else math.inf,
-                },
+                meta={**self.checkpoint_meta, "loss": stage_loss},
                 min_keys=["loss"],
                 importance_keys=[],
                 ckpt_predicate=self._of_this_stage,

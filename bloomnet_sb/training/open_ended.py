@@ -1,6 +1,5 @@
 """OpenEndedBrain: one run without a planned end, of which the average of the weights is kept."""
 
-import math
 import subprocess
 from pathlib import Path
 
@@ -162,11 +161,7 @@ class OpenEndedBrain(ResilientBrain):
             self.progress.add()
             self._log(stage_loss, epoch)
             self.checkpointer.save_and_keep_only(
-                meta={
-                    **self.checkpoint_meta,
-                    # NaN would count as the best.
-                    "loss": stage_loss if math.isfinite(stage_loss) else math.inf,
-                },
+                meta={**self.checkpoint_meta, "loss": stage_loss},
                 min_keys=["loss"],
                 importance_keys=[],
             )
