@@ -14,9 +14,9 @@ from bloomnet_sb.data.pools import PoolDataset
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn.pauses import Pause
 from bloomnet_sb.scoring.group_scores import GroupScores
-from bloomnet_sb.training.brain import refuse_other_network
 from bloomnet_sb.training.progress import Progress
 from bloomnet_sb.training.resilience import ResilientBrain, seed_of
+from bloomnet_sb.training.restoring import go_on_from, refuse_other_network
 from bloomnet_sb.training.run_state import STARTED
 from bloomnet_sb.training.update_draws import draw_depths, draw_pause
 from bloomnet_sb.utils.errors import InputError
@@ -103,8 +103,7 @@ class OpenEndedBrain(ResilientBrain):
         self.init_optimizers()
         newest = self.checkpointer.find_checkpoint()
         if newest is not None:
-            with refuse_other_network(newest):
-                self.checkpointer.load_checkpoint(newest)
+            go_on_from(newest, self.checkpointer, self.optimizer)
         moved = newest is not None and newest.path.name == STARTED
         self.progress.plan_decay(self.hparams.rate, self.optimizer_step, moved)
         if self.progress.decay_to is not None:
