@@ -11,6 +11,7 @@ from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn.filterbanks import STFTFilterbank
 from bloomnet_sb.nn.levels import LogLevel
 from bloomnet_sb.separators import BandRNNSeparator
+from bloomnet_sb.training.checkpointer import AtomicCheckpointer
 from bloomnet_sb.training.run_state import pack_state, start_from_state
 from tests.helpers.forked import Forked, ranks, run_forked
 from tests.helpers.ranks import watched_listeners
@@ -204,6 +205,7 @@ def test_a_state_with_fewer_blocks_grows(tmp_path, pool, whole):
     for number, name in enumerate(old):
         there = moments[1][list(new).index(name)]
         assert torch.equal(there["exp_avg"], moments[0][number]["exp_avg"])
+    assert AtomicCheckpointer(tmp_path / "save").find_checkpoint().path == folder
 
 
 def test_a_grown_run_trains_its_new_blocks(tmp_path, pool, whole):
