@@ -1,5 +1,6 @@
 """Draws of speech and noise for training that is to please listeners, not mixed yet."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -95,6 +96,11 @@ class GroupedFiles:
     def member(self, rng: np.random.Generator) -> str:
         """Draw a member."""
         return self.members[rng.choice(len(self.members), p=self.shares)]
+
+    def about(self) -> list[tuple[str, float, list[int]]]:
+        """Each member, its share and the lengths of its files, wherever those are."""
+        lengths = [[entry["frames"] for entry in self.files[name]] for name in self.members]
+        return list(zip(self.members, self.shares.tolist(), lengths, strict=True))
 
     def entry(self, member: str, rng: np.random.Generator) -> dict:
         """Draw the manifest entry of one of a member's files."""
@@ -200,6 +206,17 @@ class TrainingDraws:
         self.level_change_db = level_change_db
         self.silence_pauses_below_db = silence_pauses_below_db
         self.early = round(early_seconds * self.sample_rate) + 1
+
+    def fingerprint(self) -> str:
+        """A name for what is drawn, wherever the files are, of 32 hexadecimal digits."""
+        options = {**vars(self), **vars(self.augment)}
+        numbers = {
+            name: value
+            for name, value in sorted(options.items())
+            if isinstance(value, int | float | list | tuple) and name != "rooms"
+        }
+        parts = (numbers, len(self.augment.rooms), self.speech.about(), self.noise.about())
+        return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
 
     def __call__(self, rng: np.random.Generator) -> Draw:
         """Make one draw.

@@ -19,6 +19,7 @@ from bloomnet_sb.data.manifests import (
 )
 from bloomnet_sb.data.mixtures import mixture_entries
 from bloomnet_sb.data.splits import FEWEST, SPLITS, named_split, split_by_group
+from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.audio_files import read_audio
 from bloomnet_sb.utils.audio_formats import AudioInfo
 from bloomnet_sb.utils.errors import InputError
@@ -30,6 +31,7 @@ ROOMS = "rir_train"
 KINDS = ("mix", "speech", "noise", "rir")
 MOST_NAMES = 10
 LISTENED_TO = 2**20  # frames at once
+HEARD = "listened_to.txt"  # beside manifests of which every file was read through
 
 
 def prepare_own_data(
@@ -81,7 +83,7 @@ def prepare_own_data(
         do not list is left out.
     listen : bool
         Whether all files are read through, so that damaged and silent ones are found now and not
-        in training; those that were found good in a run before are not read again.
+        in training; if the run before read them through, those that were there are not read again.
     skip_prep : bool
         Use the manifests that are there; only the rates in them are looked at.
     allow_upsampling : bool
@@ -111,7 +113,8 @@ def prepare_own_data(
     root = corpus_root(data_folder)
     faults = Faults("the recordings")
     header = partial(usable_info, sample_rate=sample_rate, allow_upsampling=allow_upsampling)
-    known = files_in(save_folder, str(root)) if listen else {}
+    heard = Path(save_folder) / HEARD
+    known = files_in(save_folder, str(root)) if listen and heard.exists() else {}
     info_of = _Listener(header, known, _mean_sounds) if listen else header
     clean = _find(root, "clean_folder", clean_folder, faults)
     listed = _read_list(speech_list, root / clean_folder, clean, "speaker", faults)
@@ -133,7 +136,11 @@ def prepare_own_data(
         info_of = _Listener(header, known, _first_sounds) if listen else header
         manifests[ROOMS] = audio_entries(root, rooms, info_of, faults)
     faults.refuse_any()
+    heard.unlink(missing_ok=True)  # first: a run may be killed between any two files
     _replace_manifests(save_folder, manifests)
+    if listen:
+        with written_whole(heard) as unfinished:
+            unfinished.write_text("Every file of the manifests here was read through.\n")
 
 
 class _Listener:

@@ -1,6 +1,7 @@
 """Pools of draws in memory-mapped files: training reads them faster than it could draw."""
 
 import json
+import logging
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +18,8 @@ from bloomnet_sb.data.synthetic import unit_power
 from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.errors import InputError, check_positive
 from bloomnet_sb.utils.processes import end_with_parent, worker_context
+
+logger = logging.getLogger(__name__)
 
 MOST_BYTES = 40_000_000  # of a file
 STORED_RMS = 0.05  # of full scale, where the peak lets it
@@ -40,7 +43,8 @@ def fill_pool(
 
     A pool is a folder of files draws-NUMBER.npy of at most 40 MB: int16 [draws, 3, samples], heard,
     target and noise, see `bloomnet_sb.data.draws.Draw`. Each file is a function of the seed and its
-    number, and appears when it is complete. pool.json holds the sample rate and the seed.
+    number, and appears when it is complete. pool.json holds the sample rate and the seed, and a
+    fingerprint of the draws: a pool of others is used all the same, with a warning.
 
     Arguments
     ---------
@@ -75,6 +79,7 @@ def fill_pool(
     check_positive(files=files, workers=workers)
     folder = Path(folder)
     _open_pool(folder, draws, seed)
+    _warn_of_other_draws(folder, draws)
     there = {_number(path) for path in pool_files(folder)}
     start = min(there, default=0) if first is None else first
     missing = [number for number in range(start, start + files) if number not in there]
@@ -302,9 +307,21 @@ def _open_pool(folder: Path, draws: Draws, seed: int) -> None:
     found = _about(folder)
     if found is None:
         with written_whole(folder / ABOUT) as unfinished:
-            unfinished.write_text(json.dumps(about) + "\n", encoding="utf-8")
+            written = {**about, "fingerprint": draws.fingerprint()}  # type: ignore[attr-defined]
+            unfinished.write_text(json.dumps(written) + "\n", encoding="utf-8")
     elif found != about:
         raise InputError(f"{folder} holds a pool of {found}, but {about} is to be drawn")
+
+
+def _warn_of_other_draws(folder: Path, draws: Draws) -> None:
+    # One of an earlier version does not say by what it was drawn.
+    found = json.loads((folder / ABOUT).read_text(encoding="utf-8")).get("fingerprint")
+    if found not in (None, draws.fingerprint()):  # type: ignore[attr-defined]
+        logger.warning(
+            "%s was drawn with other settings, or from other files, than this run's; it is used as "
+            "it is, and only what is drawn from now on has these",
+            folder,
+        )
 
 
 def _about(folder: Path) -> dict | None:

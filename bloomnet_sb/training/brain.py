@@ -1,9 +1,5 @@
 """BlockwiseBrain: runs the stages of a blockwise schedule, resumes them, scores every depth."""
 
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
@@ -20,6 +16,7 @@ from bloomnet_sb.nn.losses import best_order, in_order, negative_si_sdr
 from bloomnet_sb.nn.pesq import check_pesq_weight
 from bloomnet_sb.scoring.depth_scores import DepthScores
 from bloomnet_sb.training.resilience import ResilientBrain
+from bloomnet_sb.training.restoring import go_on_from, refuse_other_network
 from bloomnet_sb.training.schedule import BlockwiseSchedule, Stage
 from bloomnet_sb.utils.errors import InputError
 
@@ -227,9 +224,9 @@ class BlockwiseBrain(ResilientBrain):
         self.init_optimizers()
         latest = self.checkpointer.find_checkpoint(ckpt_predicate=self._of_this_stage)
         if latest is not None:
-            with refuse_other_network(latest):
-                self.checkpointer.load_checkpoint(latest)
+            go_on_from(latest, self.checkpointer, self.optimizer)
             self._count_anew(latest.meta)
+            self._set_learning_rates()
 
     def _count_anew(self, meta: dict) -> None:
         """Stand after as many mixtures as a checkpoint, should a batch now have more or fewer.
@@ -244,9 +241,14 @@ class BlockwiseBrain(ResilientBrain):
         if meta["updates_in_epoch"] != self.updates_in_epoch:
             epochs = self.lr_scheduler.last_epoch / meta["updates_in_epoch"]
             self.lr_scheduler.last_epoch = round(epochs * self.updates_in_epoch)
-            factor = self.lr_scheduler.lr_lambdas[0](self.lr_scheduler.last_epoch)
-            for group in self.optimizer.param_groups:
-                group["lr"] = self.stage.settings.lr * factor
+
+    def _set_learning_rates(self) -> None:
+        """Those of the stage's settings, which may be others than when the checkpoint was saved."""
+        lr = self.stage.settings.lr
+        self.lr_scheduler.base_lrs = [lr] * len(self.optimizer.param_groups)
+        factor = self.lr_scheduler.lr_lambdas[0](self.lr_scheduler.last_epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr * factor
 
     def init_optimizers(self) -> None:
         """An optimizer of the trained parameters only, and the stage's learning rates."""
@@ -304,11 +306,7 @@ class BlockwiseBrain(ResilientBrain):
                     valid_stats=valid_stats,
                 )
             self.checkpointer.save_and_keep_only(
-                # NaN would count as the best.
-                meta={
-                    **self.checkpoint_meta,
-                    "loss": stage_loss if math.isfinite(stage_loss) else math.inf,
-                },
+                meta={**self.checkpoint_meta, "loss": stage_loss},
                 min_keys=["loss"],
                 importance_keys=[],
                 ckpt_predicate=self._of_this_stage,
@@ -360,15 +358,3 @@ class BlockwiseBrain(ResilientBrain):
         logger.info(f"Stage {self.stage.name}: best checkpoint {best.path.name}")
         with refuse_other_network(best):
             torch_recovery(self.model, best.paramfiles["model"], True)
-
-
-@contextmanager
-def refuse_other_network(checkpoint: Checkpoint) -> Iterator[None]:
-    try:
-        yield
-    except (RuntimeError, ValueError) as error:
-        # torch lists each name and shape that differs on lines of their own.
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{checkpoint.path}: a checkpoint of another network than this run's ({reason[:200]})"
-        ) from error

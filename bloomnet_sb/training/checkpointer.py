@@ -102,7 +102,7 @@ class AtomicCheckpointer(Checkpointer):
     def _complete_meta(self, staged: Checkpoint) -> None:
         newest = max((ckpt.meta["unixtime"] for ckpt in self.list_checkpoints()), default=0.0)
         staged.meta["unixtime"] = max(staged.meta["unixtime"], newest + 1e-3)
-        staged.meta["bytes"] = {file.name: file.stat().st_size for file in _files(staged.path)}
+        staged.meta["bytes"] = _sizes(staged.path)
         self._save_checkpoint_metafile(staged.path / METAFNAME, staged.meta)
 
     def _new_checkpoint_dirpath(self) -> Path:
@@ -124,12 +124,39 @@ class AtomicCheckpointer(Checkpointer):
         for folder in self._list_checkpoint_dirs():
             if _is_whole(folder):
                 continue
-            aside = folder.rename(folder.with_name(DAMAGED + folder.name))
+            aside = folder.rename(_free_place(folder.with_name(DAMAGED + folder.name)))
             logger.warning(f"{folder} is damaged: set aside as {aside.name}, the one before counts")
 
 
-def _files(checkpoint: Path) -> list[Path]:
-    return [file for file in checkpoint.iterdir() if file.name != METAFNAME]
+def note_sizes(checkpoint: Path) -> None:
+    """Name the sizes of a checkpoint's files anew, after they were changed.
+
+    Example
+    -------
+    >>> folder = Path(getfixture("tmpdir"))
+    >>> _ = (folder / "CKPT.yaml").write_text("unixtime: 1.0")
+    >>> _ = (folder / "model.ckpt").write_text("weights")
+    >>> note_sizes(folder)
+    >>> yaml.safe_load((folder / "CKPT.yaml").read_text())["bytes"]
+    {'model.ckpt': 7}
+    """
+    file = checkpoint / METAFNAME
+    meta = yaml.safe_load(file.read_text(encoding="utf-8"))
+    file.write_text(yaml.dump({**meta, "bytes": _sizes(checkpoint)}), encoding="utf-8")
+
+
+def _sizes(checkpoint: Path) -> dict[str, int]:
+    files = [file for file in checkpoint.iterdir() if file.name != METAFNAME]
+    return {file.name: file.stat().st_size for file in files}
+
+
+def _free_place(folder: Path) -> Path:
+    """That of a folder, with a number where one is there: CKPT+start may be damaged again."""
+    number, place = 1, folder
+    while place.exists():
+        number += 1
+        place = folder.with_name(f"{folder.name}.{number}")
+    return place
 
 
 def _is_whole(checkpoint: Path) -> bool:
@@ -141,5 +168,5 @@ def _is_whole(checkpoint: Path) -> bool:
     # The keys are in the order of the alphabet: a file cut short has lost this one.
     if not isinstance(meta, dict) or "unixtime" not in meta:
         return False
-    sizes = {file.name: file.stat().st_size for file in _files(checkpoint)}
+    sizes = _sizes(checkpoint)
     return meta.get("bytes", sizes) == sizes

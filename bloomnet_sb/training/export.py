@@ -13,12 +13,12 @@ USE = {
     "enhancement": """
     from bloomnet_sb import BloomEnhancer
     enhancer = BloomEnhancer.from_hparams(source="this folder")
-    enhancer.enhance_file("noisy.wav", "enhanced.wav", blocks=1)
+    enhancer.enhance_file("noisy.wav", "enhanced.wav", blocks={blocks})
 """,
     "separation": """
     from bloomnet_sb import BloomSeparator
     separator = BloomSeparator.from_hparams(source="this folder")
-    separator.separate_file("mix.wav", "separated/", blocks=1)
+    separator.separate_file("mix.wav", "separated/", blocks={blocks})
 """,
 }
 
@@ -80,8 +80,15 @@ def model_card(model: BloomNet, experiment: Experiment, results: dict) -> str:
         f"## Results on {results['test_mixtures']} test mixtures\n\n"
         f"{results_table(results)}\n"
         f"{limits}"
-        f"## Use\n{USE[task]}"
+        f"## Use\n{_use(task, results)}"
     )
+
+
+def _use(task: str, results: dict) -> str:
+    """How the fewest blocks that were trained are used; the heads of fewer know nothing."""
+    fewest = min(row["blocks"] for row in results["depths"] if row["blocks"] > 0)
+    use = USE[task].format(blocks=fewest)
+    return use if fewest == 1 else f"{use}\nFewer than {fewest} blocks were not trained.\n"
 
 
 def _shared_command(argv: list[str]) -> str:

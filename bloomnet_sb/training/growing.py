@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from bloomnet_sb.model import BloomNet
+from bloomnet_sb.training.checkpointer import note_sizes
 from bloomnet_sb.utils.errors import InputError
 
 WEIGHTS = ("model.ckpt", "average.ckpt")
@@ -60,6 +61,7 @@ def grow_checkpoint(folder: str | Path, model: BloomNet) -> None:
             _copy_last(grown, had - 1, depth)
         torch.save(grown.state_dict(), folder / name)
     _move_moments(folder / MOMENTS, grown, further)
+    note_sizes(folder)
 
 
 def _num_blocks(weights: Path) -> int:

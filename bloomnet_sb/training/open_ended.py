@@ -1,6 +1,5 @@
 """OpenEndedBrain: one run without a planned end, of which the average of the weights is kept."""
 
-import math
 import subprocess
 from pathlib import Path
 
@@ -15,9 +14,10 @@ from bloomnet_sb.data.pools import PoolDataset
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn.pauses import Pause
 from bloomnet_sb.scoring.group_scores import GroupScores
-from bloomnet_sb.training.brain import refuse_other_network
 from bloomnet_sb.training.progress import Progress
 from bloomnet_sb.training.resilience import ResilientBrain, seed_of
+from bloomnet_sb.training.restoring import go_on_from, refuse_other_network
+from bloomnet_sb.training.run_state import STARTED
 from bloomnet_sb.training.update_draws import draw_depths, draw_pause
 from bloomnet_sb.utils.errors import InputError
 
@@ -28,9 +28,10 @@ class OpenEndedBrain(ResilientBrain):
     What an update draws (depths, and what `generator` is used for) is a function of the seed and
     its number, the latter also of the process: several, started by torchrun, train together, each
     on batches of its own. The learning rate is `hparams.rate`; where that decays, it does from the
-    run's first update in this output folder on, and `fit` ends with it. After each epoch the
-    average of the weights is validated, in groups of mixtures, and saved with all that the run
-    needs to go on, on this or another machine; the last and the best state are kept.
+    update on after which the run was first asked to, see `Progress.plan_decay`, and `fit` ends with
+    it. After each epoch the average of the weights is validated, in groups of mixtures, and saved
+    with all that the run needs to go on, on this or another machine; the last and the best state
+    are kept.
 
     Takes the arguments of `speechbrain.core.Brain`; `modules` holds "model" and "loss", and
     `hparams` the entries average, rate, seed, sample_rate, random_depths, depth_weights, pauses,
@@ -40,7 +41,7 @@ class OpenEndedBrain(ResilientBrain):
     Raises
     ------
     InputError
-        For SpeechBrain's option to compile whole modules.
+        For SpeechBrain's options to compile whole modules and to test only.
 
     Attributes
     ----------
@@ -60,6 +61,8 @@ class OpenEndedBrain(ResilientBrain):
         super().__init__(*args, **kwargs)
         if self.compile or self.compile_module_keys:
             raise InputError("--compile: here compile_parts says whether parts are compiled")
+        if self.test_only:
+            raise InputError("--test_only: this run has no test; validation follows each epoch")
         # Of the blocks and heads beyond the depths of an update
         self.find_unused_parameters = True
         self.model = self.modules["model"]
@@ -100,14 +103,11 @@ class OpenEndedBrain(ResilientBrain):
         self.init_optimizers()
         newest = self.checkpointer.find_checkpoint()
         if newest is not None:
-            with refuse_other_network(newest):
-                self.checkpointer.load_checkpoint(newest)
-        if not self.hparams.rate.decay:
-            self.progress.decay_from = None  # also where the state is that of a decay
-            return
-        if self.progress.decay_from is None:
-            self.progress.decay_from = self.optimizer_step
-        self.optimizer_step_limit = self.hparams.rate.end(self.progress.decay_from)
+            go_on_from(newest, self.checkpointer, self.optimizer)
+        moved = newest is not None and newest.path.name == STARTED
+        self.progress.plan_decay(self.hparams.rate, self.optimizer_step, moved)
+        if self.progress.decay_to is not None:
+            self.optimizer_step_limit = self.progress.decay_to
 
     def drawn_depths(self) -> list[int]:
         """The numbers of blocks that the update at hand is about, see `draw_depths`."""
@@ -160,11 +160,7 @@ class OpenEndedBrain(ResilientBrain):
             self.progress.add()
             self._log(stage_loss, epoch)
             self.checkpointer.save_and_keep_only(
-                meta={
-                    **self.checkpoint_meta,
-                    # NaN would count as the best.
-                    "loss": stage_loss if math.isfinite(stage_loss) else math.inf,
-                },
+                meta={**self.checkpoint_meta, "loss": stage_loss},
                 min_keys=["loss"],
                 importance_keys=[],
             )

@@ -18,6 +18,35 @@ REFUSED = {
 }
 
 
+class Options(RunOptions):
+    """SpeechBrain's options, and what overrides keys of a recipe's YAML.
+
+    In SpeechBrain's own, every "=" separates a key from its value, those within a value too.
+
+    Example
+    -------
+    >>> argv = ["mini.yaml", "--jit", "--skip_prep", "--url=https://a.b/c?token=d"]
+    >>> file, options, overrides = Options.from_command_line_args(argv)
+    >>> file, options.jit
+    ('mini.yaml', True)
+    >>> print(overrides)
+    skip_prep:
+    url: https://a.b/c?token=d
+    """
+
+    @staticmethod
+    def _convert_to_yaml(overrides: list[str]) -> str:
+        """YAML of arguments such as --key=value, --key value and --key."""
+        return "".join(map(_as_yaml, overrides)).lstrip()
+
+
+def _as_yaml(argument: str) -> str:
+    if not argument.startswith("--"):
+        return f" {argument}"
+    key, equals, value = argument.removeprefix("--").partition("=")
+    return f"\n{key}: {value}" if equals else f"\n{key}:"
+
+
 def check_options(options: RunOptions) -> RunOptions:
     """Refuse the options that a training cannot have, and a device that is not there.
 

@@ -7,8 +7,11 @@ from pathlib import Path
 import yaml
 from speechbrain.utils.checkpoints import mark_as_loader, mark_as_saver, register_checkpoint_hooks
 
+from bloomnet_sb.training.schedule import OpenEndedRate
+from bloomnet_sb.utils.errors import InputError
+
 # What a checkpoint keeps; another number of processes may go on.
-SAVED = ("audio_hours", "wall_hours", "cpu_hours", "decay_from")
+SAVED = ("audio_hours", "wall_hours", "cpu_hours", "decay_from", "decay_to")
 
 
 @register_checkpoint_hooks
@@ -24,8 +27,9 @@ class Progress:
         While the run was running, validation and checkpoints included.
     cpu_hours : float
         Of all processes and their threads together.
-    decay_from : int, optional
-        The update from which the learning rate falls. Default: it does not.
+    decay_from, decay_to : int, optional
+        The update from which the learning rate falls, and the one before which the run ends.
+        Default: it does not.
     processes : int
         How many train together, each on as much audio as this one, taking as much time.
 
@@ -41,6 +45,7 @@ class Progress:
     wall_hours: float = 0.0
     cpu_hours: float = 0.0
     decay_from: int | None = None
+    decay_to: int | None = None
     processes: int = 1
     _now: tuple[float, float] = field(default_factory=lambda: _clocks(), repr=False)
 
@@ -55,6 +60,42 @@ class Progress:
         self.wall_hours += (wall - self._now[0]) / 3600
         self.cpu_hours += self.processes * (cpu - self._now[1]) / 3600
         self._now = wall, cpu
+
+    def plan_decay(self, rate: OpenEndedRate, updates: int, moved: bool) -> None:
+        """Set where the decay that a run is asked for begins and ends.
+
+        One that is under way goes on, in its output folder as elsewhere. One that has ended is at
+        its end in its own folder, where the same command may only have to export once more; from a
+        state that was moved, another one begins.
+
+        Arguments
+        ---------
+        rate : OpenEndedRate
+            What the run is asked for.
+        updates : int
+            How many it has had.
+        moved : bool
+            Whether it begins in its output folder, from the state of another.
+
+        Raises
+        ------
+        InputError
+            If there are too few updates for a decay to be a share of.
+        """
+        if not rate.decay:
+            self.decay_from = self.decay_to = None  # also where the state is that of a decay
+            return
+        # A state of an earlier version does not say it; those that were packed have ended.
+        ended = self.decay_to is None or updates >= self.decay_to
+        if self.decay_from is None or (moved and ended):
+            self.decay_from = updates
+        self.decay_to = rate.end(self.decay_from)
+        if self.decay_to == self.decay_from:
+            raise InputError(
+                f"decay is {rate.decay}, a share of the updates before it, of which there are "
+                f"{updates}; it needs the checkpoint of a longer run in output_folder, or one as "
+                "start_state"
+            )
 
     @mark_as_saver
     def save(self, path: Path) -> None:

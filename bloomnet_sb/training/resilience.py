@@ -1,5 +1,6 @@
 """A Brain that a signal, a lost process or a bad batch does not cost what it has trained."""
 
+import math
 import os
 import signal
 import time
@@ -139,8 +140,8 @@ class ResilientBrain(sb.core.Brain):
     Within `with brain.stop_signals.caught()`, SIGINT and SIGTERM end `fit` with a checkpoint: after
     the update at hand, or after the validation at hand. A second signal ends it at once. A batch
     whose loss is not finite leaves the running statistics of norms as they were, as
-    `skip_nonfinite_grads` does the weights. Checkpoints within an epoch are saved by a clock that
-    is not set back.
+    `skip_nonfinite_grads` does the weights, and no validation with such a loss is the best one.
+    Checkpoints within an epoch are saved by a clock that is not set back.
 
     Arguments
     ---------
@@ -223,6 +224,16 @@ class ResilientBrain(sb.core.Brain):
                 f"than nonfinite_patience, {self.nonfinite_patience}; try a lower learning rate"
             )
         super().check_loss_isfinite(loss)
+
+    def update_average(self, loss: torch.Tensor, avg_loss: float) -> float:
+        """As `Brain.update_average`, but a validation with a loss that is not finite has inf.
+
+        SpeechBrain leaves such a loss out: of few that are left, or none, which would be 0, the
+        mean could be the best of the run.
+        """
+        if not self.modules.training and not (torch.isfinite(loss) and math.isfinite(avg_loss)):
+            return math.inf
+        return super().update_average(loss, avg_loss)
 
     def _fit_train(self, *args, **kwargs) -> None:
         self._saved_at = time.monotonic()

@@ -16,7 +16,7 @@ import yaml
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.pretrained.fetching import fetch_pretrained
 from bloomnet_sb.pretrained.loading import load_weights
-from bloomnet_sb.training.options import check_options
+from bloomnet_sb.training.options import Options, check_options
 from bloomnet_sb.training.resilience import StopSignals, named_failures
 from bloomnet_sb.utils.errors import InputError, check_positive, exit_with_one_line
 
@@ -115,7 +115,7 @@ def parse(argv: Sequence[str]) -> Experiment:
     InputError
         For a file that cannot be read, or a folder that cannot be written.
     """
-    hparams_file, run_opts, overrides = sb.parse_arguments(list(argv))
+    hparams_file, run_opts, overrides = Options.from_command_line_args(list(argv))
     run_opts = check_options(run_opts)
     overrides = re.sub(r":$", ": True", overrides, flags=re.MULTILINE)  # such as --skip_prep
     try:

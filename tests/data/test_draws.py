@@ -45,6 +45,19 @@ def test_draws_have_their_lengths_levels_and_types(manifests, seed):
     assert not np.array_equal(draw.heard, drawn(draws, seed + 100).heard)
 
 
+def test_a_fingerprint_is_that_of_what_is_drawn(manifests, tmp_path):
+    fingerprint = training_draws(manifests).fingerprint()
+    (tmp_path / "corpora").symlink_to(SAMPLES)
+    elsewhere = TrainingDraws(str(manifests), str(tmp_path / "corpora"), Augmentation(RATE), 2)
+    assert elsewhere.fingerprint() == fingerprint
+    others = [
+        training_draws(manifests, second_talker=0.2),
+        training_draws(manifests, segment_seconds=3),
+        training_draws(manifests, {"reverb": 0.5}),
+    ]
+    assert len({fingerprint, *(draws.fingerprint() for draws in others)}) == 4
+
+
 def test_without_a_room_the_target_is_what_is_heard(manifests):
     draws = training_draws(manifests, silence_pauses_below_db=-1.0)
     for seed in range(5):

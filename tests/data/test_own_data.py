@@ -241,6 +241,13 @@ def test_what_was_listened_to_is_not_read_again(corpus, tmp_path, monkeypatch):
         assert manifests(folder, tmp_path / "save", **NOISE) == first
 
 
+def test_what_was_not_listened_to_is_not_taken_for_good(corpus, tmp_path):
+    sf.write(corpus / "clean/all/speaker a/silent.wav", np.zeros(100), RATE)
+    manifests(corpus, tmp_path / "save", **NOISE, listen=False)
+    with pytest.raises(InputError, match="silent.wav: silent from beginning to end"):
+        manifests(corpus, tmp_path / "save", **NOISE)
+
+
 def test_what_training_hears_as_silence_is_named(corpus, tmp_path, caplog):
     inverted = sound() * [1, -1]
     sf.write(corpus / "clean" / "inverted.wav", inverted, RATE)

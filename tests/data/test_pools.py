@@ -20,6 +20,9 @@ class ToyDraws:
     sample_rate = RATE
     frames = 4000
 
+    def fingerprint(self):
+        return "toys"
+
     def __call__(self, rng):
         heard, noise = rng.normal(size=(2, self.frames)).astype(np.float32)
         heard[100] = 60
@@ -85,6 +88,21 @@ def test_several_workers_fill_a_pool(tmp_path, monkeypatch):
     for one, two in zip(pool_files(tmp_path / "one"), pool_files(tmp_path / "two"), strict=True):
         assert one.read_bytes() == two.read_bytes()
         assert one.stat().st_size <= 40e6
+
+
+def test_a_pool_of_other_draws_is_used_with_a_warning(tmp_path, monkeypatch, caplog):
+    fill_pool(tmp_path, ToyDraws(), files=1, seed=0)
+    fill_pool(tmp_path, ToyDraws(), files=1, seed=0)
+    assert not caplog.records
+    monkeypatch.setattr(ToyDraws, "fingerprint", lambda self: "others")
+    fill_pool(tmp_path, ToyDraws(), files=1, seed=0)
+    [warning] = caplog.messages
+    assert warning.startswith(f"{tmp_path} was drawn with other settings, or from other files")
+    caplog.clear()
+    about = tmp_path / "pool.json"
+    about.write_text('{"sample_rate": 16000, "samples": 4000, "seed": 0}')  # of an earlier version
+    fill_pool(tmp_path, ToyDraws(), files=1, seed=0)
+    assert not caplog.records
 
 
 def test_refreshing_goes_on_with_the_numbers(tmp_path):

@@ -216,6 +216,23 @@ def test_vectors_without_weight_decay(make_brain):
     assert len(vectors) + len(others) == len(trained)
 
 
+def test_a_learning_rate_that_is_given_anew_holds_from_there_on(make_brain, monkeypatch):
+    original, rates = BlockwiseBrain.on_fit_batch_end, []
+
+    def watched(brain, *args):
+        rates.append(brain.optimizer.param_groups[0]["lr"])
+        original(brain, *args)
+
+    monkeypatch.setattr(BlockwiseBrain, "on_fit_batch_end", watched)
+    schedule = {"lr_schedule": "one_cycle"}
+    run(make_brain(conv_tasnet(num_blocks=1), "e2e", other=schedule, epochs=1, lr=1e-2))
+    rates.clear()
+    brain = make_brain(conv_tasnet(num_blocks=1), "e2e", other=schedule, epochs=2, lr=1e-3)
+    run(brain)
+    settings = brain.stage.settings
+    assert rates == [1e-3 * settings.lr_factor(progress) for progress in (0.5, 0.75)]
+
+
 class ManyMixtures(Mixtures):
     def __len__(self):
         return 32

@@ -94,6 +94,16 @@ def test_a_damaged_one_is_set_aside(tmp_path, caplog):
     assert (tmp_path / f"damaged+{damaged.path.name}").is_dir()
 
 
+def test_one_of_the_same_name_is_set_aside_too(tmp_path):
+    for _ in range(3):
+        checkpointer, _ = make(tmp_path)
+        damaged = checkpointer.save_checkpoint(name="start")
+        os.truncate(damaged.paramfiles["other"], 10)
+    assert make(tmp_path)[0].find_checkpoint() is None
+    aside = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert aside == {"damaged+CKPT+start", "damaged+CKPT+start.2", "damaged+CKPT+start.3"}
+
+
 def test_one_of_an_older_version_is_loaded(tmp_path):
     """It does not name the sizes of its files."""
     checkpointer, _ = make(tmp_path)

@@ -4,7 +4,7 @@ import soundfile as sf
 import torch
 
 from bloomnet_sb.inference.enhancer import BloomEnhancer
-from bloomnet_sb.training.export import _shared_command
+from bloomnet_sb.training.export import _shared_command, _use
 from tests.helpers.recipes import SAMPLES
 
 
@@ -45,3 +45,11 @@ def test_a_card_names_no_path_of_this_machine():
     assert _shared_command([*argv, "--lr=1e-3"]) == (
         "python train.py mini.yaml --data_folder=DIR --output_folder DIR --lr=1e-3"
     )
+
+
+def test_a_card_uses_no_depth_that_was_not_trained():
+    rows = [{"blocks": blocks} for blocks in range(4)]
+    assert _use("enhancement", {"depths": rows}).endswith('"enhanced.wav", blocks=1)\n')
+    end_to_end = _use("separation", {"depths": [rows[0], rows[3]]})
+    assert '"separated/", blocks=3)\n' in end_to_end
+    assert end_to_end.endswith("\nFewer than 3 blocks were not trained.\n")

@@ -11,6 +11,7 @@ from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn.filterbanks import STFTFilterbank
 from bloomnet_sb.nn.levels import LogLevel
 from bloomnet_sb.separators import BandRNNSeparator
+from bloomnet_sb.training.checkpointer import AtomicCheckpointer
 from bloomnet_sb.training.run_state import pack_state, start_from_state
 from tests.helpers.forked import Forked, ranks, run_forked
 from tests.helpers.ranks import watched_listeners
@@ -135,6 +136,13 @@ def test_whole_modules_are_not_compiled(tmp_path, pool):
     assert "--compile: here compile_parts says" in error_line(refused)
 
 
+def test_there_is_no_test_to_run_alone(tmp_path, pool):
+    """It would leave the weights of a network that was never trained in pretrained/."""
+    refused = run_main(SCRIPT, [*arguments_of(tmp_path, pool), "--test_only"])
+    assert "--test_only: this run has no test" in error_line(refused)
+    assert not (tmp_path / "pretrained").exists()
+
+
 def test_a_pool_is_drawn_anew_between_epochs(tmp_path, whole):
     pool = tmp_path / "pool"
     _, state = finish(tmp_path / "run", pool, pool_refresh=1)
@@ -197,6 +205,7 @@ def test_a_state_with_fewer_blocks_grows(tmp_path, pool, whole):
     for number, name in enumerate(old):
         there = moments[1][list(new).index(name)]
         assert torch.equal(there["exp_avg"], moments[0][number]["exp_avg"])
+    assert AtomicCheckpointer(tmp_path / "save").find_checkpoint().path == folder
 
 
 def test_a_grown_run_trains_its_new_blocks(tmp_path, pool, whole):
@@ -239,3 +248,5 @@ def test_a_run_goes_on_at_a_constant_rate_from_the_state_of_a_decay(tmp_path, po
     assert updates == decayed + TINY["updates_per_epoch"]
     assert optimizer["param_groups"][0]["lr"] == 0.002
     assert yaml.safe_load((newest / "progress.ckpt").read_text())["decay_from"] is None
+    again = {"start_state": tmp_path / "state.zip", "decay": 0.2, "number_of_epochs": 100}
+    assert finish(tmp_path / "again", pool, **again)[0] == decayed + decayed // 5

@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 
+from bloomnet_sb.training.options import Options
 from bloomnet_sb.training.steps import load_hparams
 from bloomnet_sb.utils.errors import InputError
 from tests.helpers.recipes import RECIPE, SAMPLES, error_line, run_here, run_main, run_python
@@ -45,6 +46,17 @@ def test_what_a_command_line_cannot_ask_for(tmp_path, overrides, message):
     line = error_line(run_here(**{"output_folder": tmp_path / "run", **overrides}))
     assert message in line
     assert not list((tmp_path / "run" / "save").glob("[!.]*"))
+
+
+def test_a_value_may_hold_what_separates_keys_from_values():
+    url = "https://a.b/{0..9}.tar?token=abc"
+    argv = ["mini.yaml", "--output_folder", "lr=0.003", f"--speech_shards={url}", "--device=cpu"]
+    _, options, overrides = Options.from_command_line_args([*argv, "--snr_db", "[-5,", "30]"])
+    assert yaml.safe_load(overrides) == {
+        "output_folder": "lr=0.003", "speech_shards": url, "snr_db": [-5, 30]
+    }  # fmt: skip
+    assert options.device == "cpu"
+    assert options.overridden_args == {"device"}
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
