@@ -185,7 +185,9 @@ def repack(shard: Path, results: dict[str, Path], output: Path) -> None:
                 # As it was spelled, "./" too: the sample's other members keep their names.
                 folder, slash, _ = info.name.rpartition("/")
                 info.name = f"{folder}{slash}{result.name}"
-                info.pax_headers.pop("path", None)  # or it would be the name
+                headers = dict(info.pax_headers)
+                headers.pop("path", None)  # or it would be the name
+                info.pax_headers = headers
                 _add(packed, info, result)
     except (tarfile.TarError, EOFError) as error:
         raise _unreadable(shard, error) from None

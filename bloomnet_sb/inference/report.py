@@ -100,8 +100,10 @@ def entry_of(job: Job, outcome: Outcome) -> dict:
     {'input': 'a.wav', 'output': 'out/a.wav', 'state': [], 'error': 'a.wav: no such file', ...}
     """
     about = {"input": str(job.path), "output": str(job.output), "state": job.state}
-    about |= {"error": outcome.error, "notes": outcome.notes}
-    return about | ({"again": True} if outcome.again else {}) | outcome.measures
+    said: dict = {"error": outcome.error, "notes": outcome.notes}
+    if outcome.again:
+        said["again"] = True
+    return about | said | outcome.measures
 
 
 def begun_entry(job: Job) -> dict:
