@@ -42,7 +42,7 @@ from bloomnet_sb.inference.report import (
     own_entries_of,
     results_before,
 )
-from bloomnet_sb.utils.atomic_files import lock_folder
+from bloomnet_sb.utils.atomic_files import made_and_locked
 from bloomnet_sb.utils.errors import InputError, check_positive
 from bloomnet_sb.utils.folders import LeftOut
 from bloomnet_sb.utils.stores import Store, Stored, is_address
@@ -132,8 +132,7 @@ def enhance_stored(
     with ExitStack() as stack:
         here = Path(output) if store.is_local and not is_address(output) else None
         if here is not None:
-            _make_folder(here)
-            stack.enter_context(lock_folder(here, "" if share == WHOLE else share.report))
+            stack.enter_context(made_and_locked(here, "" if share == WHOLE else share.report))
         past = _Past(store.address, store.files(), report.read_own(), head, force)
         plan = past.plan_parts(tasks) if tasks else past.plan_files(named)
         begun = [{"begun": address} for address in plan.begun]
@@ -336,13 +335,6 @@ class _Report:
 
     def _is_piece(self, name: str) -> bool:
         return re.fullmatch(rf"{re.escape(self._name)}\.[0-9]+", name) is not None
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
 
 
 def _of(share: Share, items: Sequence[Item]) -> list[Item]:

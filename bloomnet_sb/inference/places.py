@@ -164,13 +164,25 @@ def name_results(
     """
     kept = [(path, folder / place / path.name) for path, place in files]
     named = [(path, same, _written_as(same, path, info_of)) for path, same in kept]
-    counts = Counter(name for _, _, name in named)
+    told = told_apart((same, name) for _, same, name in named)
+    return [(path, name) for (path, _, _), name in zip(named, told, strict=True)]
+
+
+def told_apart(names: Iterable[tuple[Path, Path]]) -> list[Path]:
+    """Places of results, of which each pair has that of the file's own suffix and that of another.
+
+    Where another result has the name, the old suffix stays in that of another suffix.
+
+    Example
+    -------
+    >>> told_apart([(Path("a.flac"), Path("a.flac")), (Path("a.m4a"), Path("a.flac"))])
+    [PosixPath('a.flac'), PosixPath('a.m4a.flac')]
+    """
+    names = list(names)
+    counts = Counter(name for _, name in names)
     return [
-        (
-            path,
-            name if name == same or counts[name] == 1 else same.with_name(same.name + name.suffix),
-        )
-        for path, same, name in named
+        name if name == same or counts[name] == 1 else same.with_name(same.name + name.suffix)
+        for same, name in names
     ]
 
 

@@ -1,15 +1,13 @@
 """Separating many files: failures noted, nothing overwritten that should stay."""
 
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
 
 from tqdm import tqdm
 
-from bloomnet_sb.inference.places import check_new, check_outputs
+from bloomnet_sb.inference.places import check_new, check_outputs, told_apart
 from bloomnet_sb.inference.separator import BloomSeparator
-from bloomnet_sb.utils.atomic_files import lock_folder
+from bloomnet_sb.utils.atomic_files import made_and_locked
 from bloomnet_sb.utils.errors import InputError
 
 
@@ -56,7 +54,7 @@ def separate_many(
             errors.append(str(error))
     named = _told_apart(named)
     check_outputs((path, source) for path, sources in named for source in sources)
-    with _locked(output):
+    with made_and_locked(output):
         # None: only where there is a terminal.
         for path, sources in tqdm(named, unit="file", disable=len(named) <= 1 or None):
             try:
@@ -69,19 +67,7 @@ def separate_many(
 
 
 def _told_apart(named: list[tuple[Path, list[Path]]]) -> list[tuple[Path, list[Path]]]:
-    """Where two files would have one result, the old suffix stays in that of another suffix."""
-    counts = Counter(sources[0] for _, sources in named)
-    return [
-        (path, sources)
-        if counts[sources[0]] == 1 or sources[0].suffix == path.suffix
-        else (path, [name.with_name(f"{name.stem}{path.suffix}{name.suffix}") for name in sources])
-        for path, sources in named
-    ]
-
-
-def _locked(folder: Path) -> IO:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return lock_folder(folder)
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None
+    """Files with their sources, of which no two have one name, see `places.told_apart`."""
+    pairs = [(name.with_suffix(path.suffix), name) for path, names in named for name in names]
+    places = iter(told_apart(pairs))
+    return [(path, [next(places) for _ in names]) for path, names in named]

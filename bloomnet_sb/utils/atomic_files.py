@@ -192,3 +192,24 @@ def lock_folder(folder: str | Path, name: str = "") -> IO:
     lock.flush()
     _locks[path] = lock
     return lock
+
+
+def made_and_locked(folder: str | Path, name: str = "") -> IO:
+    """Make a folder where there is none, and lock it, see `lock_folder`.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written, or another process holds it.
+
+    Example
+    -------
+    >>> with made_and_locked(Path(getfixture("tmpdir")) / "out") as lock:
+    ...     Path(lock.name).name
+    '.lock'
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        return lock_folder(folder, name)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from None

@@ -105,13 +105,13 @@ def test_a_folder_knows_its_own_files_and_leaves_others(here, source):
 
 
 @pytest.mark.parametrize(
-    ("command", "module"), [("enhance", "many_files"), ("separate", "separate_many")]
+    ("command", "module"), [("enhance", "inference.many_files"), ("separate", "utils.atomic_files")]
 )
 def test_two_runs_into_one_folder(here, source, monkeypatch, command, module):
     def in_use(folder, name=""):
         raise InputError(f"{folder}: in use by process 1; wait, or take another")
 
-    monkeypatch.setattr(f"bloomnet_sb.inference.{module}.lock_folder", in_use)
+    monkeypatch.setattr(f"bloomnet_sb.{module}.lock_folder", in_use)
     result = invoked(command, "a.wav", "folder", "--source", source)
     assert result.exit_code == 2
     assert "folder: in use by process 1" in result.stderr
