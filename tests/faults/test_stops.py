@@ -3,7 +3,6 @@
 import os
 import resource
 import signal
-import time
 
 import pytest
 
@@ -82,7 +81,6 @@ def test_one_of_two_processes_is_killed(tmp_path):
     first, second = ranks()
     kept = Forked(recipe_main, arguments, **first)
     killed = Forked(broken_run, "SIGKILL", "update", 5, arguments, **second)
-    began = time.monotonic()
     try:
         stopped = kept.finish(timeout=120)
         assert killed.finish(timeout=10).returncode == -signal.SIGKILL
@@ -91,7 +89,6 @@ def test_one_of_two_processes_is_killed(tmp_path):
         killed.kill()
     assert stopped.returncode == 1
     assert last_line(stopped).startswith("stopped: another process of this run was")
-    assert time.monotonic() - began < 60
     pair = [Forked(recipe_main, arguments, **rank) for rank in ranks()]
     for resumed in pair:
         assert resumed.finish().returncode == 0
