@@ -97,7 +97,8 @@ def measure(
     for name, band in listener_sets(bands).items():
         if system.name == UNPROCESSED and band is None:
             continue
-        key = (system.fingerprint, part.fingerprint(), name, band, with_dnsmos)
+        heard = with_dnsmos and band is not None  # DNSMOS is of noisy speech alone
+        key = (system.fingerprint, part.fingerprint(), name, band, heard)
         digest = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
         path = folder / f"{system.name}, {name}, {digest}.json"
         if not path.exists():
@@ -108,7 +109,7 @@ def measure(
                 system.depths,
                 part,
                 band,
-                with_dnsmos,
+                heard,
                 with_unprocessed=system.name == UNPROCESSED,
             )
             with written_whole(path) as partial:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.separator import BloomSeparator
 from tests.helpers.corpora import voicebank_demand
-from tests.helpers.forked import run_forked
+from tests.helpers.forked import Forked, ranks, run_forked
 from tests.helpers.readme import readme_blocks
 from tests.helpers.recipes import (
     RECIPE,
@@ -25,7 +25,6 @@ from tests.helpers.recipes import (
     recipe_main,
     run_here,
     run_main,
-    run_python,
     tiny_arguments,
 )
 
@@ -72,7 +71,6 @@ def test_one_network_of_the_largest_depth_by_one_key(tmp_path):
 
 
 def test_two_processes_and_batch_norms(tmp_path):
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     arguments = tiny_arguments(
         tmp_path,
         distributed_backend="gloo",
@@ -81,8 +79,9 @@ def test_two_processes_and_batch_norms(tmp_path):
         num_workers=1,
         **ONCE,
     )
-    result = run_python(*launcher, RECIPE / "train.py", *arguments)
-    assert result.returncode == 0, result.stderr
+    started = [Forked(recipe_main, arguments, **environment) for environment in ranks()]
+    results = [process.finish() for process in started]
+    assert [result.returncode for result in results] == [0, 0], results[0].stderr
     assert len((tmp_path / "train_log.txt").read_text().splitlines()) == 3
     assert (tmp_path / "results.json").is_file()
 

@@ -1,3 +1,4 @@
+import shutil
 import signal
 import time
 
@@ -143,10 +144,10 @@ def test_there_is_no_test_to_run_alone(tmp_path, pool):
     assert not (tmp_path / "pretrained").exists()
 
 
-def test_a_pool_is_drawn_anew_between_epochs(tmp_path, whole):
-    pool = tmp_path / "pool"
-    _, state = finish(tmp_path / "run", pool, pool_refresh=1)
-    assert [path.name for path in pool.glob("draws-*")] == ["draws-000002.npy"]
+def test_a_pool_is_drawn_anew_between_epochs(tmp_path, pool, whole):
+    own = shutil.copytree(pool, tmp_path / "pool")
+    _, state = finish(tmp_path / "run", own, pool_refresh=1)
+    assert [path.name for path in own.glob("draws-*")] == ["draws-000002.npy"]
     _, other = state_of(whole)
     name = "model.separator.entry.first.weight"
     assert not torch.equal(state[name], other[name])
