@@ -55,7 +55,8 @@ def running_mean(
             counted = numbers.clamp(max=window)
         shares = counted.to(_exact(x)).reciprocal()
     else:
-        numbers = frames + counts.long().cumsum(1)
+        counted = counts.long()
+        numbers = frames + (counted if x.shape[1] == 1 else counted.cumsum(1))
         shares = counts / numbers.clamp(min=1, max=window).to(_exact(x))
     if x.shape[1] == 1:
         means = torch.lerp(mean, x, shares.to(x.dtype))

@@ -65,15 +65,16 @@ class BandEntry(Causal):
         bands = like.new_zeros(batch, FRAMES - 1, INPUTS, self.bands.num_bands)
         bands[:, :, 0] = math.log10(FLOOR)
         return {
-            "features": like.new_zeros(batch, 2 * self.bands.num_bins, 1),
+            "features": like.new_zeros(batch, 1, 2 * self.bands.num_bins),
             "bands": bands,
             "half": like.new_zeros(batch, 1, half, self.of_band.shape[1]),
         }
 
     def step(self, x: torch.Tensor, state: State) -> tuple[Feature, State]:  # type: ignore[override]
         """Bands [batch, frames, bands, channels], a quarter of them and half, of features."""
-        of_bins = inputs_of(torch.cat([state["features"], x], dim=2).float())
-        seen = torch.cat([state["bands"], self.bands(of_bins).to(x.dtype)], dim=1)
+        features = torch.cat([state["features"], x.transpose(1, 2)], dim=1)
+        of_bands = self.bands(inputs_of(features.float())).to(x.dtype)
+        seen = torch.cat([state["bands"], of_bands], dim=1)
         frames = x.shape[2]
         # [batch, frames, half of the bands, inputs, frames seen, bands seen]
         around = F.pad(seen, (1, 1)).unfold(1, FRAMES, 1).unfold(3, BANDS, 2).transpose(2, 3)
@@ -90,7 +91,7 @@ class BandEntry(Causal):
         )
         feature = self.last_norm(total) + self.of_band
         after = {
-            "features": x[:, :, -1:].clone(),
+            "features": features[:, -1:].clone(),
             "bands": seen[:, -(FRAMES - 1) :].clone(),
             "half": wide[:, -1:].clone(),
         }
@@ -113,7 +114,7 @@ def inputs_of(features: torch.Tensor) -> torch.Tensor:
     Arguments
     ---------
     features : torch.Tensor
-        Of an `STFTFilterbank` with hops of half a window, [batch, filters, frames].
+        Of an `STFTFilterbank` with hops of half a window, [batch, frames, filters].
 
     Returns
     -------
@@ -125,10 +126,10 @@ def inputs_of(features: torch.Tensor) -> torch.Tensor:
 
     Example
     -------
-    >>> inputs_of(torch.randn(1, 514, 20)).shape
+    >>> inputs_of(torch.randn(1, 20, 514)).shape
     torch.Size([1, 19, 5, 257])
     """
-    real, imaginary = features.transpose(1, 2).chunk(2, dim=2)
+    real, imaginary = features.chunk(2, dim=2)
     power = real.square() + imaginary.square()
     white = real.shape[2] - 1  # the power of a bin, with a square-rooted Hann window
     power = power.clamp(min=white * FLOOR**2)

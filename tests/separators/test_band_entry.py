@@ -17,7 +17,8 @@ def seen(wave):
     """Inputs [inputs, bins] of one frame in the middle of a waveform."""
     filterbank = STFTFilterbank(WINDOW, HOP, RATE)
     # Of all frames but the first
-    return inputs_of(filterbank(filterbank.windows_of(wave[None])))[0, FRAME - 1]
+    features = filterbank(filterbank.windows_of(wave[None]))
+    return inputs_of(features.transpose(1, 2))[0, FRAME - 1]
 
 
 def angles(real, imaginary):
