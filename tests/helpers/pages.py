@@ -55,3 +55,9 @@ def sound_of(track: dict) -> tuple[np.ndarray, int, str]:
     data = base64.b64decode(track["file"])
     samples, rate = sf.read(io.BytesIO(data), dtype="float64")
     return samples, rate, sf.info(io.BytesIO(data)).format
+
+
+def body_colours(page) -> list[int]:
+    """How red the text and the ground of an open page are, from 0 to 255: how dark or light."""
+    styles = "[getComputedStyle(document.body)].flatMap((s) => [s.color, s.backgroundColor])"
+    return [int(text.split("(")[1].split(",")[0]) for text in page.evaluate(styles)]

@@ -11,7 +11,7 @@ from bloomnet_sb.nn.filterbanks import LearnedFilterbank
 from bloomnet_sb.nn.levels import NoLevel, RmsLevel
 from bloomnet_sb.streaming.engines import _digest
 from bloomnet_sb.utils.errors import InputError
-from tests.helpers.networks import band_rnn, conv_tasnet, interface
+from tests.helpers.networks import band_rnn, conv_tasnet, interface, readmes_gru
 from tests.helpers.recipes import SAMPLES
 from tests.helpers.streams import in_chunks, streamed
 
@@ -26,12 +26,6 @@ def past_frames_and_means():
     torch.manual_seed(0)
     sizes = {"num_blocks": 2, "layers_per_block": 1, "norm": "cgLN", "causal": True}
     return conv_tasnet(RmsLevel(50), **sizes).eval()
-
-
-def recurrent():
-    """A block that computes frames one by one."""
-    torch.manual_seed(0)
-    return band_rnn(num_blocks=1).eval()
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +57,10 @@ def test_compiled_it_gives_the_offline_output(convolutional, noisy, sizes, block
     torch.testing.assert_close(out, whole, atol=1e-5, rtol=0)
 
 
-def test_compiled_a_recurrent_network_gives_the_offline_output(cache, noisy):
-    enhancer = interface(recurrent())
+@pytest.mark.parametrize("recurrent", [band_rnn, readmes_gru])
+def test_compiled_a_recurrent_network_gives_the_offline_output(cache, noisy, recurrent):
+    """Its block computes frames one by one."""
+    enhancer = interface(recurrent(num_blocks=1))
     stream = enhancer.stream(compiled=True)
     assert stream.facts.most_frames == 1
     whole = enhancer.enhance_batch(noisy[None])[0]
