@@ -75,8 +75,9 @@ class GroupedFiles:
             group_of[member] = group
             self.files.setdefault(member, []).append(entry)
         self.members = list(self.files)
-        shares = dict(shares or {})
         groups = list(group_of.values())
+        # A share of 0 of a group that is not there is one that another corpus had.
+        shares = {name: share for name, share in (shares or {}).items() if share or name in groups}
         named = sum(shares.values())
         whole = all(group in shares for group in groups)
         if min(shares.values(), default=0) < 0 or named > 1 + 1e-6 or whole and named < 1 - 1e-6:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from bloomnet_sb.data.augmentation import CLIP_AT, check_shares
 from bloomnet_sb.data.envelopes import STEP_RAMP_SECONDS
-from bloomnet_sb.utils.errors import InputError, check_positive
+from bloomnet_sb.utils.errors import InputError, check_positive, check_range_db
 
 SILENCE = 1e-4  # of the power of a draw, which is one: a segment below it has nothing in it
 CLEAN_SNR_DB = (45.0, 60.0)  # of that half of the clean speech that is not without noise
@@ -100,11 +100,7 @@ class Mixer:
         clip: float = 0.05,
     ):
         check_positive(sample_rate=sample_rate)
-        for name, bounds in (("snr_db", snr_db), ("level_dbfs", level_dbfs)):
-            if len(bounds) != 2 or not -200 <= bounds[0] <= bounds[1] <= 200:
-                raise InputError(
-                    f"{name} is {list(bounds)}, but must be two rising numbers from -200 to 200"
-                )
+        check_range_db(snr_db=snr_db, level_dbfs=level_dbfs)
         check_shares(clean=clean, noise_alone=noise_alone, low_cut=low_cut, telephone=telephone)
         check_shares(louder_talker=louder_talker, offset=offset, gaps=gaps, clip=clip)
         if clean + noise_alone > 1:

@@ -114,7 +114,7 @@ def prepare_own_data(
     faults = Faults("the recordings")
     header = partial(usable_info, sample_rate=sample_rate, allow_upsampling=allow_upsampling)
     heard = Path(save_folder) / HEARD
-    known = files_in(save_folder, str(root)) if listen and heard.exists() else {}
+    known = files_in(save_folder, str(root)) if listen and _was_heard(heard, root) else {}
     info_of = _Listener(header, known, _mean_sounds) if listen else header
     clean = _find(root, "clean_folder", clean_folder, faults)
     listed = _read_list(speech_list, root / clean_folder, clean, "speaker", faults)
@@ -140,7 +140,16 @@ def prepare_own_data(
     _replace_manifests(save_folder, manifests)
     if listen:
         with written_whole(heard) as unfinished:
-            unfinished.write_text("Every file of the manifests here was read through.\n")
+            unfinished.write_text(_heard_of(root), encoding="utf-8")
+
+
+def _heard_of(root: Path) -> str:
+    return f"Every file of the manifests here was read through, in {os.path.abspath(root)}\n"
+
+
+def _was_heard(heard: Path, root: Path) -> bool:
+    """Whether the files of these manifests were read through in this folder, not in another one."""
+    return heard.exists() and heard.read_text(encoding="utf-8") == _heard_of(root)
 
 
 class _Listener:

@@ -122,13 +122,14 @@ class BlockwiseBrain(ResilientBrain):
         Raises
         ------
         InputError
-            If the stage's last checkpoint is of another network.
+            If the stage's last checkpoint is of another network, or an epoch has no update.
         """
         self._enter_stage(stage)
         self.train_sampler = train_sampler
         self.train_loader = self._train_loader(train_set, train_loader_kwargs)
         self.mixtures_in_batch = self.processes * train_loader_kwargs.get("batch_size", 1)
-        self.updates_in_epoch = max(len(self.train_loader) // self.grad_accumulation_factor, 1)
+        self.check_accumulation(len(self.train_loader))
+        self.updates_in_epoch = len(self.train_loader) // self.grad_accumulation_factor
         self.updates_in_stage = stage.settings.epochs * self.updates_in_epoch
         self.fit(
             self.epoch_counter,

@@ -93,7 +93,9 @@ class OpenEndedBrain(ResilientBrain):
         """A loader of a pool, which the run goes through epoch by epoch."""
         dataset.share(self.rank, self.processes)
         self.train_set = dataset
-        return DataLoader(dataset, batch_size=None, num_workers=num_workers)
+        loader = DataLoader(dataset, batch_size=None, num_workers=num_workers)
+        self.check_accumulation(len(loader))
+        return loader
 
     def on_fit_start(self) -> None:
         """Go on from the newest checkpoint; see where a decay begins and ends."""
@@ -123,8 +125,10 @@ class OpenEndedBrain(ResilientBrain):
         return draw_pause(self.model.num_blocks, frames, self.hparams.pauses, rng)
 
     def generator(self) -> torch.Generator:
-        """Random numbers for the update at hand, from the CPU."""
-        seed = seed_of(self.hparams.seed, self.optimizer_step, 1, self.rank)
+        """Random numbers for the batch at hand, from the CPU."""
+        numbers = [self.hparams.seed, self.optimizer_step, 1, self.rank]
+        accumulated = self.step % self.grad_accumulation_factor
+        seed = seed_of(*numbers, *([accumulated] if accumulated else []))
         return torch.Generator().manual_seed(seed)
 
     def on_fit_batch_start(self, batch, should_step: bool) -> None:
@@ -137,7 +141,8 @@ class OpenEndedBrain(ResilientBrain):
     def on_fit_batch_end(self, batch, outputs, loss, should_step: bool) -> None:
         """Have the average follow."""
         super().on_fit_batch_end(batch, outputs, loss, should_step)
-        self.hparams.average.update(self.model, self.optimizer_step)
+        if should_step:
+            self.hparams.average.update(self.model, self.optimizer_step)
         self.progress.add(batch["heard"].numel() / self.hparams.sample_rate)
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:

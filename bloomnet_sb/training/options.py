@@ -1,5 +1,7 @@
 """SpeechBrain's options, checked before anything is built."""
 
+import json
+import re
 from dataclasses import replace
 
 import torch
@@ -16,6 +18,9 @@ REFUSED = {
     "profile_training": "SpeechBrain's profiler ends the process within the first epoch; "
     "python benchmarks/training.py measures a training",
 }
+# Keys whose values are paths, and how YAML says that there is none
+PATHS = re.compile("(_folder|_list|_log)$|^(noise_split|shards|start_from|start_state)$")
+NONE = ("null", "Null", "NULL", "~")
 
 
 class Options(RunOptions):
@@ -25,26 +30,38 @@ class Options(RunOptions):
 
     Example
     -------
-    >>> argv = ["mini.yaml", "--jit", "--skip_prep", "--url=https://a.b/c?token=d"]
+    >>> argv = ["mini.yaml", "--jit", "--skip_prep", "--data_folder=take #2", "--url=a.b/c?d=e"]
     >>> file, options, overrides = Options.from_command_line_args(argv)
     >>> file, options.jit
     ('mini.yaml', True)
     >>> print(overrides)
     skip_prep:
-    url: https://a.b/c?token=d
+    data_folder: "take #2"
+    url: a.b/c?d=e
     """
 
     @staticmethod
     def _convert_to_yaml(overrides: list[str]) -> str:
         """YAML of arguments such as --key=value, --key value and --key."""
-        return "".join(map(_as_yaml, overrides)).lstrip()
+        values: dict[str, list[str]] = {}
+        key = ""
+        for argument in overrides:
+            if not argument.startswith("--"):
+                if not values:
+                    raise InputError(f"{argument}: not an option; those begin with --")
+                values[key].append(argument)
+                continue
+            key, equals, value = argument.removeprefix("--").partition("=")
+            values[key] = [value] if equals else []
+        return "\n".join(_as_yaml(key, " ".join(words)) for key, words in values.items())
 
 
-def _as_yaml(argument: str) -> str:
-    if not argument.startswith("--"):
-        return f" {argument}"
-    key, equals, value = argument.removeprefix("--").partition("=")
-    return f"\n{key}: {value}" if equals else f"\n{key}:"
+def _as_yaml(key: str, value: str) -> str:
+    """A line of YAML; a path is the text that was typed, a number, a date or a comment or not."""
+    if not value:
+        return f"{key}:"
+    typed = PATHS.search(key) and value not in NONE and value[0] not in "[\"'!"
+    return f"{key}: {json.dumps(value, ensure_ascii=False) if typed else value}"
 
 
 def check_options(options: RunOptions) -> RunOptions:

@@ -193,6 +193,47 @@ class ResilientBrain(sb.core.Brain):
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             raise
 
+    def optimizers_step(self) -> None:
+        """As SpeechBrain's, but what `max_grad_norm` clips is the norm of all gradients.
+
+        SpeechBrain clips an optimizer's first group of parameters alone, and by a negative norm,
+        which is to clip nothing, turns gradients around.
+        """
+        optimizers = list(self.freeze_optimizers(self.optimizers_dict).values())
+        for optimizer in optimizers:
+            self.scaler.unscale_(optimizer)
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        parameters = [parameter for group in groups for parameter in group["params"]]
+        if self.max_grad_norm >= 0:
+            torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
+        if self.skip_nonfinite_grads and not self.scaler.is_enabled():
+            self.check_gradients()
+        for optimizer in optimizers:
+            self.scaler.step(optimizer)
+        self.scaler.update()
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        self.optimizer_step += 1
+
+    def check_accumulation(self, batches: int) -> None:
+        """Refuse a grad_accumulation_factor with which an epoch has no update.
+
+        Arguments
+        ---------
+        batches : int
+            In an epoch.
+
+        Raises
+        ------
+        InputError
+            If the factor is above it.
+        """
+        if self.grad_accumulation_factor > batches:
+            raise InputError(
+                f"grad_accumulation_factor is {self.grad_accumulation_factor}, but an epoch has "
+                f"{batches} batches: nothing would be trained"
+            )
+
     def on_fit_batch_start(self, batch, should_step: bool) -> None:
         """Remember the statistics that the forward pass will update, and fix its random numbers.
 

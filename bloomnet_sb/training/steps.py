@@ -18,7 +18,12 @@ from bloomnet_sb.pretrained.fetching import fetch_pretrained
 from bloomnet_sb.pretrained.loading import load_weights
 from bloomnet_sb.training.options import Options, check_options
 from bloomnet_sb.training.resilience import StopSignals, named_failures
-from bloomnet_sb.utils.errors import InputError, check_positive, exit_with_one_line
+from bloomnet_sb.utils.errors import (
+    InputError,
+    check_positive,
+    check_range_db,
+    exit_with_one_line,
+)
 
 YAML_LIBRARIES = [
     Path(str(library.__file__)).parent for library in (hyperpyyaml, ruamel.yaml, yaml)
@@ -124,6 +129,7 @@ def parse(argv: Sequence[str]) -> Experiment:
         raise InputError(f"torchrun: {' '.join(str(error).split())}") from None
     hparams = load_hparams(hparams_file, overrides)
     check_loading(hparams)
+    check_draws(hparams)
     create_output_folder(hparams_file, hparams, overrides, run_opts.log_config)
     return Experiment(list(argv), hparams_file, hparams, run_opts, overrides)
 
@@ -188,6 +194,29 @@ def check_loading(hparams: dict) -> None:
     workers = hparams.get("num_workers", 0)
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
         raise InputError(f"num_workers is {workers!r}, but must be a whole number of 0 or more")
+
+
+def check_draws(hparams: dict) -> None:
+    """Refuse a seed and ranges of SNR that no mixture can be drawn by, before the training.
+
+    Raises
+    ------
+    InputError
+        Naming the key.
+
+    Example
+    -------
+    >>> check_draws({"seed": 1, "snr_db": [-5, 10], "test_snr_bands_db": [[-5, 10], [10, 25]]})
+    """
+    seed = hparams.get("seed", 0)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise InputError(f"seed is {seed!r}, but must be a whole number of 0 or more")
+    check_range_db(**{key: hparams[key] for key in ("snr_db",) if key in hparams})
+    bands = hparams.get("test_snr_bands_db") or []
+    if not isinstance(bands, list):
+        raise InputError(f"test_snr_bands_db is {bands!r}, but must be a list of ranges")
+    for band in bands:
+        check_range_db(**{"a range of test_snr_bands_db": band})
 
 
 def create_output_folder(

@@ -2,7 +2,7 @@
 
 import errno
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from numbers import Integral
 from os import PathLike
@@ -151,6 +151,35 @@ def check_positive(**sizes: int) -> None:
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise InputError(f"{name} is {size!r}, but must be a whole number of 1 or more")
+
+
+def check_range_db(**ranges: object) -> None:
+    """Refuse what are not two rising numbers of dB, from -200 to 200.
+
+    Arguments
+    ---------
+    **ranges
+        By the name of the option.
+
+    Raises
+    ------
+    InputError
+        Naming the option.
+
+    Example
+    -------
+    >>> check_range_db(snr_db=(10, -5))
+    Traceback (most recent call last):
+    ...
+    bloomnet_sb.utils.errors.InputError: snr_db is [10, -5], but must be two rising numbers from ...
+    """
+    for name, bounds in ranges.items():
+        if isinstance(bounds, Sequence) and len(bounds) == 2:
+            numbers = all(isinstance(bound, int | float) for bound in bounds)
+            if numbers and -200 <= bounds[0] <= bounds[1] <= 200:
+                continue
+            bounds = list(bounds)
+        raise InputError(f"{name} is {bounds}, but must be two rising numbers from -200 to 200")
 
 
 def check_samples(samples, what: str) -> None:

@@ -137,6 +137,8 @@ def test_shares_go_to_groups_and_are_even_within_them():
     rng = np.random.default_rng(0)
     found = [grouped.member(rng) for _ in range(2000)]
     assert found.count("a") / 2000 == pytest.approx(0.3, abs=0.05)
+    without = GroupedFiles(files, {"listed": 0.4, "another corpus's": 0})
+    assert without.shares.tolist() == grouped.shares.tolist()
 
 
 @pytest.mark.parametrize(

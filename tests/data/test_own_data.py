@@ -241,6 +241,14 @@ def test_what_was_listened_to_is_not_read_again(corpus, tmp_path, monkeypatch):
         assert manifests(folder, tmp_path / "save", **NOISE) == first
 
 
+def test_what_was_listened_to_elsewhere_is_listened_to(corpus, tmp_path):
+    manifests(corpus, tmp_path / "save", **NOISE)
+    moved = shutil.copytree(corpus, tmp_path / "moved")
+    sf.write(moved / "clean/all/speaker a/1.flac", np.zeros(len(sound())), RATE)
+    with pytest.raises(InputError, match="moved/clean/all/speaker a/1.flac: silent"):
+        manifests(moved, tmp_path / "save", **NOISE)
+
+
 def test_what_was_not_listened_to_is_not_taken_for_good(corpus, tmp_path):
     sf.write(corpus / "clean/all/speaker a/silent.wav", np.zeros(100), RATE)
     manifests(corpus, tmp_path / "save", **NOISE, listen=False)

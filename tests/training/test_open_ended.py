@@ -12,7 +12,9 @@ from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn.filterbanks import STFTFilterbank
 from bloomnet_sb.nn.levels import LogLevel
 from bloomnet_sb.separators import BandRNNSeparator
+from bloomnet_sb.training.averaging import WeightAverage
 from bloomnet_sb.training.checkpointer import AtomicCheckpointer
+from bloomnet_sb.training.open_ended import OpenEndedBrain
 from bloomnet_sb.training.run_state import pack_state, start_from_state
 from tests.helpers.forked import Forked, ranks, run_forked
 from tests.helpers.ranks import watched_listeners
@@ -151,6 +153,27 @@ def test_a_pool_is_drawn_anew_between_epochs(tmp_path, pool, whole):
     _, other = state_of(whole)
     name = "model.separator.entry.first.weight"
     assert not torch.equal(state[name], other[name])
+
+
+def test_batches_of_one_update_are_mixed_each_in_its_way(tmp_path, pool, monkeypatch):
+    """And the average follows an update, not a batch."""
+    drawn, averaged = [], []
+    numbers, update = OpenEndedBrain.generator, WeightAverage.update
+
+    def watched(brain):
+        drawn.append(numbers(brain).initial_seed())
+        return numbers(brain)
+
+    def counted(average, *args):
+        averaged.append(args)
+        return update(average, *args)
+
+    monkeypatch.setattr(OpenEndedBrain, "generator", watched)
+    monkeypatch.setattr(WeightAverage, "update", counted)
+    options = {"number_of_epochs": 1, "grad_accumulation_factor": 2}
+    result = run_main(SCRIPT, arguments_of(tmp_path, pool, **options))
+    assert result.returncode == 0, result.stderr
+    assert len(set(drawn)) == len(drawn) == 4 and len(averaged) == 2
 
 
 def test_several_processes_train_together(tmp_path, pool):

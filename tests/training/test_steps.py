@@ -25,6 +25,11 @@ MINI = RECIPE / "hparams" / "mini.yaml"
         ({"num_blocks": "two"}, "num_blocks is 'two'"),
         ({"blocks": 3}, "Override 'blocks' not found"),
         ({"seed": "two"}, "mini.yaml: Invalid argument to callable"),
+        ({"seed": -1}, "seed is -1, but must be a whole number of 0 or more"),
+        ({"snr_db": [10, -5]}, "snr_db is [10, -5], but must be two rising numbers"),
+        ({"snr_db": 5}, "snr_db is 5, but must be two rising numbers"),
+        ({"test_snr_bands_db": [-5, 10]}, "range of test_snr_bands_db is -5, but must be"),
+        ({"grad_accumulation_factor": 99}, "is 99, but an epoch has"),
         ({"batch_size": 0}, "batch_size is 0, but must be a whole number of 1 or more"),
         ({"num_workers": -1}, "num_workers is -1, but must be a whole number of 0 or more"),
         ({"output_folder": "/proc/nowhere"}, "/proc/nowhere: cannot be written"),
@@ -57,6 +62,19 @@ def test_a_value_may_hold_what_separates_keys_from_values():
     }  # fmt: skip
     assert options.device == "cpu"
     assert options.overridden_args == {"device"}
+
+
+@pytest.mark.parametrize("path", ["take #2", "2024", "2024-05-01", "a: b", "a:", "c\\d é"])
+@pytest.mark.parametrize("form", [["--output_folder={}"], ["--output_folder", "{}"]])
+def test_a_path_is_the_text_that_was_typed(path, form):
+    argv = ["mini.yaml", *(part.format(path) for part in form), "--rir_folder", "null"]
+    _, _, overrides = Options.from_command_line_args(argv)
+    assert yaml.safe_load(overrides) == {"output_folder": path, "rir_folder": None}
+
+
+def test_what_is_no_option_is_refused():
+    with pytest.raises(InputError, match="stray: not an option; those begin with --"):
+        Options.from_command_line_args(["mini.yaml", "stray"])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
