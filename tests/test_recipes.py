@@ -124,10 +124,13 @@ def test_options_of_speechbrain(tmp_path):
     assert all(torch.isfinite(value).all() for value in weights.values())
 
 
-def test_debugging_leaves_no_checkpoint(tmp_path):
-    result = run_here(tmp_path, debug=True, debug_batches=1, grad_accumulation_factor=2)
+def test_debugging_is_short_and_leaves_no_checkpoint(tmp_path):
+    options = {"debug_batches": 1, "grad_accumulation_factor": 2, "block_epochs": 5}
+    result = run_here(tmp_path, debug=True, **options, finetune_epochs=5)
     assert result.returncode == 0, result.stderr
     assert not list((tmp_path / "save").glob("CKPT*"))
+    # Two epochs of each stage, as many as SpeechBrain's debug_epochs
+    assert len((tmp_path / "train_log.txt").read_text().splitlines()) == 6
 
 
 SEPARATIONS = [("SepFormer", 2), ("ConvTasNet", 3)]
