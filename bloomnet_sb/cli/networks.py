@@ -33,7 +33,10 @@ def info(source: Source = DEFAULT_SOURCE, device: Device = "") -> None:
 
 def convert(
     paths: Annotated[list[Path], typer.Argument(help="CHECKPOINT... OUT.")],
-    sample_rate: Annotated[int, typer.Option(help="What they were trained at, in Hz.")] = 16000,
+    sample_rate: Annotated[
+        int,
+        typer.Option("--sample_rate", "--sample-rate", help="What they were trained at, in Hz."),
+    ] = 16000,
 ) -> None:
     """Turn checkpoints of the paper's own code into a pretrained folder.
 

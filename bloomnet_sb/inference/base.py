@@ -40,7 +40,12 @@ class BloomInterface(LoadedNetwork):
         self.blocks_used: list[int] = []
         self.turn: AbstractContextManager = nullcontext()
         self._blocks = self.num_blocks
-        self._engines: dict[bool, EagerEngine | CompiledEngine] = {}
+        # Whether compiled, to what the weights were and what runs a copy of them
+        self._engines: dict[bool, tuple[tuple, EagerEngine | CompiledEngine]] = {}
+
+    def __getstate__(self) -> dict:
+        """All but the copies of the weights that files and streams run, which are made again."""
+        return {**self.__dict__, "_engines": {}}
 
     @property
     def num_blocks(self) -> int:
@@ -81,8 +86,8 @@ class BloomInterface(LoadedNetwork):
     ) -> Stream:
         """Process a signal as it comes, for causal networks.
 
-        Streams are independent of each other and share the weights, which are copied when the
-        first is made.
+        Streams are independent of each other and share a copy of the weights as they are when the
+        stream is made.
 
         Arguments
         ---------
@@ -150,9 +155,13 @@ class BloomInterface(LoadedNetwork):
         return estimates
 
     def _engine(self, compiled: bool) -> EagerEngine | CompiledEngine:
-        if compiled not in self._engines:
-            self._engines[compiled] = (CompiledEngine if compiled else EagerEngine)(self.mods.model)
-        return self._engines[compiled]
+        model = self.mods.model
+        weights = (model.training, *map(_version, (*model.parameters(), *model.buffers())))
+        made_of, engine = self._engines.get(compiled, (None, None))
+        if engine is None or made_of != weights:  # the first, or the weights were trained or loaded
+            engine = (CompiledEngine if compiled else EagerEngine)(model)
+            self._engines[compiled] = weights, engine
+        return engine
 
     def _checked(self, blocks: int | str | None) -> int:
         return self.blocks if blocks is None else check_blocks(blocks, self.num_blocks)
@@ -176,6 +185,11 @@ class BloomInterface(LoadedNetwork):
                     break
                 before = estimate
         return estimate.float()
+
+
+def _version(tensor: torch.Tensor) -> tuple[int, int]:
+    """What changes when a tensor is moved or written to."""
+    return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
 
 
 def _change_db(before: torch.Tensor, after: torch.Tensor) -> float:

@@ -12,6 +12,7 @@ import torch
 from bloomnet_sb.inference.amount import Amount
 from bloomnet_sb.inference.files import FileInterface, in_memory, write_all
 from bloomnet_sb.inference.rows import enhance_rows
+from bloomnet_sb.streaming.resampled_stream import checked_stream_rate
 from bloomnet_sb.utils.audio_files import audio_info, writing
 from bloomnet_sb.utils.audio_formats import AudioInfo
 from bloomnet_sb.utils.errors import InputError, check_path, check_samples
@@ -139,7 +140,7 @@ class BloomEnhancer(FileInterface):
                 f"the samples are {list(noisy.shape)}, but must be [time] or [channels, time]"
             )
         check_samples(noisy, "the samples hold")
-        check_rate("the samples", sample_rate, self.sample_rate)
+        sample_rate = checked_stream_rate(sample_rate, self.sample_rate)
         channels = torch.from_numpy(np.atleast_2d(noisy).copy())
         info = AudioInfo(channels.shape[1], sample_rate, len(channels))
         self._begin_measuring([])

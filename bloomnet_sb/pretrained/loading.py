@@ -35,6 +35,7 @@ from bloomnet_sb.nn.causal import causal_children
 from bloomnet_sb.nn.depthwise import DepthwiseConv
 from bloomnet_sb.separators import Separator
 from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.utils.resampling import HIGHEST_RATE, LOWEST_RATE
 
 # What an error calls the network that weights are not of.
 OF_ITS_FOLDER = "the network in hyperparams.yaml"
@@ -64,6 +65,7 @@ MOST = {
     "BandRNNSeparator": {"num_filters": 2**14 + 2, "num_bands": 2**11},
 }
 MOST_REACH = 10**6  # frames that a network looks back
+MOST_REACH_SAMPLES = 2**25  # over half an hour at 16 kHz
 MOST_STATE = 2**24  # numbers that a network carries from one piece of a signal to the next
 # SpeechBrain takes its options from a folder's keys, too.
 RUN_OPTIONS = {field.name for field in fields(RunOptions)}
@@ -101,8 +103,9 @@ def _new(loader: _Loader, name: str, node: yaml.Node) -> nn.Module:
     arguments = loader.construct_mapping(node, deep=True) if node.value else {}
     for argument, value in arguments.items():
         most = MOST.get(found.__name__, {}).get(argument, MOST_SIZE)
-        if isinstance(value, int) and abs(value) > most:
-            raise InputError(f"{argument} is {value:.1e}, but must be at most {most}")
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, int | float) and not abs(number) <= most:
+                raise InputError(f"{argument} is beyond {most}, the most that it may be")
     _check_arguments(found, arguments)
     return found(**arguments)
 
@@ -113,6 +116,9 @@ def _check_arguments(found: type, arguments: dict) -> None:
         inspect.signature(found).bind(**arguments)
     except TypeError as error:
         raise InputError(f"{found.__name__}: {error}") from None
+    unknown = arguments.keys() - inspect.signature(found).parameters.keys()
+    if unknown:
+        raise InputError(f"{found.__name__} takes no {', '.join(sorted(unknown))}")
     hints = typing.get_type_hints(found.__init__)  # type: ignore[misc]
     for name, value in arguments.items():
         if not _fits(value, hints.get(name, Any)):
@@ -131,6 +137,8 @@ def _fits(value: object, hint: Any) -> bool:
         return all(map(_fits, value, parts))
     if hint in (int, float):
         return isinstance(value, hint | int) and not isinstance(value, bool)
+    if typing.get_origin(hint) is not None:  # such as a function, which YAML has none of
+        return False
     return hint is Any or isinstance(value, hint)
 
 
@@ -169,8 +177,12 @@ def load_pretrained(hparams_path: Path, weights_path: Path) -> dict:
         planned = _built(hparams_path)["modules"]["model"]
     # Also that of a norm over all time; its separator has no `reach`.
     layers = [layer for layer in planned.separator.modules() if isinstance(layer, DepthwiseConv)]
-    if sum(layer.reach for layer in layers) > MOST_REACH:
-        raise InputError(f"{hparams_path}: a network that looks back more than {MOST_REACH} frames")
+    reach = sum(layer.reach for layer in layers)
+    if reach > MOST_REACH or reach * planned.encoder.hop > MOST_REACH_SAMPLES:
+        raise InputError(
+            f"{hparams_path}: a network that looks back more than {MOST_REACH} frames or "
+            f"{MOST_REACH_SAMPLES} samples"
+        )
     like = torch.zeros(1, device="meta")
     states = [layer.start(1, like) for _, layer in causal_children(planned)]
     if sum(value.numel() for state in states for value in state.values()) > MOST_STATE:
@@ -265,6 +277,10 @@ def _built(path: Path) -> dict:
         # be a fault of the class: the types of its arguments were checked.
         raise InputError(f"{path}: {_reason(error)}") from None
     _check_contents(hparams, path)
+    if not LOWEST_RATE <= hparams["sample_rate"] <= HIGHEST_RATE:
+        raise InputError(
+            f"{path}: sample_rate must be within {LOWEST_RATE} and {HIGHEST_RATE} hertz"
+        )
     for name in hparams:
         if not isinstance(name, str):
             raise InputError(f"{path}: {str(name)[:40]!r} is no name of a key")

@@ -100,6 +100,8 @@ class BandRNNSeparator(Separator):
             taps=taps,
             groups=groups,
         )
+        for channels_of_head in head_channels:
+            check_positive(head_channels=channels_of_head)
         if mask not in MASKS:
             raise InputError(f"mask is {mask!r}, but must be one of {', '.join(MASKS)}")
         if channels % groups:

@@ -138,6 +138,19 @@ WRONG = {
     "a number for a truth": ("num_blocks: 2", "num_blocks: 2\n    causal: 1"),
     "nothing for the filterbank": ("separator: !new", "filterbank: null\n  separator: !new"),
     "no sample rate": ("sample_rate: 16000", "sample_rate: fast"),
+    "a sample rate without end": ("sample_rate: 16000", "sample_rate: 100000000"),
+    "a reach of hours": (
+        "window: 16",
+        "window: 900000\n    hop: 900000\n  level: !new:bloomnet_sb.nn.levels.NoLevel",
+    ),
+    "a level that takes nothing": (
+        "window: 16",
+        "window: 16\n  level: !new:bloomnet_sb.nn.levels.NoLevel {a: 1}",
+    ),
+    "text for a function": (
+        "ConvTasNetSeparator\n    num_filters: 16",
+        "dual_path.DualPathSeparator\n    make_path: hello\n    num_filters: 16",
+    ),
     "a list of all": ("sample_rate", "- sample_rate"),
 }
 
@@ -151,6 +164,9 @@ WRONG_BANDS = {
     "a state without end": ("channels: 8", "channels: 1000\n    taps: 10000"),
     "a window that is no number": ("window: 64", "window: null"),
     "a pair of three": ("channels: 8", "channels: 8\n    head_channels: [1, 2, 3]"),
+    "a pair of zeros": ("channels: 8", "channels: 8\n    head_channels: [0, 0]"),
+    "a pair without end": ("channels: 8", f"channels: 8\n    head_channels: [3, {10**21}]"),
+    "a level of ages": ("filterbank: *bank\n", "filterbank: *bank\n    seconds: 1.0e+300\n"),
     "a pair of words": ("channels: 8", "channels: 8\n    head_channels: [a, b]"),
     "a level of nothing": ("filterbank: *bank", "filterbank: 3"),
     "a level of another": ("filterbank: *bank\n", "filterbank: *bank\n    seconds: -1.0\n"),

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import soundfile as sf
@@ -9,6 +11,7 @@ from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.nn.losses import negative_si_sdr
 from bloomnet_sb.utils.errors import InputError
 from tests.helpers.networks import NETWORKS, conv_tasnet, interface, network
+from tests.helpers.streams import streamed
 
 # Those of one source
 SINGLE = [name for name in NETWORKS if name != "causal sources"]
@@ -285,3 +288,30 @@ def test_double_precision_is_taken_as_single():
     enhancer = BloomEnhancer({"model": conv_tasnet()}, {"sample_rate": 16000})
     mix = torch.randn(1, 400)
     assert torch.equal(enhancer.enhance_batch(mix.double()), enhancer.enhance_batch(mix))
+
+
+def test_files_and_streams_run_the_weights_as_they_are(noisy_file):
+    """Trained, loaded or moved after a first file; and a copy has its own."""
+    enhancer = interface(conv_tasnet(causal=True, norm="BN"))
+    noisy, _ = sf.read(noisy_file, dtype="float32", frames=4000)
+    noisy = torch.from_numpy(noisy)
+    before = enhancer.enhance_array(noisy.numpy(), 16000)
+    copied = pickle.loads(pickle.dumps(enhancer))
+    with torch.no_grad():
+        for parameter in enhancer.mods.model.parameters():
+            parameter.mul_(1.01)
+    whole = enhancer.enhance_batch(noisy[None])[0]
+    after = torch.from_numpy(enhancer.enhance_array(noisy.numpy(), 16000))
+    torch.testing.assert_close(after, whole, atol=1e-5, rtol=0)
+    torch.testing.assert_close(streamed(enhancer.stream(), noisy, []), whole, atol=1e-5, rtol=0)
+    np.testing.assert_array_equal(copied.enhance_array(noisy.numpy(), 16000), before)
+    enhancer.mods.model.train()
+    with pytest.raises(InputError, match="training"):
+        enhancer.stream()
+
+
+def test_numpys_rates_are_numbers(enhancer):
+    samples = np.random.default_rng(0).standard_normal(4000).astype(np.float32)
+    expected = enhancer.enhance_array(samples, 16000)
+    for rate in (np.int64(16000), 16000.0):
+        np.testing.assert_array_equal(enhancer.enhance_array(samples, rate), expected)

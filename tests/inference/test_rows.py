@@ -70,7 +70,7 @@ def test_columns_of_ray(enhancer, samples, lengths):
         ({"audio": "a.wav"}, "audio is str, but must have array and sampling_rate"),
         ({"amplitude": np.zeros((1, 1, 9)), "sample_rate": 16000}, r"the samples are \[1, 1, 9\]"),
         ({"amplitude": np.array([np.nan]), "sample_rate": 16000}, "the samples hold NaN"),
-        ({"amplitude": np.zeros(9), "sample_rate": 0}, "the samples"),
+        ({"amplitude": np.zeros(9), "sample_rate": 0}, "its rate is 0 Hz"),
     ],
 )
 def test_rows_that_cannot_be(enhancer, rows, message):

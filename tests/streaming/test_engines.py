@@ -1,4 +1,5 @@
 import importlib
+import pickle
 import shutil
 import sys
 
@@ -102,6 +103,13 @@ def test_the_code_is_kept_for_the_same_weights_only(convolutional, cache):
             interface(other).stream(compiled=True)
     assert sorted(cache.rglob("bloomnet_sb/*/*.pt2")) == kept
     assert not list(cache.rglob("*.partial"))
+
+
+def test_what_was_compiled_is_no_part_of_a_copy(convolutional, noisy):
+    copied = pickle.loads(pickle.dumps(convolutional))
+    whole = convolutional.enhance_batch(noisy[None])[0]
+    out = streamed(copied.stream(compiled=True), noisy, [])
+    torch.testing.assert_close(out, whole, atol=1e-5, rtol=0)
 
 
 def test_compiled_batches_are_refused(convolutional):
