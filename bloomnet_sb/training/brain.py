@@ -204,9 +204,8 @@ class BlockwiseBrain(ResilientBrain):
         logger.info(f"Stage {stage.name}: estimates {stage.first} to {stage.blocks}")
         self.stage = stage
         self.epoch_counter.limit = self.schedule.last_epoch(stage)
-        if (
-            self.debug and self.debug_epochs > 0
-        ):  # SpeechBrain ends the epochs of the first stage alone
+        if self.debug and self.debug_epochs > 0:
+            # SpeechBrain ends the first stage alone after so many.
             end = self.epoch_counter.current + self.debug_epochs
             self.epoch_counter.limit = min(self.epoch_counter.limit, end)
         parts = [self.model.part(name) for name in stage.parts]

@@ -53,14 +53,15 @@ class Options(RunOptions):
                 continue
             key, equals, value = argument.removeprefix("--").partition("=")
             values[key] = [value] if equals else []
-        return "\n".join(_as_yaml(key, " ".join(words)) for key, words in values.items())
+        return "\n".join(_as_yaml(key, words) for key, words in values.items())
 
 
-def _as_yaml(key: str, value: str) -> str:
+def _as_yaml(key: str, words: list[str]) -> str:
     """A line of YAML; a path is the text that was typed, a number, a date or a comment or not."""
-    if not value:
+    if not words:
         return f"{key}:"
-    typed = PATHS.search(key) and value not in NONE and value[0] not in "[\"'!"
+    value = " ".join(words)
+    typed = value and PATHS.search(key) and value not in NONE and value[0] not in "[\"'!"
     return f"{key}: {json.dumps(value, ensure_ascii=False) if typed else value}"
 
 

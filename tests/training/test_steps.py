@@ -67,9 +67,12 @@ def test_a_value_may_hold_what_separates_keys_from_values():
 @pytest.mark.parametrize("path", ["take #2", "2024", "2024-05-01", "a: b", "a:", "c\\d é"])
 @pytest.mark.parametrize("form", [["--output_folder={}"], ["--output_folder", "{}"]])
 def test_a_path_is_the_text_that_was_typed(path, form):
-    argv = ["mini.yaml", *(part.format(path) for part in form), "--rir_folder", "null"]
+    none = ["--rir_folder", "null", "--noise_folder="]
+    argv = ["mini.yaml", *(part.format(path) for part in form), *none]
     _, _, overrides = Options.from_command_line_args(argv)
-    assert yaml.safe_load(overrides) == {"output_folder": path, "rir_folder": None}
+    expected = {"output_folder": path, "rir_folder": None, "noise_folder": None}
+    assert yaml.safe_load(overrides) == expected
+    assert "noise_folder: " in overrides.splitlines()  # an option alone would be True
 
 
 def test_what_is_no_option_is_refused():
