@@ -6,10 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path, PurePath
 
-import numpy as np
-
 from bloomnet_sb.data.corpus_files import corpus_root, usable_info
 from bloomnet_sb.data.faults import Faults
+from bloomnet_sb.data.listening import (
+    Listener,
+    first_sounds,
+    forget_heard,
+    mean_sounds,
+    note_heard,
+    were_heard,
+)
 from bloomnet_sb.data.manifests import (
     audio_entries,
     check_manifests,
@@ -19,9 +25,6 @@ from bloomnet_sb.data.manifests import (
 )
 from bloomnet_sb.data.mixtures import mixture_entries
 from bloomnet_sb.data.splits import FEWEST, SPLITS, named_split, split_by_group
-from bloomnet_sb.utils.atomic_files import written_whole
-from bloomnet_sb.utils.audio_files import read_audio
-from bloomnet_sb.utils.audio_formats import AudioInfo
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.folders import list_audio, log_left_out
 
@@ -30,8 +33,6 @@ logger = logging.getLogger(__name__)
 ROOMS = "rir_train"
 KINDS = ("mix", "speech", "noise", "rir")
 MOST_NAMES = 10
-LISTENED_TO = 2**20  # frames at once
-HEARD = "listened_to.txt"  # beside manifests of which every file was read through
 
 
 def prepare_own_data(
@@ -113,9 +114,8 @@ def prepare_own_data(
     root = corpus_root(data_folder)
     faults = Faults("the recordings")
     header = partial(usable_info, sample_rate=sample_rate, allow_upsampling=allow_upsampling)
-    heard = Path(save_folder) / HEARD
-    known = files_in(save_folder, str(root)) if listen and _was_heard(heard, root) else {}
-    info_of = _Listener(header, known, _mean_sounds) if listen else header
+    known = files_in(save_folder, str(root)) if listen and were_heard(save_folder, root) else {}
+    info_of = Listener(header, known, mean_sounds) if listen else header
     clean = _find(root, "clean_folder", clean_folder, faults)
     listed = _read_list(speech_list, root / clean_folder, clean, "speaker", faults)
     clean = _only(clean, listed)
@@ -133,62 +133,13 @@ def prepare_own_data(
         manifests |= _of_noises(entries, listed, faults)
     if rir_folder is not None:
         rooms = _find(root, "rir_folder", rir_folder, faults)
-        info_of = _Listener(header, known, _first_sounds) if listen else header
+        info_of = Listener(header, known, first_sounds) if listen else header
         manifests[ROOMS] = audio_entries(root, rooms, info_of, faults)
     faults.refuse_any()
-    heard.unlink(missing_ok=True)  # first: a run may be killed between any two files
+    forget_heard(save_folder)  # first: a run may be killed between any two files
     _replace_manifests(save_folder, manifests)
     if listen:
-        with written_whole(heard) as unfinished:
-            unfinished.write_text(_heard_of(root), encoding="utf-8")
-
-
-def _heard_of(root: Path) -> str:
-    return f"Every file of the manifests here was read through, in {os.path.abspath(root)}\n"
-
-
-def _was_heard(heard: Path, root: Path) -> bool:
-    """Whether the files of these manifests were read through in this folder, not in another one."""
-    return heard.exists() and heard.read_text(encoding="utf-8") == _heard_of(root)
-
-
-class _Listener:
-    """Gives the header of a file that was read through, or that was found good before.
-
-    Arguments
-    ---------
-    header : callable
-        Gives the header of a file.
-    known : mapping
-        The files that were found good, with their lengths in samples.
-    sounds : callable
-        Whether samples [time, channels] sound as training reads them.
-    """
-
-    def __init__(self, header: Callable, known: Mapping[str, int], sounds: Callable):
-        self.header = header
-        # Paths from another working folder name the same files.
-        self.known = {os.path.abspath(file): frames for file, frames in known.items()}
-        self.sounds = sounds
-
-    def __call__(self, path: Path) -> AudioInfo:
-        info = self.header(path)
-        if self.known.get(os.path.abspath(path)) == info.frames:
-            return info
-        starts = range(0, info.frames, LISTENED_TO)
-        # All of them, as training reads them: one may be damaged.
-        if not any([self.sounds(read_audio(path, start, LISTENED_TO)) for start in starts]):
-            raise InputError(f"{path}: silent from beginning to end")
-        return info
-
-
-def _mean_sounds(samples: np.ndarray) -> bool:
-    # Channels may cancel out in their mean, and an offset is no sound.
-    return bool(np.ptp(samples.mean(1)) > 0)
-
-
-def _first_sounds(samples: np.ndarray) -> bool:
-    return bool(samples[:, 0].any())
+        note_heard(save_folder, root)
 
 
 def _check_folders(noise: str | None, noisy: str | None, rir: str | None, listed: str | None):

@@ -235,7 +235,7 @@ def test_lower_rates_are_taken_where_it_is_allowed(corpus, tmp_path):
 
 def test_what_was_listened_to_is_not_read_again(corpus, tmp_path, monkeypatch):
     first = manifests(corpus, tmp_path / "save", **NOISE)
-    monkeypatch.setattr("bloomnet_sb.data.own_data.read_audio", None)
+    monkeypatch.setattr("bloomnet_sb.data.listening.read_audio", None)
     monkeypatch.chdir(corpus)
     for folder in (corpus, ".", "../corpus"):
         assert manifests(folder, tmp_path / "save", **NOISE) == first
