@@ -105,7 +105,7 @@ def _new(loader: _Loader, name: str, node: yaml.Node) -> nn.Module:
         most = MOST.get(found.__name__, {}).get(argument, MOST_SIZE)
         for number in value if isinstance(value, list) else [value]:
             if isinstance(number, int | float) and not abs(number) <= most:
-                raise InputError(f"{argument} is beyond {most}, the most that it may be")
+                raise InputError(f"{argument} is {number:.1e}, but must be at most {most}")
     _check_arguments(found, arguments)
     return found(**arguments)
 

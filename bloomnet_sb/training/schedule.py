@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bloomnet_sb.utils.errors import InputError, check_positive
+from bloomnet_sb.utils.errors import InputError, check_not_negative, check_positive
 
 KINDS = ("blockwise", "e2e", "joint")
 LR_SCHEDULES = ("constant", "one_cycle")
@@ -48,8 +48,7 @@ class StageSettings:
     gradient_scale: float = 1.0
 
     def __post_init__(self):
-        if isinstance(self.epochs, bool) or not isinstance(self.epochs, int) or self.epochs < 0:
-            raise InputError(f"epochs is {self.epochs!r}, but must be a whole number of 0 or more")
+        check_not_negative(epochs=self.epochs)
         for name in ("lr", "segment_seconds"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not value > 0:

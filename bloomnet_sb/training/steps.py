@@ -20,6 +20,7 @@ from bloomnet_sb.training.options import Options, check_options
 from bloomnet_sb.training.resilience import StopSignals, named_failures
 from bloomnet_sb.utils.errors import (
     InputError,
+    check_not_negative,
     check_positive,
     check_range_db,
     exit_with_one_line,
@@ -190,10 +191,8 @@ def check_loading(hparams: dict) -> None:
     -------
     >>> check_loading({"batch_size": 8, "num_workers": 0})
     """
-    check_positive(**{key: hparams[key] for key in ("batch_size",) if key in hparams})
-    workers = hparams.get("num_workers", 0)
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 0:
-        raise InputError(f"num_workers is {workers!r}, but must be a whole number of 0 or more")
+    check_positive(batch_size=hparams.get("batch_size", 1))
+    check_not_negative(num_workers=hparams.get("num_workers", 0))
 
 
 def check_draws(hparams: dict) -> None:
@@ -208,10 +207,9 @@ def check_draws(hparams: dict) -> None:
     -------
     >>> check_draws({"seed": 1, "snr_db": [-5, 10], "test_snr_bands_db": [[-5, 10], [10, 25]]})
     """
-    seed = hparams.get("seed", 0)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise InputError(f"seed is {seed!r}, but must be a whole number of 0 or more")
-    check_range_db(**{key: hparams[key] for key in ("snr_db",) if key in hparams})
+    check_not_negative(seed=hparams.get("seed", 0))
+    if "snr_db" in hparams:
+        check_range_db(snr_db=hparams["snr_db"])
     bands = hparams.get("test_snr_bands_db") or []
     if not isinstance(bands, list):
         raise InputError(f"test_snr_bands_db is {bands!r}, but must be a list of ranges")

@@ -2,7 +2,7 @@
 
 import errno
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
 from os import PathLike
@@ -148,9 +148,28 @@ def check_positive(**sizes: int) -> None:
     -------
     >>> check_positive(num_blocks=4, kernel_size=3)
     """
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise InputError(f"{name} is {size!r}, but must be a whole number of 1 or more")
+    _check_whole(1, sizes)
+
+
+def check_not_negative(**numbers: int) -> None:
+    """Refuse what are not whole numbers of 0 or more.
+
+    Raises
+    ------
+    InputError
+        Naming the first number that is not.
+
+    Example
+    -------
+    >>> check_not_negative(num_workers=0)
+    """
+    _check_whole(0, numbers)
+
+
+def _check_whole(least: int, numbers: Mapping[str, object]) -> None:
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not isinstance(number, int) or number < least:
+            raise InputError(f"{name} is {number!r}, but must be a whole number of {least} or more")
 
 
 def check_range_db(**ranges: object) -> None:
@@ -174,12 +193,16 @@ def check_range_db(**ranges: object) -> None:
     bloomnet_sb.utils.errors.InputError: snr_db is [10, -5], but must be two rising numbers from ...
     """
     for name, bounds in ranges.items():
-        if isinstance(bounds, Sequence) and len(bounds) == 2:
-            numbers = all(isinstance(bound, int | float) for bound in bounds)
-            if numbers and -200 <= bounds[0] <= bounds[1] <= 200:
-                continue
-            bounds = list(bounds)
-        raise InputError(f"{name} is {bounds}, but must be two rising numbers from -200 to 200")
+        found = [*bounds] if isinstance(bounds, list | tuple) else bounds
+        if not _is_range_db(found):
+            raise InputError(f"{name} is {found}, but must be two rising numbers from -200 to 200")
+
+
+def _is_range_db(bounds: object) -> bool:
+    if not isinstance(bounds, list) or len(bounds) != 2:
+        return False
+    numbers = all(isinstance(bound, int | float) for bound in bounds)
+    return numbers and -200 <= bounds[0] <= bounds[1] <= 200
 
 
 def check_samples(samples, what: str) -> None:

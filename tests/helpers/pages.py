@@ -57,7 +57,17 @@ def sound_of(track: dict) -> tuple[np.ndarray, int, str]:
     return samples, rate, sf.info(io.BytesIO(data)).format
 
 
-def body_colours(page) -> list[int]:
+def check_colour_schemes(page) -> None:
+    """An open page is dark on light, or light on dark, as its visitor wants it."""
+    page.emulate_media(color_scheme="light")
+    ink, paper = _body_colours(page)
+    assert ink < 60 and paper > 240
+    page.emulate_media(color_scheme="dark")
+    ink, paper = _body_colours(page)
+    assert ink > 200 and paper < 40
+
+
+def _body_colours(page) -> list[int]:
     """How red the text and the ground of an open page are, from 0 to 255: how dark or light."""
     styles = "[getComputedStyle(document.body)].flatMap((s) => [s.color, s.backgroundColor])"
     return [int(text.split("(")[1].split(",")[0]) for text in page.evaluate(styles)]

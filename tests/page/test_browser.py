@@ -9,7 +9,7 @@ import pytest
 from bloomnet_sb.page import html
 from bloomnet_sb.page.html import write_page
 from bloomnet_sb.page.recordings import make_recording
-from tests.helpers.pages import RATE, body_colours, data_of, demo, demo_page, sound_of
+from tests.helpers.pages import RATE, check_colour_schemes, data_of, demo, demo_page, sound_of
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -209,12 +209,7 @@ def test_opus_is_decoded_to_one_length(visit, tmp_path, monkeypatch):
 def test_a_phone(visit, file):
     page = visit(file, viewport={"width": 360, "height": 740}, has_touch=True)
     assert page.evaluate("document.documentElement.scrollWidth") == 360
-    page.emulate_media(color_scheme="light")
-    ink, paper = body_colours(page)
-    assert ink < 60 and paper > 240
-    page.emulate_media(color_scheme="dark")
-    ink, paper = body_colours(page)
-    assert ink > 200 and paper < 40
+    check_colour_schemes(page)
     page.get_by_role("button", name="Play").tap()
     page.locator(".track:visible", has_text="2 blocks").locator(".picture").tap()
     assert page.inner_text("#status") == "Playing: 2 blocks"

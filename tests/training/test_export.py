@@ -41,7 +41,7 @@ def test_the_pretrained_network_is_the_one_that_was_scored(finished_run, pretrai
 
 
 def test_a_card_names_no_path_of_this_machine():
-    argv = ["/home/me/mini.yaml", "--data_folder=/home/me/data", "--output_folder", "/tmp/out"]
+    argv = ["/mine/mini.yaml", "--data_folder=/mine/data", "--output_folder", "/mine/out"]
     assert _shared_command([*argv, "--lr=1e-3"]) == (
         "python train.py mini.yaml --data_folder=DIR --output_folder DIR --lr=1e-3"
     )

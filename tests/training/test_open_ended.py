@@ -161,8 +161,9 @@ def test_batches_of_one_update_are_mixed_each_in_its_way(tmp_path, pool, monkeyp
     numbers, update = OpenEndedBrain.generator, WeightAverage.update
 
     def watched(brain):
-        drawn.append(numbers(brain).initial_seed())
-        return numbers(brain)
+        generator = numbers(brain)
+        drawn.append(generator.initial_seed())
+        return generator
 
     def counted(average, *args):
         averaged.append(args)

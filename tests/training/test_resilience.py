@@ -1,5 +1,6 @@
 import signal
 from contextlib import suppress
+from functools import partial
 
 import pytest
 import torch
@@ -33,8 +34,7 @@ def step_of(max_grad_norm, **options):
     """How far an update goes, at a rate of 1 and with gradients of 3 and 4."""
     layer = torch.nn.Linear(1, 1)
     options = {"device": "cpu", "max_grad_norm": max_grad_norm, **options}
-    sgd = lambda parameters: torch.optim.SGD(parameters, lr=1.0)  # noqa: E731
-    brain = ResilientBrain({"layer": layer}, sgd, run_opts=options)
+    brain = ResilientBrain({"layer": layer}, partial(torch.optim.SGD, lr=1.0), run_opts=options)
     brain.init_optimizers()
     before = [parameter.detach().clone() for parameter in layer.parameters()]
     layer.weight.grad, layer.bias.grad = torch.full((1, 1), 3.0), torch.full((1,), 4.0)

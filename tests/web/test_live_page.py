@@ -16,7 +16,7 @@ import soundfile as sf
 
 from bloomnet_sb.streaming.onnx_stream import OnnxEngine
 from bloomnet_sb.streaming.resampled_stream import ResampledStream
-from tests.helpers.pages import body_colours, demo
+from tests.helpers.pages import check_colour_schemes, demo
 from tests.helpers.web import RATE, page
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -304,9 +304,4 @@ def test_a_phone(visit, port):
         "[...document.querySelectorAll('*')].filter((e) => e.getBoundingClientRect().right > 360)"
     )
     assert page.evaluate(f"{wide}.map((e) => e.outerHTML.slice(0, 80))") == []
-    page.emulate_media(color_scheme="light")
-    ink, paper = body_colours(page)
-    assert ink < 60 and paper > 240
-    page.emulate_media(color_scheme="dark")
-    ink, paper = body_colours(page)
-    assert ink > 200 and paper < 40
+    check_colour_schemes(page)
