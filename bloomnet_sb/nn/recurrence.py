@@ -1,5 +1,7 @@
 """A gated linear recurrence over time, with a backward of its own."""
 
+import math
+
 import torch
 from torch import nn
 
@@ -10,8 +12,9 @@ from bloomnet_sb.utils.devices import placed
 def gated_scan(gate: torch.Tensor, candidate: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
     """The recurrence h_t = (1 - z_t) h_{t-1} + z_t c_t over dimension 1.
 
-    On a CPU one frame after the other, as cheap as it can be; elsewhere in log2(frames) passes
-    over all frames (Hillis and Steele, 1986), since a call costs more than what it computes.
+    On a CPU one frame after the other, as cheap as it can be; elsewhere in some sqrt(frames) runs
+    of as many frames at once, and then from run to run (Blelloch, 1990, section 1.4): one frame
+    after the other would be many calls of little work each.
 
     Arguments
     ---------
@@ -41,7 +44,7 @@ def _scan(gate: torch.Tensor, candidate: torch.Tensor, before: torch.Tensor) -> 
     if gate.device.type != "cpu":
         first = torch.addcmul(gate[:, :1] * candidate[:, :1], 1 - gate[:, :1], before[:, None])
         added = torch.cat([first, gate[:, 1:] * candidate[:, 1:]], dim=1)
-        return _doubling_scan(1 - gate, added)
+        return _scan_in_runs(1 - gate, added)
     hidden = torch.empty_like(candidate)
     for frame in range(gate.shape[1]):
         out = hidden[:, frame]
@@ -62,7 +65,7 @@ def _gradient_scan(grad: torch.Tensor, gate: torch.Tensor) -> torch.Tensor:
     """The gradient of each h_t by all outputs from t on: g_t + (1 - z_{t+1}) G_{t+1}."""
     if gate.device.type != "cpu":
         kept = torch.cat([torch.zeros_like(gate[:, :1]), 1 - gate[:, 1:].flip(1)], dim=1)
-        return _doubling_scan(kept, grad.flip(1)).flip(1)
+        return _scan_in_runs(kept, grad.flip(1)).flip(1)
     total = torch.empty_like(grad)
     later = total[:, -1].copy_(grad[:, -1])
     for frame in range(grad.shape[1] - 2, -1, -1):
@@ -76,16 +79,26 @@ def _(grad, gate):
     return torch.empty_like(grad)
 
 
-def _doubling_scan(kept: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
+def _scan_in_runs(kept: torch.Tensor, added: torch.Tensor) -> torch.Tensor:
     """h_t = kept_t h_{t-1} + added_t over dimension 1, from zero."""
-    step = 1
-    while step < kept.shape[1]:
-        added = torch.cat(
-            [added[:, :step], torch.addcmul(added[:, step:], kept[:, step:], added[:, :-step])], 1
-        )
-        kept = torch.cat([kept[:, :step], kept[:, step:] * kept[:, :-step]], 1)
-        step *= 2
-    return added
+    frames = kept.shape[1]
+    length = math.isqrt(frames - 1) + 1
+    runs = -(-frames // length)
+    # [batch, runs, frames of a run, ..], copies: what was kept so far in a run, and its state
+    so_far, state = (_in_runs(signal, runs, length) for signal in (kept, added))
+    for frame in range(1, length):
+        state[:, :, frame].addcmul_(so_far[:, :, frame], state[:, :, frame - 1])
+        so_far[:, :, frame] *= so_far[:, :, frame - 1]
+    for run in range(1, runs):
+        state[:, run, -1].addcmul_(so_far[:, run, -1], state[:, run - 1, -1])
+    state[:, 1:, :-1].addcmul_(so_far[:, 1:, :-1], state[:, :-1, -1:])
+    return state.flatten(1, 2)[:, :frames].contiguous()
+
+
+def _in_runs(signal: torch.Tensor, runs: int, length: int) -> torch.Tensor:
+    padded = signal.new_zeros(signal.shape[0], runs * length, *signal.shape[2:])
+    padded[:, : signal.shape[1]] = signal
+    return padded.unflatten(1, (runs, length))
 
 
 def _save_for_backward(ctx, inputs, output) -> None:
