@@ -65,12 +65,14 @@ def grow_checkpoint(folder: str | Path, model: BloomNet) -> None:
 
 
 def _num_blocks(weights: Path) -> int:
-    found = [BLOCK.match(name) for name in torch.load(weights, weights_only=True)]
+    found = [
+        BLOCK.match(name) for name in torch.load(weights, map_location="cpu", weights_only=True)
+    ]
     return max((int(match[1]) + 1 for match in found if match), default=0)
 
 
 def _load_all_but(model: BloomNet, weights: Path, further: tuple[str, ...]) -> None:
-    state, expected = torch.load(weights, weights_only=True), model.state_dict()
+    state, expected = torch.load(weights, map_location="cpu", weights_only=True), model.state_dict()
     others = {name for name in expected if not name.startswith(further)} ^ state.keys()
     others |= {name for name in state.keys() - others if state[name].shape != expected[name].shape}
     if others:
@@ -90,7 +92,7 @@ def _move_moments(file: Path, model: BloomNet, further: tuple[str, ...]) -> None
     """Optimizers number parameters in their order."""
     names = [name for name, _ in model.named_parameters()]
     old = [number for number, name in enumerate(names) if not name.startswith(further)]
-    state = torch.load(file, weights_only=True)
+    state = torch.load(file, map_location="cpu", weights_only=True)
     state["state"] = {old[number]: moments for number, moments in state["state"].items()}
     [group] = state["param_groups"]
     group["params"] = list(range(len(names)))
