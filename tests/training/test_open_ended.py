@@ -1,6 +1,7 @@
 import shutil
 import signal
 import time
+import zipfile
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from bloomnet_sb.nn.filterbanks import STFTFilterbank
 from bloomnet_sb.nn.levels import LogLevel
 from bloomnet_sb.separators import BandRNNSeparator
 from bloomnet_sb.training.averaging import WeightAverage
-from bloomnet_sb.training.checkpointer import AtomicCheckpointer
+from bloomnet_sb.training.checkpointer import AtomicCheckpointer, note_sizes
 from bloomnet_sb.training.open_ended import OpenEndedBrain
 from bloomnet_sb.training.run_state import pack_state, start_from_state
 from tests.helpers.forked import Forked, ranks, run_forked
@@ -231,6 +232,25 @@ def test_a_state_with_fewer_blocks_grows(tmp_path, pool, whole):
         there = moments[1][list(new).index(name)]
         assert torch.equal(there["exp_avg"], moments[0][number]["exp_avg"])
     assert AtomicCheckpointer(tmp_path / "save").find_checkpoint().path == folder
+
+
+@pytest.mark.parametrize("blocks", [2, 3])
+def test_a_state_of_a_run_on_a_gpu_goes_on_without_one(blocks, tmp_path, whole, monkeypatch):
+    shutil.copytree(newest_of(whole), tmp_path / "gpu" / "save" / "CKPT+1")
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.serialization, "location_tag", lambda storage: "cuda:0")
+        for file in (tmp_path / "gpu").rglob("*.ckpt"):
+            if zipfile.is_zipfile(file):
+                torch.save(torch.load(file, weights_only=True), file)
+    note_sizes(tmp_path / "gpu" / "save" / "CKPT+1")
+    pack_state(tmp_path / "gpu", tmp_path / "state.zip")
+    model = network_of(blocks)
+    checkpointer = AtomicCheckpointer(tmp_path / "save", recoverables={"model": model})
+    start_from_state(tmp_path / "state.zip", checkpointer, model)
+    checkpointer.recover_if_possible()
+    trained = torch.load(newest_of(whole) / "model.ckpt", weights_only=True)
+    name = "separator.entry.first.weight"
+    assert torch.equal(model.state_dict()[name], trained[name])
 
 
 def test_a_grown_run_trains_its_new_blocks(tmp_path, pool, whole):
