@@ -89,13 +89,11 @@ class Filterbank(FrameWise, ABC):
 
     def overlap_add(self, windows: torch.Tensor, length: int) -> torch.Tensor:
         """Signals [batch, length, sources] of `windows` [batch, sources, frames, window]."""
-        batch, sources, frames, _ = windows.shape
-        signals = F.fold(
-            windows.flatten(0, 1).transpose(1, 2),
-            output_size=(1, (frames - 1) * self.hop + self.window),
-            kernel_size=(1, self.window),
-            stride=(1, self.hop),
-        ).view(batch, sources, -1)[..., self.left :]
+        # Hop by hop: fold has a call for each signal of a batch on a GPU, forwards and backwards.
+        pieces = F.pad(windows, (0, -self.window % self.hop)).unflatten(-1, (-1, self.hop))
+        last = pieces.shape[3] - 1
+        added = sum(F.pad(pieces[:, :, :, n], (0, 0, n, last - n)) for n in range(last + 1))
+        signals = added.flatten(-2)[..., self.left :]  # type: ignore[union-attr]
         return F.pad(signals, (0, length - signals.shape[-1])).transpose(1, 2)
 
 
