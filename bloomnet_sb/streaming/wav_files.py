@@ -134,16 +134,37 @@ def write_wav(path: str | Path, samples: np.ndarray, rate: int, is_float: bool =
 
 def _chunks(content: bytes) -> tuple[bytes, bytes | None]:
     """The header and the samples of a WAV file."""
-    form, at = b"", 12
+    form, at, large_size = b"", 12, None
     while at + 8 <= len(content):
         name, size = struct.unpack_from("<4sI", content, at)
-        if name == b"data":
-            unknown = size == 0 or size >= UNKNOWN_SIZE
-            return form, content[at + 8 :] if unknown else content[at + 8 : at + 8 + size]
+        start = at + 8
+        if name == b"ds64" and start + 16 <= len(content):  # the sizes of an RF64 file
+            (large_size,) = struct.unpack_from("<8xQ", content, start)
         if name == b"fmt ":
-            form = content[at + 8 : at + 8 + size]
-        at += 8 + size + size % 2
+            form = content[start : start + size]
+        if name == b"data":
+            if size == 0xFFFFFFFF and large_size is not None:
+                size = large_size
+            return form, content[start : _end_of_samples(content, start, size)]
+        at = start + size + size % 2
     return form, None
+
+
+def _end_of_samples(content: bytes, start: int, size: int) -> int:
+    """Where samples end whose size is said, but may be a stand-in for one that was not known."""
+    end = start + size
+    stands_in = size == 0 or size >= UNKNOWN_SIZE
+    return len(content) if stands_in and not _only_chunks(content, end + size % 2) else end
+
+
+def _only_chunks(content: bytes, at: int) -> bool:
+    """Whether what is there from here on is chunks to the end, and not samples."""
+    while at + 8 <= len(content):
+        name, size = struct.unpack_from("<4sI", content, at)
+        if not all(32 <= byte < 127 for byte in name):
+            return False
+        at += 8 + size + size % 2
+    return at == len(content) or at == len(content) + 1  # without the last byte of padding
 
 
 def _values(data: bytes, kind: int, size: int) -> np.ndarray:

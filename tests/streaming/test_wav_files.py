@@ -37,9 +37,27 @@ def test_sizes_that_are_not_what_they_say(size, tmp_path):
     assert len(read_wav(tmp_path / "a.wav").samples) == len(SAMPLES)
 
 
-def encoded(container, subtype=None):
+@pytest.mark.parametrize("frames", [1, 6])  # less than the head of a chunk, and more
+def test_a_file_whose_size_was_never_written_has_all_its_samples(frames, tmp_path):
+    content = encoded("WAV", frames=frames)
+    (tmp_path / "a.wav").write_bytes(content[:40] + bytes(4) + content[44:])
+    assert len(read_wav(tmp_path / "a.wav").samples) == frames
+
+
+@pytest.mark.parametrize("container", ["WAV", "RF64"])
+@pytest.mark.parametrize("name", [b"LIST", b"iXML"])
+def test_what_is_kept_behind_the_sound_is_not_heard(container, name, tmp_path):
+    behind = name + (5).to_bytes(4, "little") + b"words"
+    (tmp_path / "a.wav").write_bytes(encoded(container) + behind + bytes(1))
+    assert len(read_wav(tmp_path / "a.wav").samples) == 1000
+    (tmp_path / "none.wav").write_bytes(encoded(container, frames=0) + behind)
+    with pytest.raises(ValueError, match="none.wav: a WAV file without samples"):
+        read_wav(tmp_path / "none.wav")
+
+
+def encoded(container, subtype=None, frames=1000):
     file = io.BytesIO()
-    sf.write(file, np.zeros(1000), 16000, subtype, format=container)
+    sf.write(file, np.zeros(frames), 16000, subtype, format=container)
     return file.getvalue()
 
 
