@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import posixpath
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,15 +67,31 @@ def read_list(path: Path) -> list[tuple[Path, Path]]:
     return [(file, file.parent.relative_to(common)) for file in found]
 
 
-def read_addresses(path: Path, folder: str) -> list[tuple[str, str]]:
+def names_addresses(path: Path) -> bool:
+    """Whether a list can be read and has addresses of stores among its paths.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmpdir")) / "manifest.json"
+    >>> _ = path.write_text('{"path": "1.wav", "licence": "https://example.org/by"}\\n')
+    >>> names_addresses(path)
+    False
+    """
+    try:
+        return any(is_address(text) for _, text in _texts(path))
+    except InputError:  # which is said where it is read
+        return False
+
+
+def read_addresses(path: Path, address: str) -> list[tuple[str, str]]:
     """The same of a list in a store, or with addresses of stores in it.
 
     Arguments
     ---------
     path : Path
         The list, as it was copied here.
-    folder : str
-        The address of its folder.
+    address : str
+        Its address, or its path.
 
     Returns
     -------
@@ -82,23 +99,41 @@ def read_addresses(path: Path, folder: str) -> list[tuple[str, str]]:
         Addresses, each with the place of its folder below the folder that they have in common; ""
         for that folder.
 
+    Raises
+    ------
+    InputError
+        As `read_list`.
+
     Example
     -------
     >>> path = Path(getfixture("tmpdir")) / "manifest.json"
     >>> _ = path.write_text('{"path": "s3://a/b/1.wav"}\\n{"path": "2.wav"}\\n')
-    >>> read_addresses(path, "s3://a")
+    >>> read_addresses(path, "s3://a/manifest.json")
     [('s3://a/b/1.wav', 'b'), ('s3://a/2.wav', '')]
     """
-    found: dict[str, None] = {}
-    for _, text in _texts(path):
-        for root in ROOTS:
-            text = text.replace(root, folder)
-        is_whole = is_address(text) or text.startswith("/")
-        found[text if is_whole else f"{folder}/{posixpath.normpath(text)}"] = None
-    folders = [posixpath.dirname(address).rpartition("://")[2].strip("/") for address in found]
-    parts = [folder.split("/") for folder in folders]
+    folder = posixpath.dirname(address) or "."
+    try:
+        texts = _texts(path)
+    except InputError as error:
+        raise InputError(str(error).replace(str(path), address)) from None
+    found = {
+        _address(text, folder, where.replace(str(path), address)): None for where, text in texts
+    }
+    parts = [posixpath.dirname(one).rpartition("://")[2].strip("/").split("/") for one in found]
     same = len(os.path.commonprefix(parts))
-    return [(address, "/".join(part[same:])) for address, part in zip(found, parts, strict=True)]
+    return [(one, "/".join(part[same:])) for one, part in zip(found, parts, strict=True)]
+
+
+def _address(text: str, folder: str, where: str) -> str:
+    """The address or the path that a list names, without a step up in it."""
+    for root in ROOTS:
+        text = text.replace(root, folder)
+    whole = text if is_address(text) or text.startswith("/") else f"{folder}/{text}"
+    protocol, _, place = whole.rpartition("://")
+    place = posixpath.normpath(place)
+    if place.startswith("..") and protocol:
+        raise InputError(f"{where}: {text} leads out of the store")
+    return f"{protocol}://{place}" if protocol else place
 
 
 def _texts(path: Path) -> list[tuple[str, str]]:
@@ -123,7 +158,7 @@ def _json_entries(path: Path) -> Iterator[tuple[str, object]]:
     try:
         whole = json.loads(text)
     except ValueError:
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):
             if line.strip():
                 yield f"{path}, line {number}", _parsed(line, f"{path}, line {number}")
         return
@@ -143,7 +178,7 @@ def _text(path: Path) -> str:
         if path.name.lower().endswith(".gz"):
             content = gzip.decompress(content)
         return content.decode("utf-8-sig")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not in UTF-8") from None
@@ -168,7 +203,8 @@ def _paths_of(entry: object, where: str) -> list[str]:
     if isinstance(entry.get("recording"), dict):  # of a cut
         return _paths_of(entry["recording"], where)
     if isinstance(entry.get("tracks"), list):  # of a mixed cut
-        return [path for track in entry["tracks"] for path in _paths_of(track["cut"], where)]
+        cuts = [track.get("cut") for track in entry["tracks"] if isinstance(track, dict)]
+        return [path for cut in cuts if not _is_padding(cut) for path in _paths_of(cut, where)]
     if isinstance(entry.get("sources"), list):
         return [_source_path(source, where) for source in entry["sources"]]
     raise InputError(
@@ -177,11 +213,18 @@ def _paths_of(entry: object, where: str) -> list[str]:
     )
 
 
+def _is_padding(cut: object) -> bool:
+    """Whether a cut is Lhotse's of silence, which no recording has."""
+    return isinstance(cut, dict) and cut.get("type") == "PaddingCut"
+
+
 def _source_path(source: object, where: str) -> str:
     """Of a source of a Lhotse recording."""
     about = source if isinstance(source, dict) else {}
-    if about.get("type") != "file" or not isinstance(about.get("source"), str):
-        raise InputError(f"{where}: a recording of type {about.get('type')!r}, but must be a file")
+    if about.get("type") not in ("file", "url") or not isinstance(about.get("source"), str):
+        raise InputError(
+            f"{where}: a recording of type {about.get('type')!r}, but must be a file or a URL"
+        )
     return about["source"]
 
 

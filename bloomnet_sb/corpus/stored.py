@@ -124,7 +124,7 @@ def _items_of(address: str, output: str) -> list[Item]:
         return [Item(address, "", about.state, about.size)]
     with TemporaryDirectory() as folder:
         store.fetch(copy := Path(folder) / posixpath.basename(address))
-        return [_item(*entry) for entry in read_addresses(copy, posixpath.dirname(address) or ".")]
+        return [_item(*entry) for entry in read_addresses(copy, address)]
 
 
 def _item(address: str, place: str) -> Item:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from bloomnet_sb.corpus.lists import is_list
+from bloomnet_sb.corpus.lists import is_list, names_addresses
 from bloomnet_sb.corpus.on_ray import ray_engine
 from bloomnet_sb.corpus.parts import by_part
 from bloomnet_sb.corpus.ray_workers import RayOptions
@@ -59,14 +59,11 @@ def in_stores(inputs: Iterable[str], output: str) -> bool:
     >>> in_stores(["s3://bucket/in"], "out"), in_stores(["in"], "out")
     (True, False)
     """
-    return any(map(is_address, (*inputs, output))) or any(map(_names_addresses, inputs))
+    return any(map(is_address, (*inputs, output))) or any(map(_lists_addresses, inputs))
 
 
-def _names_addresses(path: str) -> bool:
-    try:
-        return is_list(Path(path)) and b"://" in Path(path).read_bytes()
-    except OSError:  # which is said where it is read
-        return False
+def _lists_addresses(path: str) -> bool:
+    return is_list(Path(path)) and names_addresses(Path(path))
 
 
 def enhance_stored(

@@ -34,3 +34,17 @@ def test_what_cannot_be_read_is_named(tmp_path, content, message):
         path.write_bytes(content)
     with pytest.raises(InputError, match=f"list.csv.*{message}"):
         list(read_csv(path, ["file"]))
+
+
+def test_a_line_between_tabs_is_a_row_whatever_quotes_it_has(tmp_path):
+    path = tmp_path / "validated.tsv"
+    path.write_text('path\tsentence\n1.mp3\t"No, he said.\n2.mp3\tYes.\n"a ""b"".mp3"\t"\n')
+    rows = [row["path"] for _, row in read_csv(path, ["path"])]
+    assert rows == ["1.mp3", "2.mp3", 'a "b".mp3']
+
+
+def test_a_quote_without_an_end_swallows_no_rows(tmp_path):
+    path = tmp_path / "files.csv"
+    path.write_text('file,sentence\n1.wav,"No\n2.wav,"Yes"\n3.wav,\n')
+    with pytest.raises(InputError, match=r"files.csv, line 2: no CSV"):
+        list(read_csv(path, ["file"]))
