@@ -12,6 +12,7 @@ import numpy as np
 import soundfile as sf
 
 from bloomnet_sb.utils.audio_formats import READABLE_SUFFIXES, AudioInfo
+from bloomnet_sb.utils.cut_short import cut_note, cut_notes
 from bloomnet_sb.utils.errors import InputError, check_samples
 from bloomnet_sb.utils.joined import Part, View, joined_parts
 from bloomnet_sb.utils.media import has_pyav, may_be_media, media_blocks, media_info
@@ -154,11 +155,10 @@ def _recording(path: str, size: int, changed: int) -> Recording:
         if header:
             info = info._replace(format="WAV")
         if wav and wav.missing:
-            lost = wav.missing / (wav.size + wav.missing)
-            info = info._replace(notes=(f"cut short: the last {lost:.0%} that it should have",))
+            info = info._replace(notes=(cut_note(wav.missing / (wav.size + wav.missing)),))
     if info.frames < 1:
         raise InputError(f"{path}: an audio file without samples")
-    return Recording(path, info, tuple(parts))
+    return Recording(path, info._replace(notes=(*info.notes, *cut_notes(path))), tuple(parts))
 
 
 def _is_known(path: str) -> bool:
