@@ -6,12 +6,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-try:  # beside a copy of this file
-    from depth_switch import DepthSwitch
-    from noisy_share import NoisyShare, noisy_share, rise
-except ImportError:
+if __package__ == "bloomnet_sb.streaming":
     from bloomnet_sb.streaming.depth_switch import DepthSwitch
     from bloomnet_sb.streaming.noisy_share import NoisyShare, noisy_share, rise
+else:  # this is a copy in an exported folder, with copies of these beside it
+    from depth_switch import DepthSwitch  # type: ignore[no-redef]
+    from noisy_share import NoisyShare, noisy_share, rise  # type: ignore[no-redef]
 
 
 # As bloomnet_sb.utils.errors has it, which is not beside a copy of this file.

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-try:
-    from frame_stream import FrameStream, StreamFacts  # beside a copy of this file
-    from wav_files import Wav, read_wav, write_wav
-except ImportError:
+if __package__ == "bloomnet_sb.streaming":
     from bloomnet_sb.streaming.frame_stream import FrameStream, StreamFacts
     from bloomnet_sb.streaming.wav_files import Wav, read_wav, write_wav
+else:  # this is a copy in an exported folder, with copies of these beside it
+    from frame_stream import FrameStream, StreamFacts  # type: ignore[no-redef]
+    from wav_files import Wav, read_wav, write_wav  # type: ignore[no-redef]
 
 Values = list[onnxruntime.OrtValue]
 

@@ -154,6 +154,14 @@ def test_the_folder_streams_by_itself_without_torch(name, exported, tmp_path, no
         np.testing.assert_allclose(out, source, atol=2e-4)
 
 
+def test_a_users_files_of_the_same_names_are_left_alone(tmp_path):
+    for name in ("frame_stream", "depth_switch", "noisy_share", "wav_files"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a file of the user')")
+    command = [sys.executable, "-c", "import bloomnet_sb.streaming.onnx_stream"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def test_the_runner_refuses_in_one_line(exported_int8, tmp_path):
     sf.write(tmp_path / "stereo.wav", np.zeros((100, 2)), 8000)
     runner = exported_int8 / "onnx_stream.py"
