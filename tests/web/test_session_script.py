@@ -96,6 +96,18 @@ def test_a_recording_holds_all_that_goes_in_and_comes_out():
     assert heard == [2 * sample for sample in range(17)] and found["rate"] == 80
 
 
+def test_samples_that_are_none_are_silence():
+    code = """
+    await session.record();
+    await session.take(0, Float32Array.of(1, NaN, Infinity, -2e12, 2));
+    await session.stop();
+    const { input, output } = reports.at(-1).recording;
+    return { input: [...input], output: [...output] };
+    """
+    found = run_script(STREAM + code, STATIC)
+    assert found == {"input": [1, 0, 0, 0, 2], "output": [2, 0, 0, 0, 4]}
+
+
 def test_nothing_is_left_out_of_a_recording():
     code = """
     await session.record();

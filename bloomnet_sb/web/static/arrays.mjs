@@ -1,5 +1,14 @@
 // What the other modules do with samples.
 
+// As errors.py has it
+const LARGEST_SAMPLE = 1e12;
+
+// Silence in place of NaN, infinite and absurdly large samples: a network that heard one would give
+// nothing else from then on, and a microphone cannot be asked for another, as Python's stream does.
+export function audible(sample) {
+  return Math.abs(sample) <= LARGEST_SAMPLE ? sample : 0;
+}
+
 export function joined(...pieces) {
   const whole = new Float32Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
   let at = 0;

@@ -1,5 +1,7 @@
 // What is heard: the enhanced signal, or the noisy one where that is asked for or is not there yet.
 
+import { audible } from "./arrays.mjs";
+
 // Both are delayed alike, by `delay` samples, and cross-faded over `fade` samples.
 export class Playout {
   constructor(delay, fade) {
@@ -34,7 +36,7 @@ export class Playout {
 
   next(sample) {
     const { size, fade } = this;
-    this.noisy[this.time % size] = sample;
+    this.noisy[this.time % size] = audible(sample);
     const index = this.time - this.delay;
     this.time += 1;
     if (index < 0) return 0;

@@ -1,6 +1,6 @@
 // One run of a stream, chunk after chunk: who decides on the depth, what is recorded, what is shed.
 
-import { joined } from "./arrays.mjs";
+import { audible, joined } from "./arrays.mjs";
 
 // So many chunks behind, the oldest are left out, unless they are recorded: the noisy signal is
 // heard by then.
@@ -44,7 +44,7 @@ export class Session {
 
   take(at, samples) {
     this.waiting += 1;
-    return this.add(() => this.enhance(at, samples));
+    return this.add(() => this.enhance(at, samples.map(audible)));
   }
 
   // Set blocks, strength, limitDb or auto from the next chunk on.
