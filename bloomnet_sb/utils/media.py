@@ -22,6 +22,12 @@ BEGINNINGS = (
 )  # fmt: skip
 # By which an AAC encoder fills up its last block, in samples
 MOST_PADDING = 4096
+# What FFmpeg lists among the tags, but is the container's own
+NO_TAGS = ("major_brand", "minor_version", "compatible_brands", "creation_time", "duration")
+# What Vorbis comments and ID3 call otherwise
+USUAL_NAMES = {
+    "album_artist": "albumartist", "disc": "discnumber", "track": "tracknumber", "year": "date",
+}  # fmt: skip
 
 
 def may_be_media(path: str | Path) -> bool:
@@ -110,6 +116,34 @@ def media_blocks(path: str | Path, info: AudioInfo) -> Iterator[np.ndarray]:
     for block in _decoded(path):
         yield block[:left]
         left -= min(len(block), left)
+
+
+def media_tags(path: str | Path) -> dict[str, str]:
+    """Title, artist and the like of a file, as FFmpeg reads them, by their usual names.
+
+    Arguments
+    ---------
+    path : str or Path
+        The file.
+
+    Returns
+    -------
+    dict
+        Texts by names in small letters; none of a file that PyAV does not read.
+
+    Example
+    -------
+    >>> media_tags("tests/samples/demo/noisy_0dB.flac")
+    {}
+    """
+    if not has_pyav():
+        return {}
+    try:
+        with _opened(path) as container:
+            found = {name.lower(): text for name, text in container.metadata.items()}
+    except InputError:
+        return {}
+    return {USUAL_NAMES.get(name, name): found[name] for name in found if name not in NO_TAGS}
 
 
 @lru_cache(maxsize=4096)

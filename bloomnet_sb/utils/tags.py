@@ -8,12 +8,14 @@ from typing import Any
 
 import mutagen
 import soundfile as sf
+from mutagen.apev2 import APETextValue, APEv2
 from mutagen.easyid3 import EasyID3
 from mutagen.flac import FLAC
 from mutagen.id3 import ID3, Frame, TextFrame
 from mutagen.mp3 import MP3
 
 from bloomnet_sb.utils.audio_formats import Encoding
+from bloomnet_sb.utils.media import USUAL_NAMES, media_tags
 from bloomnet_sb.utils.riff import carry_chunks, chunks_of, speaker_mask
 
 WAV_FORMATS, AIFF_FORMATS = ("WAV", "WAVEX", "RF64"), ("AIFF",)
@@ -24,7 +26,7 @@ STRINGS = (
     "title", "copyright", "artist", "comment", "date", "album", "license", "tracknumber", "genre",
 )  # fmt: skip
 WRITERS = ("encoder", "encodedby", "software", "tsse")
-PICTURES = re.compile("APIC|covr|metadata_block_picture", re.IGNORECASE)
+PICTURES = re.compile("APIC|covr|cover art|metadata_block_picture", re.IGNORECASE)
 # Blocks of FLAC: application, cue sheet, picture
 FLAC_BLOCKS = (2, 5, 6)
 # Of a WAV or AIFF file, by what they are
@@ -126,8 +128,11 @@ def _tags_of(source: str | Path) -> tuple[Tags, list[str]]:
     bare = isinstance(found.tags, ID3)
     named = _named(found.tags) if bare else found.tags
     tags = {str(name).lower(): _texts(value) for name, value in named.items()}
+    if isinstance(found.tags, APEv2):
+        tags = {USUAL_NAMES.get(name, name): texts for name, texts in tags.items()}
     # Who wrote the input did not write the result.
-    return {name: texts for name, texts in tags.items() if texts and name not in WRITERS}, []
+    tags = {name: texts for name, texts in tags.items() if texts and name not in WRITERS}
+    return tags or _strings_of(source), []
 
 
 def _named(frames: ID3) -> Tags:
@@ -154,13 +159,15 @@ def _strings_of(source: str | Path) -> Tags:
         with sf.SoundFile(os.fsencode(source)) as file:
             strings = file.copy_metadata()
     except (sf.SoundFileError, TypeError):  # what PyAV reads
-        return {}
+        strings = media_tags(source)
     return {name: [text] for name, text in strings.items() if name not in WRITERS}
 
 
 def _texts(value: object) -> list[str]:
     if isinstance(value, Frame):
         return list(map(str, value)) if isinstance(value, TextFrame) else []
+    if isinstance(value, APETextValue):
+        return list(value)
     values = value if isinstance(value, list) else [value]
     return [str(item) for item in values if isinstance(item, str | int)]
 

@@ -76,7 +76,14 @@ def audio(container: str, subtype: str | None = None, rate: int = 16000, channel
     return content
 
 
-def media(container: str, codec: str, rate: int = 16000, tracks: int = 1, picture: bool = False):
+def media(
+    container: str,
+    codec: str,
+    rate: int = 16000,
+    tracks: int = 1,
+    picture: bool = False,
+    tags: dict[str, str] | None = None,
+):
     """What makes the bytes of a file that PyAV writes, of a video for one."""
 
     def content() -> bytes:
@@ -84,6 +91,7 @@ def media(container: str, codec: str, rate: int = 16000, tracks: int = 1, pictur
 
         file = io.BytesIO()
         with av.open(file, "w", format=container) as out:
+            out.metadata.update(tags or {})
             streams = [out.add_stream(codec, rate=rate, layout="mono") for _ in range(tracks)]
             if picture:
                 video = out.add_stream("mpeg4", rate=25, width=32, height=32, pix_fmt="yuv420p")

@@ -5,6 +5,8 @@ import soundfile as sf
 from mutagen.id3 import APIC, COMM, TALB, TIT2, TMOO, TPE1, TXXX
 
 from bloomnet_sb.utils.audio_files import audio_info, writing
+from bloomnet_sb.utils.media import has_pyav
+from tests.helpers.recordings import media
 
 TAGS = {"title": ["A call"], "artist": ["Ann", "Bea"], "album": ["Calls"]}
 
@@ -60,3 +62,30 @@ def test_of_id3_caf_has_what_libsndfile_writes(with_id3, tmp_path):
         strings = file.copy_metadata()
     assert strings["title"] == "A call" and strings["artist"] == "Ann, Bea"
     assert strings["comment"] == "Loud"
+
+
+MEDIA = [("matroska", "pcm_s16le"), ("webm", "libopus"), ("mov", "aac"), ("wv", "wavpack")]
+
+
+@pytest.mark.skipif(not has_pyav(), reason="needs PyAV")
+@pytest.mark.parametrize(("container", "codec"), MEDIA)
+def test_of_what_pyav_reads_tags_are_carried_over_or_named(container, codec, tmp_path):
+    about = {"title": "A call", "artist": "Ann", "track": "3", "genre": "Speech", "date": "2024"}
+    if container == "mov":
+        del about["track"]  # which FFmpeg does not write there
+    source = tmp_path / f"in.{container}"
+    source.write_bytes(media(container, codec, 48000, tags=about)())
+    for suffix in (".flac", ".wav"):
+        assert copied(source, tmp_path / f"out{suffix}") == []
+    expected = {{"track": "tracknumber"}.get(name, name): [text] for name, text in about.items()}
+    tags = mutagen.File(tmp_path / "out.flac").tags
+    assert {name: texts for name, texts in tags.as_dict().items() if name != "encoder"} == expected
+    with sf.SoundFile(tmp_path / "out.wav") as file:
+        assert file.title == "A call" and file.artist == "Ann"
+
+
+@pytest.mark.skipif(not has_pyav(), reason="needs PyAV")
+def test_tags_of_what_pyav_reads_for_which_there_is_no_place_are_named(tmp_path):
+    source = tmp_path / "in.mka"
+    source.write_bytes(media("matroska", "pcm_s16le", tags={"title": "A", "room": "5"})())
+    assert copied(source, tmp_path / "out.wav") == ["not kept: room"]
