@@ -249,6 +249,29 @@ def test_a_microphone_that_is_unplugged_ends_it(visit, port):
     assert page.get_by_role("alert").is_hidden()
 
 
+ASKED_FIRST = """
+const ask = navigator.mediaDevices.getUserMedia;
+navigator.mediaDevices.getUserMedia = async (constraints) => {
+  await new Promise((allow) => { window.allow = allow; });
+  return ask(constraints);
+};
+"""
+
+
+def test_what_is_chosen_while_the_browser_asks_is_what_runs(visit, port):
+    page = visit(f"http://localhost:{port}/")
+    wait_for(page, "#status", "Ready")
+    page.evaluate(f"() => {{ {ASKED_FIRST} }}")
+    page.get_by_role("checkbox", name="I wear headphones").check()
+    page.get_by_role("button", name="Start the microphone").click()
+    wait_until(page, "window.allow !== undefined")
+    page.get_by_role("checkbox", name="Noisy, for comparison").check()
+    page.get_by_role("slider", name="Depth").fill("1")
+    page.evaluate("allow()")
+    wait_for(page, "#heard", re.compile("^the noisy signal$"))
+    playwright.expect(page.locator("#blocks")).to_have_text("1 of 2 blocks", timeout=30_000)
+
+
 def test_a_microphone_that_is_refused_is_said(visit, port):
     page = visit(f"http://localhost:{port}/")
     wait_for(page, "#status", "Ready")

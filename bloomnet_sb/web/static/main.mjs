@@ -147,6 +147,9 @@ async function begin(isFile, makeSource) {
     await live.start(makeSource, choice());
     view.live = live;
     live.mute(isMuted());
+    // What was set while the browser asked for permission
+    live.bypass($("bypass").checked);
+    worker.postMessage({ command: "set", ...choice() });
     $("stop").disabled = $("record").disabled = false;
   } catch (error) {
     await live.end();
