@@ -14,7 +14,7 @@ from bloomnet_sb.nn.causal import State, total_warm_up
 from bloomnet_sb.streaming.frame_stream import StreamFacts
 from bloomnet_sb.streaming.parts import Tensors, parts_of
 from bloomnet_sb.streaming.programs import Program, most_frames, programs_of
-from bloomnet_sb.utils.atomic_files import written_whole
+from bloomnet_sb.utils.atomic_files import make_folder, written_whole
 from bloomnet_sb.utils.errors import InputError
 
 PACKAGE = Path(__file__).parents[1]
@@ -189,7 +189,7 @@ def _sources(model: BloomNet) -> list[bytes]:
 def _compiled(program: Program, path: Path) -> Callable[[list[torch.Tensor]], list[torch.Tensor]]:
     """A program as a function of its inputs and states, in a list."""
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with written_whole(path) as partial:
             _compile(program, partial)
     return torch._inductor.aoti_load_package(str(path)).loader.run

@@ -97,7 +97,7 @@ def folder_written_whole(folder: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If there is something in its place.
+        If there is something in its place, or none can be made there.
 
     Example
     -------
@@ -108,9 +108,11 @@ def folder_written_whole(folder: str | Path) -> Iterator[Path]:
     ['manifest.json']
     """
     folder = Path(folder)
-    check_new_folder(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+    with _said_of(folder):
+        check_new_folder(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.")
+    with beside as temporary:
         partial = Path(temporary)
         yield partial
         if folder.exists():
@@ -208,8 +210,31 @@ def made_and_locked(folder: str | Path, name: str = "") -> IO:
     ...     Path(lock.name).name
     '.lock'
     """
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
+    with _said_of(folder):
         return lock_folder(folder, name)
+
+
+def make_folder(folder: str | Path) -> None:
+    """Make a folder, and those above it, where there is none.
+
+    Raises
+    ------
+    InputError
+        If it cannot be made, as where a file is in the way.
+
+    Example
+    -------
+    >>> make_folder(Path(getfixture("tmpdir")) / "above" / "below")
+    """
+    with _said_of(folder):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _said_of(folder: str | Path) -> Iterator[None]:
+    """Say in one line which folder cannot be written, and why."""
+    try:
+        yield
     except OSError as error:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from None

@@ -13,7 +13,7 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-from bloomnet_sb.utils.atomic_files import written_whole
+from bloomnet_sb.utils.atomic_files import make_folder, written_whole
 from bloomnet_sb.utils.errors import InputError
 
 # Name, version, integrity as npm writes it, and those of its files that the page loads
@@ -43,7 +43,8 @@ def runtime_archive(path: str | Path | None = None, cache: str | Path | None = N
     Raises
     ------
     InputError
-        If there is no such file, it is another version's or damaged, or npm is not there or fails.
+        If there is no such file, it is another version's or damaged, npm is not there or fails, or
+        there can be no such folder.
 
     Example
     -------
@@ -60,7 +61,7 @@ def runtime_archive(path: str | Path | None = None, cache: str | Path | None = N
     folder = user_cache_path("bloomnet_sb", appauthor=False) if cache is None else Path(cache)
     kept = folder / ARCHIVE
     if not kept.is_file() or not _is_locked(kept):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         _pack(kept)
     return kept
 

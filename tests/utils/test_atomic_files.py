@@ -4,7 +4,14 @@ import os
 
 import pytest
 
-from bloomnet_sb.utils.atomic_files import lock_folder, written_whole
+from bloomnet_sb.utils.atomic_files import (
+    folder_written_whole,
+    lock_folder,
+    made_and_locked,
+    make_folder,
+    written_whole,
+)
+from bloomnet_sb.utils.errors import InputError
 from tests.helpers.forked import run_forked
 
 
@@ -40,3 +47,12 @@ def test_a_file_system_without_locks_is_no_folder_in_use(tmp_path, monkeypatch, 
     monkeypatch.setattr(fcntl, "lockf", no_locks)
     with lock_folder(tmp_path):
         assert "No locks available" in caplog.text
+
+
+@pytest.mark.parametrize("made", [make_folder, made_and_locked, folder_written_whole])
+def test_a_folder_that_a_file_is_in_the_way_of_is_named_in_one_line(made, tmp_path):
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "below" / "folder"
+    message = r"file/below/folder: .*\(Not a directory\)$"
+    with pytest.raises(InputError, match=message), made(folder):
+        pass
