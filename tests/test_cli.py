@@ -222,6 +222,23 @@ def test_evaluate_makes_the_table_of_the_model_card_again(pretrained, finished_r
     assert scores[:3] == scores[3:]
 
 
+@pytest.mark.parametrize("seconds", ["-1", "nan"])
+def test_evaluate_refuses_lengths_that_cannot_be(pretrained, tmp_path, seconds):
+    corpus = ["--data_folder", SAMPLES]
+    pairs = [
+        "--noisy",
+        NOISY[0],
+        "--clean",
+        SAMPLES / "demo" / "clean_0dB.flac",
+        "--output_folder",
+        tmp_path / "results",
+    ]
+    for data in (corpus, pairs):
+        result = bloomnet("evaluate", "--source", pretrained, *data, f"--max_seconds={seconds}")
+        assert result.returncode == 2
+        assert "but must be a number of seconds above 0" in result.stderr
+
+
 def test_evaluate_without_a_corpus(pretrained, tmp_path):
     result = bloomnet("evaluate", "--source", pretrained, "--data-folder", tmp_path)
     assert result.returncode == 2

@@ -17,7 +17,7 @@ from bloomnet_sb.data.manifests import load_manifest
 from bloomnet_sb.data.mixing import Mixture, draw_mixture, fixed_mixture
 from bloomnet_sb.data.reading import File, file_of
 from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
-from bloomnet_sb.utils.errors import InputError, check_positive
+from bloomnet_sb.utils.errors import InputError, check_positive, check_seconds
 
 OUTPUT_KEYS = ["id", "mix", "target", "noise"]
 BABBLERS = 16  # utterances of a shard that a babble is drawn from
@@ -114,6 +114,7 @@ def eval_dataset(
     InputError
         As `train_dataset`.
     """
+    check_seconds(max_seconds=max_seconds)
     noises = _noises(manifest_folder, data_folder, split, sample_rate)
     max_frames = round(max_seconds * sample_rate)
 

@@ -21,7 +21,7 @@ from bloomnet_sb.data.mixing import (
 from bloomnet_sb.data.reading import File, read_segment
 from bloomnet_sb.utils.audio_files import Clip
 from bloomnet_sb.utils.audio_formats import AudioInfo
-from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.utils.errors import InputError, check_seconds
 
 
 def mixture_entries(
@@ -183,6 +183,7 @@ def mixture_eval_dataset(
     >>> mixtures[0]["target"].shape, mixtures[0]["noise"], mixtures[0]["snr_db"]
     (torch.Size([99587, 1]), 'rain', 2.5)
     """
+    check_seconds(max_seconds=max_seconds)
     max_frames = round(max_seconds * sample_rate)
 
     def fixed(name: str, mix: File, sources: list[str]) -> list[torch.Tensor]:

@@ -8,7 +8,7 @@ from bloomnet_sb.scoring import deepfilternet
 from bloomnet_sb.scoring.listeners import Estimate
 from bloomnet_sb.scoring.pairs import evaluate_pairs, find_pairs
 from bloomnet_sb.scoring.tables import results_table, write_results, write_scores
-from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.utils.errors import InputError, check_positive, check_seconds
 
 
 def evaluate_folders(
@@ -61,6 +61,10 @@ def evaluate_folders(
     >>> print(evaluate_folders(demo, demo, [demo], "", folder, limit=1, with_dnsmos=False)[:8])
     | blocks
     """
+    if max_seconds is not None:
+        check_seconds(max_seconds=max_seconds)
+    if limit is not None:
+        check_positive(limit=limit)
     folder = Path(output_folder)
     if (folder / "results.md").exists() and not force:
         raise InputError(f"{folder} holds results; name another --output_folder, or use --force")

@@ -44,8 +44,8 @@ def profile_depths(model: BloomNet, sample_rate: int, seconds: float = 4.0) -> l
     sample_rate : int
         Its sample rate, in Hz.
     seconds : float
-        Length of the audio whose processing is timed, one mixture at a time; the best of 3 runs
-        counts.
+        Length of the audio whose operations are counted, and whose processing is timed, one
+        mixture at a time; the best of 3 runs counts.
 
     Returns
     -------
@@ -60,12 +60,13 @@ def profile_depths(model: BloomNet, sample_rate: int, seconds: float = 4.0) -> l
     >>> [depth.blocks for depth in profile_depths(model, sample_rate=16000, seconds=0.1)]
     [1, 2]
     """
+    samples = round(seconds * sample_rate)
     return [
         DepthProfile(
             blocks=blocks,
             parameters=model.num_parameters(blocks),
-            macs_per_second=count_macs(model, sample_rate, blocks),
-            real_time_factor=_time_estimate(model, round(seconds * sample_rate), blocks) / seconds,
+            macs_per_second=round(count_macs(model, samples, blocks) / seconds),
+            real_time_factor=_time_estimate(model, samples, blocks) / seconds,
         )
         for blocks in range(1, model.num_blocks + 1)
     ]

@@ -4,6 +4,7 @@ import errno
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from math import inf
 from numbers import Integral
 from os import PathLike
 
@@ -170,6 +171,27 @@ def _check_whole(least: int, numbers: Mapping[str, object]) -> None:
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < least:
             raise InputError(f"{name} is {number!r}, but must be a whole number of {least} or more")
+
+
+def check_seconds(**lengths: object) -> None:
+    """Refuse what are not lengths of time above 0.
+
+    Raises
+    ------
+    InputError
+        Naming the first that is not.
+
+    Example
+    -------
+    >>> check_seconds(max_seconds=-1.0)
+    Traceback (most recent call last):
+    ...
+    bloomnet_sb.utils.errors.InputError: max_seconds is -1.0, but must be a number of seconds ...
+    """
+    for name, length in lengths.items():
+        is_number = isinstance(length, int | float) and not isinstance(length, bool)
+        if not (is_number and 0 < length < inf):
+            raise InputError(f"{name} is {length!r}, but must be a number of seconds above 0")
 
 
 def check_range_db(**ranges: object) -> None:

@@ -36,6 +36,16 @@ def test_profile_grows_with_depth():
     assert all(depth.real_time_factor > 0 for depth in profile)
 
 
+def test_costs_are_counted_over_the_length_asked_for():
+    """Frames at the beginning of a short mixture count for less of a longer one's second."""
+    network = band_rnn(num_blocks=1)
+    short, long = (
+        profile_depths(network, sample_rate=16000, seconds=seconds)[0].macs_per_second
+        for seconds in (0.1, 1.0)
+    )
+    assert long < short
+
+
 def test_profiling_leaves_the_network_as_it_was():
     model = conv_tasnet(norm="BN").train()
     before = {name: value.clone() for name, value in model.state_dict().items()}

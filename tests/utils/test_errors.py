@@ -1,6 +1,6 @@
 import pytest
 
-from bloomnet_sb.utils.errors import InputError, check_positive, exit_with_one_line
+from bloomnet_sb.utils.errors import InputError, check_positive, check_seconds, exit_with_one_line
 
 
 def test_input_errors_end_the_program_with_one_line(capsys):
@@ -33,3 +33,9 @@ def test_defects_keep_their_traceback():
 def test_sizes_that_cannot_be(size):
     with pytest.raises(InputError, match="num_blocks is"):
         check_positive(num_blocks=size)
+
+
+@pytest.mark.parametrize("length", [0, -1.0, float("nan"), float("inf"), "2", True, None])
+def test_lengths_of_time_that_cannot_be(length):
+    with pytest.raises(InputError, match="max_seconds is"):
+        check_seconds(max_seconds=length)
