@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -13,6 +12,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from bloomnet_sb.corpus.leftovers import by_part, left_over
 from bloomnet_sb.corpus.shards import Member, Packed, pack, repack, take_out
 from bloomnet_sb.corpus.tasks import RunTasks, Task, groups_of_size, run_in_processes
 from bloomnet_sb.inference.choice import Choice
@@ -153,6 +153,7 @@ def enhance_parts(
     The report is that of `enhance_many`, with a line for each part that is complete: one whose
     files failed for a full disk or a dead process is not. What is in work lies in a hidden folder
     beside the results, with a report of its own: after a kill, no file is enhanced again that was.
+    Where files are packed into fewer shards than before, the others go when all of them are there.
     While a shard is enhanced, the next is taken out of its tar file, and the one before is packed.
 
     Arguments
@@ -193,7 +194,11 @@ def enhance_parts(
         folder.mkdir(parents=True, exist_ok=True)
         with lock_folder(folder, "" if report == REPORT else report):
             before = read_own_report(path)
-            own = by_part(results_before(before), folder)
+            results = results_before(before)
+            own = by_part(results, folder)
+            named = results | {absolute(entry["part"]) for entry in before if "part" in entry}
+            # The report forgets their files at once: those are in other shards, or in none.
+            stale = left_over((part.place for part in parts if part.source is None), named)
             complete = _complete(before, head, parts, force)
             left = [part for part in parts if part.place not in complete]
             tasks = [PartTask(part, force, own[part.place]) for part in left]
@@ -202,7 +207,8 @@ def enhance_parts(
             free = [task for task in tasks if task not in dict(taken)]
             # Said before they are written, and of no other: what is begun is known as a result.
             begun = [{"begun": str(task.part.output)} for task in free]
-            kept = carried_over(before, head, {part.place for part in left}, os.path.isfile)
+            again = {part.place for part in left} | stale
+            kept = carried_over(before, head, again, os.path.isfile)
             with written_whole(path) as beginning:
                 entries = [head, *map(left_out_entry, left_out), *begun, *kept]
                 beginning.write_text(lines_of(entries), encoding="utf-8")
@@ -212,32 +218,20 @@ def enhance_parts(
             kept = [e for e in kept if "part" in e and absolute(e["part"]) in complete]
             before_errors = [entry["error"] for entry in kept if entry.get("error")]
             summary = Summary(0, sum(map(is_result, kept)), before_errors)
-            results = chain(refused, run_tasks(free, choice))
+            made = chain(refused, run_tasks(free, choice))
             hidden = True if len(tasks) <= 1 else None
-            for task, entries in tqdm(results, unit="part", total=len(tasks), disable=hidden):
+            for task, entries in tqdm(made, unit="part", total=len(tasks), disable=hidden):
                 with open(path, "a", encoding="utf-8") as lines:
                     lines.write(lines_of(entries))
-                _clear_work(task.part, any("complete" in entry for entry in entries))
+                if is_complete := any("complete" in entry for entry in entries):
+                    complete.add(task.part.place)
+                _clear_work(task.part, is_complete)
                 summary = _added(summary, entries)
+            if all(part.place in complete for part in parts):
+                _remove(stale & results)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
     return summary
-
-
-def by_part(paths: Iterable[str], folder: str | Path) -> defaultdict[str, set[str]]:
-    """Absolute paths or addresses by the part of the folder of results that they are in, or are.
-
-    Example
-    -------
-    >>> by_part(["/out/a/b/c.wav", "/out/d.tar"], "/out")["/out/a"]
-    {'/out/a/b/c.wav'}
-    """
-    root = os.path.join(absolute(folder), "")
-    found = defaultdict(set)
-    for path in paths:
-        if path.startswith(root):
-            found[root + path.removeprefix(root).partition(os.sep)[0]].add(path)
-    return found
 
 
 def _complete(before: list[dict], head: dict, parts: Sequence[Part], force: bool) -> set[str]:
@@ -276,6 +270,13 @@ def _clear_work(part: Part, complete: bool) -> None:
     shutil.rmtree(work if complete else work / "in", ignore_errors=True)
     with suppress(OSError):  # it is not there, or not empty
         work.rmdir()
+
+
+def _remove(stale: Iterable[str]) -> None:
+    """Remove shards, and what a run before had in work of them."""
+    for path in map(Path, stale):
+        path.unlink(missing_ok=True)
+        _clear_work(Part(path), complete=True)
 
 
 class PartTask(Task):
