@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from bloomnet_sb.corpus.shares import Share, shares_in
 from bloomnet_sb.inference.base import AUTO
+from bloomnet_sb.inference.places import is_refusal
 from bloomnet_sb.inference.report import REPORT, is_result, read_report
 from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.errors import InputError
@@ -130,12 +131,20 @@ def join_reports(folder: str | Path) -> Joined:
     for head, *entries in reports.values():
         left_out |= {entry["left_out"] for entry in entries if "left_out" in entry}
         entries = [entry for entry in entries if "input" in entry]
-        done |= {(entry["input"], entry["output"]): entry for entry in entries}
+        for entry in entries:
+            _take(entry, done)
         if "macs" in head:
             saved += [_macs(entry, head["macs"]) for entry in entries if is_result(entry)]
     ordered = [done[key] for key in sorted(done)]
     problems = [*_missing(shares), *_unfinished(reports), *_other_heads(reports)]
     return Joined(ordered, _totals(ordered, len(left_out), saved), problems)
+
+
+def _take(entry: dict, done: dict[tuple, dict]) -> None:
+    """Note what became of a file; where its result was not written over, that stays."""
+    key = (entry["input"], entry["output"])
+    if not (is_refusal(entry) and is_result(done.get(key, entry))):
+        done[key] = entry
 
 
 def write_tables(folder: str | Path) -> Joined:

@@ -5,6 +5,7 @@ import pytest
 
 from bloomnet_sb.corpus import report_tables
 from bloomnet_sb.corpus.report_tables import join_reports, write_tables
+from bloomnet_sb.inference.places import refusal
 from bloomnet_sb.utils.errors import InputError
 
 HEAD = {"blocks": "auto", "macs": {"fixed": [10, 20, 30, 40], "auto": [10, 22, 34, 46]}}
@@ -57,6 +58,16 @@ def test_a_name_with_any_bytes(tmp_path):
 def test_a_file_that_was_done_again_counts_once(tmp_path):
     write(tmp_path, bad("a"), good("a"))
     assert join_reports(tmp_path).totals[:2] == (1, 0)
+
+
+def test_a_result_that_another_run_was_not_to_overwrite_stays_one(tmp_path):
+    """Whichever report comes first."""
+    refused = [good(name) | {"error": refusal(f"out/{name}")} for name in ("a", "b", "c")]
+    write(tmp_path, good("a"), refused[1], name="report-1-of-1.jsonl")
+    write(tmp_path, refused[0], good("b"), refused[2])
+    joined = join_reports(tmp_path)
+    assert [entry["error"] for entry in joined.entries] == [None, None, refusal("out/c")]
+    assert joined.totals[:2] == (2, 1)
 
 
 def test_of_many_files_the_page_has_those_that_most_was_taken_away_of(tmp_path, monkeypatch):
