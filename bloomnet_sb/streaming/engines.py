@@ -14,7 +14,7 @@ from bloomnet_sb.nn.causal import State, total_warm_up
 from bloomnet_sb.streaming.frame_stream import StreamFacts
 from bloomnet_sb.streaming.parts import Tensors, parts_of
 from bloomnet_sb.streaming.programs import Program, most_frames, programs_of
-from bloomnet_sb.utils.atomic_files import make_folder, written_whole
+from bloomnet_sb.utils.atomic_files import make_folder, turn_in, written_whole
 from bloomnet_sb.utils.errors import InputError
 
 PACKAGE = Path(__file__).parents[1]
@@ -106,8 +106,9 @@ class EagerEngine:
 class CompiledEngine:
     """Runs a network's parts as machine code, made by torch's ahead-of-time compiler, on a CPU.
 
-    Eager torch spends most of a chunk on calling its operations; here a block is one call. The
-    first time, compiling takes from seconds to minutes. The code is kept in torch's own folder of
+    Eager torch spends most of a chunk on calling its operations; here a block is one call. When the
+    first stream starts, compiling takes from seconds to minutes; a process waits for another that
+    compiles the same. The code is kept in torch's own folder of
     compiled code (set TORCHINDUCTOR_CACHE_DIR to move it), named by a digest of the weights, of the
     network's layout, of its modules' source files and of torch's version; a later start loads it.
 
@@ -119,8 +120,8 @@ class CompiledEngine:
     Raises
     ------
     InputError
-        As `EagerEngine`; if the network is not on a CPU; or if compiling fails, as it does where
-        there is no C++ compiler.
+        As `EagerEngine`; if the network is not on a CPU; or, when a stream starts, if compiling
+        fails, as it does where there is no C++ compiler.
 
     Example
     -------
@@ -138,12 +139,16 @@ class CompiledEngine:
         programs = programs_of(model)
         self.facts = stream_facts(model, most_frames(model))
         self._initial = {name: list(p.states.values()) for name, p in programs.items()}
-        self._run = {name: _compiled(p, folder / f"{name}.pt2") for name, p in programs.items()}
+        self._paths = {folder / f"{name}.pt2": program for name, program in programs.items()}
+        self._run: dict[str, Callable[[list[torch.Tensor]], list[torch.Tensor]]] = {}
 
     def start(self, part: str, batch_size: int) -> list[torch.Tensor]:
         """What a part carries before the first frame."""
         if batch_size != 1:
             raise InputError(f"batch_size is {batch_size}, but a compiled stream takes one signal")
+        # Only now: a stream starts when all that it was asked for is checked.
+        if not self._run:
+            self._run = {path.stem: _compiled(p, path) for path, p in self._paths.items()}
         return self._initial[part]
 
     def enter(self, windows: np.ndarray, state: list[torch.Tensor]):
@@ -190,9 +195,17 @@ def _compiled(program: Program, path: Path) -> Callable[[list[torch.Tensor]], li
     """A program as a function of its inputs and states, in a list."""
     if not path.is_file():
         make_folder(path.parent)
-        with written_whole(path) as partial:
-            _compile(program, partial)
+        with turn_in(path.parent):
+            _compile_once(program, path)
     return torch._inductor.aoti_load_package(str(path)).loader.run
+
+
+def _compile_once(program: Program, path: Path) -> None:
+    """Compile a program, unless another process has done so while this one waited."""
+    if path.is_file():
+        return
+    with written_whole(path) as partial:
+        _compile(program, partial)
 
 
 def _compile(program: Program, path: Path) -> None:

@@ -5,7 +5,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO
@@ -120,6 +120,30 @@ def folder_written_whole(folder: str | Path) -> Iterator[Path]:
         partial.chmod(0o755)
         partial.rename(folder)
         partial.mkdir()  # for the context to remove
+
+
+@contextmanager
+def turn_in(folder: str | Path) -> Iterator[None]:
+    """Wait until nobody else, process or thread, has a turn in a folder; have one in the block.
+
+    Where there are no such locks, nobody waits.
+
+    Arguments
+    ---------
+    folder : str or Path
+        The folder; it gets a file .turn.
+
+    Example
+    -------
+    >>> with turn_in(getfixture("tmpdir")):
+    ...     pass
+    """
+    with open(Path(folder) / ".turn", "ab") as lock:
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def check_new_folder(folder: Path) -> None:

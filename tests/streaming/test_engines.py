@@ -2,6 +2,8 @@ import importlib
 import pickle
 import shutil
 import sys
+from threading import Thread
+from types import SimpleNamespace
 
 import pytest
 import soundfile as sf
@@ -10,7 +12,8 @@ import torch
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn.filterbanks import LearnedFilterbank
 from bloomnet_sb.nn.levels import NoLevel, RmsLevel
-from bloomnet_sb.streaming.engines import _digest
+from bloomnet_sb.streaming.engines import _compiled, _digest
+from bloomnet_sb.utils.atomic_files import turn_in
 from bloomnet_sb.utils.errors import InputError
 from tests.helpers.networks import band_rnn, conv_tasnet, interface, readmes_gru
 from tests.helpers.recipes import SAMPLES
@@ -115,6 +118,35 @@ def test_what_was_compiled_is_no_part_of_a_copy(convolutional, noisy):
 def test_compiled_batches_are_refused(convolutional):
     with pytest.raises(InputError, match="batch_size is 2, but a compiled stream takes one"):
         convolutional.stream(batch_size=2, compiled=True)
+
+
+@pytest.mark.parametrize(
+    "option, message",
+    [
+        ({"batch_size": 2}, "batch_size is 2"),
+        ({"strength": 2.0}, "strength is 2.0"),
+        ({"fade_seconds": 0}, "fade_seconds is 0"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_compiled(cache, option, message):
+    enhancer = interface(band_rnn(num_blocks=1))
+    no_compiler = torch._inductor.config.patch("cpp.cxx", ("no-such-compiler",))
+    with no_compiler, pytest.raises(InputError, match=message):
+        enhancer.stream(compiled=True, **option)
+
+
+def test_what_another_compiles_meanwhile_is_waited_for(tmp_path, monkeypatch):
+    package = SimpleNamespace(loader=SimpleNamespace(run="what the other compiled"))
+    monkeypatch.setattr(torch._inductor, "aoti_load_package", lambda path: package)
+    path, found = tmp_path / "block1.pt2", []
+    second = Thread(target=lambda: found.append(_compiled(None, path)))
+    with turn_in(tmp_path):
+        second.start()
+        second.join(0.2)
+        assert second.is_alive()
+        path.touch()
+    second.join()
+    assert found == ["what the other compiled"]
 
 
 BACKBONE = """
