@@ -9,6 +9,7 @@ from hyperpyyaml import load_hyperpyyaml
 from safetensors import SafetensorError
 
 from bloomnet_sb.model import BloomNet
+from bloomnet_sb.pretrained.loading import MOST_PARAMETERS, limited_size
 from bloomnet_sb.pretrained.saving import write_pretrained
 from bloomnet_sb.utils.atomic_files import check_new_folder, folder_written_whole
 from bloomnet_sb.utils.errors import InputError, check_positive
@@ -84,7 +85,8 @@ def convert(checkpoints: list[Path], folder: Path, sample_rate: int = 16000) -> 
     Raises
     ------
     InputError
-        If a checkpoint cannot be read, is not of such a network, or does not go on from the one
+        If a checkpoint cannot be read, is not of such a network or of one that is too large to be
+        loaded again, or does not go on from the one
         before it, or if the folder is not empty or cannot be written.
 
     Example
@@ -158,7 +160,7 @@ class Checkpoint:
         skips = [name for name in self.weights if "skip_conv" in name]
         if skips:
             raise self.refused(f"has {skips[0]}, but the paper's network has no skip paths")
-        network = load_hyperpyyaml(HPARAMS.format(sample_rate=1, **sizes))["model"].state_dict()
+        network = self._planned(sizes)
         if self.sequential:
             network = {n: w for n, w in network.items() if _is_used(n, sizes["num_blocks"])}
         names = {name: paper_name(name, numbered=not self.sequential) for name in network}
@@ -169,6 +171,15 @@ class Checkpoint:
         if others:
             raise self.refused(f"{min(others)} is no weight of the paper's network")
         return {ours: self._like(network[ours], name) for ours, name in names.items()}
+
+    def _planned(self, sizes: Sizes) -> Weights:
+        """The weights of the network of these sizes, whatever they are, without memory for them."""
+        try:
+            with limited_size():
+                model = load_hyperpyyaml(HPARAMS.format(sample_rate=1, **sizes))["model"]
+        except InputError as error:
+            raise self.refused(str(error).partition(";")[0]) from None
+        return model.state_dict()
 
     def _shape(self, name: str) -> torch.Size:
         """The shape of a weight that has three dimensions."""
@@ -249,6 +260,9 @@ def _load(path: Path) -> Checkpoint:
         content = content.get("state_dict", content)
     if not _is_state_dict(content):
         raise InputError(f"{path}: no state dict, that is a dictionary of names and tensors")
+    # Before they are float: a file of a few bytes can hold a tensor of any size.
+    if sum(value.numel() for value in content.values()) > MOST_PARAMETERS:
+        raise InputError(f"{path}: more than {MOST_PARAMETERS} numbers")
     weights = {name.removeprefix("module."): value.float() for name, value in content.items()}
     return Checkpoint(path, weights)
 

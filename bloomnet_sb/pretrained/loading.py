@@ -173,7 +173,7 @@ def load_pretrained(hparams_path: Path, weights_path: Path) -> dict:
     >>> load_pretrained(folder / "hyperparams.yaml", folder / "model.safetensors")["sample_rate"]
     16000
     """
-    with _limited_size():
+    with limited_size():
         planned = _built(hparams_path)["modules"]["model"]
     # Also that of a norm over all time; its separator has no `reach`.
     layers = [layer for layer in planned.separator.modules() if isinstance(layer, DepthwiseConv)]
@@ -332,8 +332,20 @@ def _check_tags(root: yaml.Node | None) -> None:
 
 
 @contextmanager
-def _limited_size() -> Iterator[None]:
-    """Stop the making of networks that are too large, without memory for their weights."""
+def limited_size() -> Iterator[None]:
+    """Stop the making of networks that are too large, without memory for their weights.
+
+    Raises
+    ------
+    InputError
+        If one is.
+
+    Example
+    -------
+    >>> with limited_size():
+    ...     nn.Linear(3, 5).weight.device
+    device(type='meta')
+    """
     tensors = parameters = 0
 
     def count(module: nn.Module, name: str, value: torch.Tensor | None) -> None:

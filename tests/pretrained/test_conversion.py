@@ -301,6 +301,25 @@ def test_files_that_are_no_checkpoints(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("masker.TCN.0.shared_block.0.weight", (10**7, 1, 1), "a network of more than"),
+        ("masker.mask_net.1.bias", (10**12,), "more than 268435456 numbers"),
+    ],
+)
+def test_a_small_file_of_a_huge_network_takes_no_memory(name, shape, message, tmp_path):
+    models = sequential_state_dicts()[:1]
+    models[0] |= {
+        "masker.bottleneck.1.weight": torch.zeros(1).expand(10**7, 1, 1),
+        name: torch.zeros(1, dtype=torch.half).expand(shape),
+    }
+    (path,) = save(models, tmp_path)
+    assert path.stat().st_size < 10**5
+    with pytest.raises(InputError, match=f"layer1.pt: {message}"):
+        convert_checkpoints([path], tmp_path / "out")
+
+
 def test_paths_that_cannot_be(tmp_path):
     first, second, _ = save(sequential_state_dicts(), tmp_path)
     for checkpoint, folder, message in (
