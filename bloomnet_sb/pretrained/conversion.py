@@ -86,8 +86,8 @@ def convert(checkpoints: list[Path], folder: Path, sample_rate: int = 16000) -> 
     ------
     InputError
         If a checkpoint cannot be read, is not of such a network or of one that is too large to be
-        loaded again, or does not go on from the one
-        before it, or if the folder is not empty or cannot be written.
+        loaded again, or does not go on from the one before it, or if the folder is not empty or
+        cannot be written.
 
     Example
     -------
