@@ -1,6 +1,7 @@
 """Audio files in place of sound devices: one that is heard, and one that is recorded."""
 
 import logging
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from bloomnet_sb.utils.audio_files import (
     read_pieces,
     writing,
 )
-from bloomnet_sb.utils.audio_formats import AudioInfo
+from bloomnet_sb.utils.audio_formats import FORMATS, MOST_BYTES, UNBOUNDED, AudioInfo
 from bloomnet_sb.utils.errors import InputError, Stopped
 
 logger = logging.getLogger(__name__)
@@ -155,6 +156,7 @@ def recording(path: str, rate: int) -> Iterator[Recording]:
             failure = error
     for note in write.notes:
         logger.warning("%s: %s", path, note)
+    _warn_of_length(path)
     # A FLAC file that is cut short says no length.
     held = min(_samples_of(path), record.samples)
     if failure is None and held < record.samples:
@@ -164,6 +166,16 @@ def recording(path: str, rate: int) -> Iterator[Recording]:
         raise type(failure)(f"{failure}; {kept}") from failure
     if failure is not None:
         raise failure
+
+
+def _warn_of_length(path: str) -> None:
+    """Warn of a recording whose header cannot say how long it is, which is not known before."""
+    if os.path.getsize(path) > MOST_BYTES and FORMATS[Path(path).suffix.lower()] not in UNBOUNDED:
+        logger.warning(
+            "%s: is beyond the 4 GiB whose length such a file can say; other programs may read a "
+            "part of it. Recordings to .flac or .rf64 may be longer",
+            path,
+        )
 
 
 def _samples_of(path: str) -> int:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from bloomnet_sb.cli import app
 from bloomnet_sb.inference.enhancer import BloomEnhancer
-from bloomnet_sb.streaming import live
+from bloomnet_sb.streaming import live, recorder
 from bloomnet_sb.streaming.live import run_live
 from bloomnet_sb.streaming.policies import BudgetedStream, Fixed, Policy, RealTime
 from bloomnet_sb.utils.errors import InputError, Stopped
@@ -257,6 +257,16 @@ def test_a_full_disk_leaves_what_is_recorded(suffix, microphone, tmp_path):
     if suffix in (".wav", ".flac"):
         expected = enhanced(microphone.heard[:, 0], 1)[:8000]
         np.testing.assert_allclose(recorded, expected.clip(-1, 1), atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix, is_warned_of", [(".wav", True), (".rf64", False)])
+def test_a_recording_that_cannot_say_its_length_is_warned_of(
+    suffix, is_warned_of, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(recorder, "MOST_BYTES", 10_000)
+    with recorder.recording(str(tmp_path / f"out{suffix}"), 16000) as record:
+        record.play(torch.zeros(8000))
+    assert ("out.wav: is beyond the 4 GiB" in caplog.text) == is_warned_of
 
 
 def test_a_defect_keeps_its_traceback_and_the_recording(microphone, tmp_path):
