@@ -4,7 +4,7 @@
 const LARGEST_SAMPLE = 1e12;
 
 // Silence in place of NaN, infinite and absurdly large samples: a network that heard one would give
-// nothing else from then on, and a microphone cannot be asked for another, as Python's stream does.
+// nothing else from then on. Python's stream refuses them; here, nobody is there to be told so.
 export function audible(sample) {
   return Math.abs(sample) <= LARGEST_SAMPLE ? sample : 0;
 }
