@@ -26,7 +26,7 @@ from bloomnet_sb.utils.errors import DISK_FULL, InputError
 MOST_BYTES = 5_000_000
 # Opus of fewer kbit/s would be heard where networks are compared.
 LEAST_OPUS_KBITS = 16.0
-# Of the room that there is, so that the second try of Opus fits
+# Of the room that there is, so that the next try of Opus fits
 FILLED = 0.98
 # Browsers hold a page in memory several times over.
 MOST_SECONDS = 600
@@ -122,11 +122,12 @@ def write_page(
     if len(data) >= limit:
         opus_kbits = OPUS_KBITS
         data = page(OPUS)
-    if len(data) >= limit:
         besides = len(_rendered(title, sections, networks, {"codec": OPUS, "recordings": []}))
-        opus_kbits = OPUS_KBITS * FILLED * (limit - besides) / (len(data) - besides)
-        _check_kbits(opus_kbits, sounds, limit)
-        data = page(OPUS, opus_kbits)
+        # More than once where there is silence, which fewer kbit/s make hardly smaller
+        while len(data) >= limit:
+            opus_kbits *= FILLED * (limit - besides) / (len(data) - besides)
+            _check_kbits(opus_kbits, sounds, limit)
+            data = page(OPUS, opus_kbits)
     with written_whole(path) as partial:
         partial.write_bytes(data)
     codec = OPUS if opus_kbits else FLAC
