@@ -106,7 +106,8 @@ class BloomInterface(LoadedNetwork):
             How long blocks that never forget all, recurrent ones, run before they are heard.
         sample_rate : int, optional
             The rate of the chunks, in Hz, such as a sound device's; they are resampled to the
-            network's and back, which adds 4 ms to the delay. Default: the network's.
+            network's and back, which adds 64 samples of the lower of both rates to the delay, 4 ms
+            at 16 kHz. Default: the network's.
         strength : float
             How much is enhanced: 1, the network's output; 0, the noisy signal, delayed as that is.
             It may change at any time. Not for separation.
