@@ -190,7 +190,7 @@ def check_seconds(**lengths: object) -> None:
     """
     for name, length in lengths.items():
         is_number = isinstance(length, int | float) and not isinstance(length, bool)
-        if not (is_number and 0 < length < inf):
+        if not is_number or not 0 < length < inf:  # type: ignore[operator]
             raise InputError(f"{name} is {length!r}, but must be a number of seconds above 0")
 
 

@@ -7,7 +7,7 @@ It is stopped at will, and goes on with the same command. What ships is decayed 
 
     python -m bloomnet_sb.training.run_state results/BandRNN/1234 state.zip
     python train_listeners.py hparams/listeners.yaml --data_folder /path/to/corpora \
-        --output_folder decayed --start_state state.zip --decay 0.25 --segment_seconds 4 \
+        --output_folder decayed --start_state state.zip --decay 0.25 \
         --pesq_weight 0.1
 """
 
