@@ -124,11 +124,16 @@ def test_options_of_speechbrain(tmp_path):
     assert all(torch.isfinite(value).all() for value in weights.values())
 
 
-def test_debugging_is_short_and_leaves_no_checkpoint(tmp_path):
+def test_debugging_is_short_and_leaves_what_is_there(tmp_path):
+    finished = tmp_path / "pretrained" / "model.safetensors", tmp_path / "results.md"
+    finished[0].parent.mkdir()
+    for file in finished:
+        file.write_text("of a finished run")
     options = {"debug_batches": 1, "grad_accumulation_factor": 2, "block_epochs": 5}
     result = run_here(tmp_path, debug=True, **options, finetune_epochs=5)
     assert result.returncode == 0, result.stderr
     assert not list((tmp_path / "save").glob("CKPT*"))
+    assert {file.read_text() for file in finished} == {"of a finished run"}
     # Two epochs of each stage, as many as SpeechBrain's debug_epochs
     assert len((tmp_path / "train_log.txt").read_text().splitlines()) == 6
 

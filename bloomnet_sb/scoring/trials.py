@@ -12,6 +12,7 @@ from bloomnet_sb.data.librispeech_musan import CATEGORY, KIND
 from bloomnet_sb.data.manifests import load_manifest
 from bloomnet_sb.data.mixing import draw_file, fixed_mixture, power
 from bloomnet_sb.data.reading import file_of
+from bloomnet_sb.utils.errors import check_seconds
 
 # The mean power of what is played, in dB of full scale: that of ordinary recordings.
 LEVEL_DB = -26.0
@@ -69,7 +70,7 @@ class TestPart:
     Raises
     ------
     InputError
-        If a manifest is missing, empty, or names a missing file.
+        If a manifest is missing, empty, or names a missing file, or for a length that cannot be.
 
     Example
     -------
@@ -94,6 +95,7 @@ class TestPart:
         limit: int | None = None,
     ):
         self.sample_rate = sample_rate
+        check_seconds(max_seconds=max_seconds)
         self.max_frames = round(max_seconds * sample_rate)
         self.limit = limit
         self.speech = load_manifest(manifest_folder, data_folder, f"speech_{split}")

@@ -56,7 +56,7 @@ def evaluate(brain: BlockwiseBrain, test_set: DynamicItemDataset, test_loader_kw
         brain.evaluate(test_set, test_loader_kwargs=dict(test_loader_kwargs))
         profile = profile_depths(brain.model, brain.hparams.sample_rate)
         results = make_results(brain.scores, profile, brain.model)
-    folder = Path(brain.hparams.output_folder)
+    folder = _results_folder(brain)
     write_results(results, folder)
     write_scores(brain.scores, folder)
     hard, typical, easy = (_example(brain, test_set, share) for share in (1 / 6, 1 / 2, 5 / 6))
@@ -64,6 +64,13 @@ def evaluate(brain: BlockwiseBrain, test_set: DynamicItemDataset, test_loader_kw
     costs = [_cost(row) for row in results["depths"][1:]]
     _write_page({e.name: e for e in (hard, typical, easy)}, costs, brain, folder / "listen.html")
     return results
+
+
+def _results_folder(brain: BlockwiseBrain) -> Path:
+    """The output folder; with --debug SpeechBrain's temporary one, so that results stay."""
+    if brain.debug and not brain.debug_persistently:
+        return Path(brain.checkpointer.checkpoints_dir)
+    return Path(brain.hparams.output_folder)
 
 
 def _score_in_bands(brain: BlockwiseBrain) -> dict:

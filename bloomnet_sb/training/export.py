@@ -24,7 +24,7 @@ USE = {
 
 
 def export(model: BloomNet, experiment: Experiment, results: dict) -> None:
-    """Write pretrained/ in the output folder, and print the results.
+    """Write pretrained/ in the output folder, unless this is a trial, and print the results.
 
     Arguments
     ---------
@@ -39,10 +39,23 @@ def export(model: BloomNet, experiment: Experiment, results: dict) -> None:
     -------
     See recipes/ConvTasNet/train.py.
     """
-    folder = Path(experiment.hparams["output_folder"]) / "pretrained"
-    card = model_card(model, experiment, results)
-    export_pretrained(model, experiment.hparams_file, experiment.overrides, folder, card)
+    if not is_trial(experiment):
+        folder = Path(experiment.hparams["output_folder"]) / "pretrained"
+        card = model_card(model, experiment, results)
+        export_pretrained(model, experiment.hparams_file, experiment.overrides, folder, card)
     print(results_table(results))
+
+
+def is_trial(experiment: Experiment) -> bool:
+    """Whether a run is to leave no network, as one with --debug: that of a run before stays.
+
+    Example
+    -------
+    >>> is_trial(Experiment([], "train.yaml", {}, {"debug": True, "debug_persistently": False}, ""))
+    True
+    """
+    options = experiment.run_opts
+    return bool(options.get("debug")) and not options.get("debug_persistently")
 
 
 def model_card(model: BloomNet, experiment: Experiment, results: dict) -> str:

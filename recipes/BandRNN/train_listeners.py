@@ -22,6 +22,7 @@ from speechbrain.utils.distributed import run_on_main
 from bloomnet_sb.data import PoolDataset, fill_pool, manifests_summary, validation_dataset
 from bloomnet_sb.data.pools import refresh
 from bloomnet_sb.pretrained.saving import export_pretrained
+from bloomnet_sb.training.export import is_trial
 from bloomnet_sb.training.open_ended import OpenEndedBrain
 from bloomnet_sb.training.run_state import start_from_state
 from bloomnet_sb.training.steps import parse, recipe_run
@@ -113,7 +114,8 @@ def main(argv):
             valid_loader_kwargs={"batch_size": 1},
         )
         # Only a decay comes here; all else goes on until it is stopped.
-        run_on_main(export_average, args=[brain, experiment])
+        if not is_trial(experiment):
+            run_on_main(export_average, args=[brain, experiment])
 
 
 def export_average(brain, experiment):
