@@ -60,15 +60,17 @@ def read_csv(
     heading = "".join(text.splitlines()[:1])
     delimiter = max(DELIMITERS, key=heading.count)
     lines = io.StringIO(text, newline="")
+    between_tabs = delimiter == "\t"
+    said_in = _unquoted if between_tabs else str.strip
     table = csv.DictReader(
         lines,
         delimiter=delimiter,
         skipinitialspace=True,
-        quoting=csv.QUOTE_NONE if delimiter == "\t" else csv.QUOTE_MINIMAL,
+        quoting=csv.QUOTE_NONE if between_tabs else csv.QUOTE_MINIMAL,
         strict=True,
     )
     try:
-        names = [_said(name) for name in table.fieldnames or []]
+        names = [said_in(name or "") for name in table.fieldnames or []]
         missing = [name for name in needed if name not in names]
         if missing:
             raise InputError(
@@ -76,15 +78,15 @@ def read_csv(
             )
         table.fieldnames = names
         for row in table:
-            said = {name: _said(row.get(name)) for name in (*needed, *known)}
+            said = {name: said_in(row.get(name) or "") for name in (*needed, *known)}
             yield table.line_num, said
     except csv.Error as error:
         raise InputError(f"{path}, line {table.line_num + 1}: no CSV ({error})") from None
 
 
-def _said(field: str | None) -> str:
-    """What a field says; spreadsheets put some in quotes between tabs, too."""
-    text = (field or "").strip()
+def _unquoted(field: str) -> str:
+    """What a field between tabs says; spreadsheets put some in quotes there, too."""
+    text = field.strip()
     if len(text) > 1 and text[0] == text[-1] == '"':
         return text[1:-1].replace('""', '"')
     return text

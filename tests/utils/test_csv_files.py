@@ -48,3 +48,11 @@ def test_a_quote_without_an_end_swallows_no_rows(tmp_path):
     path.write_text('file,sentence\n1.wav,"No\n2.wav,"Yes"\n3.wav,\n')
     with pytest.raises(InputError, match=r"files.csv, line 2: no CSV"):
         list(read_csv(path, ["file"]))
+
+
+def test_quotes_that_a_field_between_commas_has_itself_stay(tmp_path):
+    path = tmp_path / "files.csv"
+    path.write_text('file,note\n"""a"".wav",\n')
+    assert [row["file"] for _, row in read_csv(path, ["file"])] == ['"a".wav']
+    path.write_text('file,note\n"""a""",\n')
+    assert [row["file"] for _, row in read_csv(path, ["file"])] == ['"a"']
