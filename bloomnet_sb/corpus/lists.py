@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import posixpath
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from bloomnet_sb.utils.stores import is_address
 LIST_SUFFIXES = (".csv", ".tsv", ".json", ".jsonl")
 # Where a recording's path is: of SpeechBrain, NeMo, Hugging Face's folders, and others
 PATH_KEYS = ("wav", "audio_filepath", "path", "file", "file_name", "filename", "audio")
+# In bytes of any encoding, and with the slashes as some programs escape them in JSON
+ADDRESS_MARK = re.compile(rb":[\0\\]*(/|u002f)", re.IGNORECASE)
 # What SpeechBrain's manifests begin with in place of a folder
 ROOTS = ("{data_root}", "$data_root", "{data_folder}", "$data_folder")
 
@@ -78,7 +81,9 @@ def names_addresses(path: Path) -> bool:
     False
     """
     try:
-        return any(is_address(text) for _, text in _texts(path))
+        # Without parsing those, and they can be long, that have none anywhere.
+        may_have = ADDRESS_MARK.search(_content(path)) is not None
+        return may_have and any(is_address(text) for _, text in _texts(path))
     except InputError:  # which is said where it is read
         return False
 
@@ -113,12 +118,9 @@ def read_addresses(path: Path, address: str) -> list[tuple[str, str]]:
     """
     folder = posixpath.dirname(address) or "."
     try:
-        texts = _texts(path)
+        found = {_address(text, folder, where): None for where, text in _texts(path)}
     except InputError as error:
         raise InputError(str(error).replace(str(path), address)) from None
-    found = {
-        _address(text, folder, where.replace(str(path), address)): None for where, text in texts
-    }
     parts = [posixpath.dirname(one).rpartition("://")[2].strip("/").split("/") for one in found]
     same = len(os.path.commonprefix(parts))
     return [(one, "/".join(part[same:])) for one, part in zip(found, parts, strict=True)]
@@ -174,14 +176,17 @@ def _json_entries(path: Path) -> Iterator[tuple[str, object]]:
 
 def _text(path: Path) -> str:
     try:
-        content = path.read_bytes()
-        if path.name.lower().endswith(".gz"):
-            content = gzip.decompress(content)
-        return content.decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
+        return _content(path).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path}: not in UTF-8") from None
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+        return gzip.decompress(content) if path.name.lower().endswith(".gz") else content
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
 
 
 def _parsed(line: str, where: str) -> object:

@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
+from bloomnet_sb.corpus.leftovers import by_part
 from bloomnet_sb.corpus.lists import is_list, names_addresses
 from bloomnet_sb.corpus.on_ray import ray_engine
-from bloomnet_sb.corpus.parts import by_part
 from bloomnet_sb.corpus.ray_workers import RayOptions
 from bloomnet_sb.corpus.report_tables import CSV, HTML, Joined, write_tables
 from bloomnet_sb.corpus.shares import WHOLE, Share, report_name

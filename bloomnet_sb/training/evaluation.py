@@ -16,6 +16,7 @@ from bloomnet_sb.scoring.costs import DepthProfile, profile_depths
 from bloomnet_sb.scoring.tables import draw_spectrograms, make_results, write_results, write_scores
 from bloomnet_sb.scoring.trials import TestPart
 from bloomnet_sb.training.brain import BlockwiseBrain
+from bloomnet_sb.training.options import is_trial
 
 
 def evaluate(brain: BlockwiseBrain, test_set: DynamicItemDataset, test_loader_kwargs: dict) -> dict:
@@ -68,7 +69,7 @@ def evaluate(brain: BlockwiseBrain, test_set: DynamicItemDataset, test_loader_kw
 
 def _results_folder(brain: BlockwiseBrain) -> Path:
     """The output folder; with --debug SpeechBrain's temporary one, so that results stay."""
-    if brain.debug and not brain.debug_persistently:
+    if is_trial(brain):
         return Path(brain.checkpointer.checkpoints_dir)
     return Path(brain.hparams.output_folder)
 

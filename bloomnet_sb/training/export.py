@@ -7,6 +7,7 @@ from bloomnet_sb.data.manifests import holds_mixtures
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.pretrained.saving import export_pretrained
 from bloomnet_sb.scoring.tables import results_table
+from bloomnet_sb.training.options import is_trial
 from bloomnet_sb.training.steps import Experiment
 
 USE = {
@@ -39,23 +40,11 @@ def export(model: BloomNet, experiment: Experiment, results: dict) -> None:
     -------
     See recipes/ConvTasNet/train.py.
     """
-    if not is_trial(experiment):
+    if not is_trial(experiment.run_opts):
         folder = Path(experiment.hparams["output_folder"]) / "pretrained"
         card = model_card(model, experiment, results)
         export_pretrained(model, experiment.hparams_file, experiment.overrides, folder, card)
     print(results_table(results))
-
-
-def is_trial(experiment: Experiment) -> bool:
-    """Whether a run is to leave no network, as one with --debug: that of a run before stays.
-
-    Example
-    -------
-    >>> is_trial(Experiment([], "train.yaml", {}, {"debug": True, "debug_persistently": False}, ""))
-    True
-    """
-    options = experiment.run_opts
-    return bool(options.get("debug")) and not options.get("debug_persistently")
 
 
 def model_card(model: BloomNet, experiment: Experiment, results: dict) -> str:

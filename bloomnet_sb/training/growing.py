@@ -64,15 +64,18 @@ def grow_checkpoint(folder: str | Path, model: BloomNet) -> None:
     note_sizes(folder)
 
 
+def _read(file: Path) -> dict:
+    """A file of a checkpoint, whose run may have had a GPU."""
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
 def _num_blocks(weights: Path) -> int:
-    found = [
-        BLOCK.match(name) for name in torch.load(weights, map_location="cpu", weights_only=True)
-    ]
+    found = [BLOCK.match(name) for name in _read(weights)]
     return max((int(match[1]) + 1 for match in found if match), default=0)
 
 
 def _load_all_but(model: BloomNet, weights: Path, further: tuple[str, ...]) -> None:
-    state, expected = torch.load(weights, map_location="cpu", weights_only=True), model.state_dict()
+    state, expected = _read(weights), model.state_dict()
     others = {name for name in expected if not name.startswith(further)} ^ state.keys()
     others |= {name for name in state.keys() - others if state[name].shape != expected[name].shape}
     if others:
@@ -92,7 +95,7 @@ def _move_moments(file: Path, model: BloomNet, further: tuple[str, ...]) -> None
     """Optimizers number parameters in their order."""
     names = [name for name, _ in model.named_parameters()]
     old = [number for number, name in enumerate(names) if not name.startswith(further)]
-    state = torch.load(file, map_location="cpu", weights_only=True)
+    state = _read(file)
     state["state"] = {old[number]: moments for number, moments in state["state"].items()}
     [group] = state["param_groups"]
     group["params"] = list(range(len(names)))

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 
 import torch
+from speechbrain.core import Brain
 from speechbrain.utils.run_opts import RunOptions
 
 from bloomnet_sb.utils.devices import check_device
@@ -54,6 +55,19 @@ class Options(RunOptions):
             key, equals, value = argument.removeprefix("--").partition("=")
             values[key] = [value] if equals else []
         return "\n".join(_as_yaml(key, words) for key, words in values.items())
+
+
+def is_trial(options: RunOptions | Brain) -> bool:
+    """Whether a run, by its options or its Brain, is to leave what a finished one has made.
+
+    That is one with --debug, whose checkpoints SpeechBrain puts into a temporary folder.
+
+    Example
+    -------
+    >>> is_trial(Options(debug=True)), is_trial(Options(debug=True, debug_persistently=True))
+    (True, False)
+    """
+    return options.debug and not options.debug_persistently
 
 
 def _as_yaml(key: str, words: list[str]) -> str:

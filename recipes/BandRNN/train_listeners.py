@@ -7,8 +7,7 @@ It is stopped at will, and goes on with the same command. What ships is decayed 
 
     python -m bloomnet_sb.training.run_state results/BandRNN/1234 state.zip
     python train_listeners.py hparams/listeners.yaml --data_folder /path/to/corpora \
-        --output_folder decayed --start_state state.zip --decay 0.25 \
-        --pesq_weight 0.1
+        --output_folder decayed --start_state state.zip --decay 0.25 --pesq_weight 0.1
 """
 
 import sys
@@ -22,8 +21,8 @@ from speechbrain.utils.distributed import run_on_main
 from bloomnet_sb.data import PoolDataset, fill_pool, manifests_summary, validation_dataset
 from bloomnet_sb.data.pools import refresh
 from bloomnet_sb.pretrained.saving import export_pretrained
-from bloomnet_sb.training.export import is_trial
 from bloomnet_sb.training.open_ended import OpenEndedBrain
+from bloomnet_sb.training.options import is_trial
 from bloomnet_sb.training.run_state import start_from_state
 from bloomnet_sb.training.steps import parse, recipe_run
 
@@ -114,7 +113,7 @@ def main(argv):
             valid_loader_kwargs={"batch_size": 1},
         )
         # Only a decay comes here; all else goes on until it is stopped.
-        if not is_trial(experiment):
+        if not is_trial(experiment.run_opts):
             run_on_main(export_average, args=[brain, experiment])
 
 

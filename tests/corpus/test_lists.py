@@ -89,6 +89,12 @@ def test_addresses_are_those_of_recordings(tmp_path):
     url = LHOTSE | {"sources": [{"type": "url", "source": "s3://bucket/a.wav"}]}
     path.write_bytes(gzip.compress(lines(url).encode()))
     assert names_addresses(path)
+    path = tmp_path / "escaped.json"
+    path.write_text(lines(url).replace("/", "\\/"))
+    assert names_addresses(path)
+    path = tmp_path / "spreadsheet.csv"
+    path.write_text("file\ns3://bucket/a.wav\n", encoding="utf-16")
+    assert names_addresses(path)
 
 
 def test_steps_up_in_a_list_of_a_store_are_taken(tmp_path):
