@@ -15,6 +15,7 @@ LARGEST_OFFSET = 0.2  # of the mixture's peak
 MOST_LOUDER_DB = 25.0
 LOUDER_UNTIL = (0.2, 0.8)  # of the segment: where the level of the speech changes
 GAP_SECONDS = (0.1, 1.5)
+GAP_AT = (-0.25, 1.0)  # of where it may begin; below 0, a fifth, at the start, as streams do
 LARGEST_GAP = 0.75  # of a segment
 LOW_CUT_HZ = (80.0, 300.0)
 TELEPHONE_HZ = (300.0, 3400.0)
@@ -62,7 +63,8 @@ class Mixer:
         converters give. It is no sound: the target has none.
     gaps : float
         The share with 0.1 to 1.5 s (at most three quarters of the segment) of digital silence in
-        mixture and target, as a muted microphone gives; what is before it must not be forgotten.
+        mixture and target, as a muted microphone gives; what is before it must not be forgotten. A
+        fifth begins the segment, as many streams and files begin.
     low_cut : float
         The share that has passed the low cut of a microphone, at 80 to 300 Hz.
     telephone : float
@@ -217,7 +219,7 @@ class Mixer:
         samples = mix.shape[1]
         length = _between(GAP_SECONDS, drawn["gap_size"]) * self.sample_rate
         length = length.clamp(max=LARGEST_GAP * samples)
-        start = drawn["gap_at"] * (samples - length)
+        start = _between(GAP_AT, drawn["gap_at"]).clamp(min=0) * (samples - length)
         time = torch.arange(samples, device=mix.device)
         begun = time >= _column(start, mix)[rows]
         muted = begun & (time < _column(start + length, mix)[rows])

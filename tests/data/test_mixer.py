@@ -144,6 +144,11 @@ def test_gaps_are_digital_silence_whatever_the_offset():
     assert edges.max() == 2  # one gap
 
 
+def test_a_fifth_of_the_gaps_begins_the_segment():
+    mix, _ = mixed(batch=500, samples=RATE, gaps=1.0)
+    assert 75 < (mix[:, 0] == 0).sum() < 125
+
+
 def test_no_gap_takes_a_whole_segment():
     mix, _ = mixed(samples=RATE // 20, gaps=1.0)
     assert ((mix == 0).float().mean(1) < 0.76).all()
