@@ -23,6 +23,7 @@ from bloomnet_sb.inference.report import (
     REPORT,
     absolute,
     carried_over,
+    first_entry,
     is_result,
     left_out_entry,
     lines_of,
@@ -210,7 +211,7 @@ def enhance_parts(
             again = {part.place for part in left} | stale
             kept = carried_over(before, head, again, os.path.isfile)
             with written_whole(path) as beginning:
-                entries = [head, *map(left_out_entry, left_out), *begun, *kept]
+                entries = [first_entry(head), *map(left_out_entry, left_out), *begun, *kept]
                 beginning.write_text(lines_of(entries), encoding="utf-8")
             for part in parts:
                 if part.place in complete:  # a run may end between its lines and this

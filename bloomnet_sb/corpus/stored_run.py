@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from bloomnet_sb.corpus.leftovers import by_part
+from bloomnet_sb.corpus.leftovers import by_part, left_over
 from bloomnet_sb.corpus.lists import is_list, names_addresses
 from bloomnet_sb.corpus.on_ray import ray_engine
 from bloomnet_sb.corpus.ray_workers import RayOptions
@@ -36,11 +36,13 @@ from bloomnet_sb.inference.report import (
     absolute,
     carried_over,
     entries_of,
+    first_entry,
     is_result,
     left_out_entry,
     lines_of,
     own_entries_of,
     results_before,
+    seen_from_here,
 )
 from bloomnet_sb.utils.atomic_files import made_and_locked
 from bloomnet_sb.utils.errors import InputError, check_positive
@@ -117,7 +119,7 @@ def enhance_stored(
     listed = list_items(inputs, store.address)
     shards, files = _of(share, listed.shards), _of(share, listed.files)
     tasks = tasks_of_shards(shards, store.address, to_shards)
-    if to_shards and files:
+    if is_packed := bool(to_shards and files):
         tasks = tasks_of_packed(files, store.address, shard_mb, share.packed)
     named = [] if tasks else named_results(files)
     results = named or [(task.items[0], task.part) for task in tasks]
@@ -131,9 +133,10 @@ def enhance_stored(
         if here is not None:
             stack.enter_context(made_and_locked(here, "" if share == WHOLE else share.report))
         past = _Past(store.address, store.files(), report.read_own(), head, force)
-        plan = past.plan_parts(tasks) if tasks else past.plan_files(named)
+        plan = past.plan_parts(tasks, is_packed) if tasks else past.plan_files(named)
         begun = [{"begun": address} for address in plan.begun]
-        report.begin([head, *map(left_out_entry, listed.left_out), *begun, *past.carried(plan)])
+        beginning = [first_entry(head), *map(left_out_entry, listed.left_out), *begun]
+        report.begin([*beginning, *past.carried(plan)])
         report.add(plan.refused)
         run_tasks: RunTasks
         if ray is not None:
@@ -146,6 +149,9 @@ def enhance_stored(
             report.add(entries)
             made += entries
         report.end()
+        complete = {entry["part"] for entry in [*plan.kept, *made] if "complete" in entry}
+        if len(complete) == len(tasks):
+            past.remove(plan.left_over, store)
     lines = [str(write_stored_tables(store.address).totals)] if share == WHOLE else []
     before = sum(map(is_result, plan.kept))
     errors = [entry["error"] for entry in [*plan.kept, *made] if entry.get("error")]
@@ -200,6 +206,7 @@ class _Plan(NamedTuple):
     kept: list[dict]
     refused: list[dict]
     tasks: list[StoredTask]
+    left_over: set[str] = set()  # of shards of runs before, see `leftovers.left_over`
 
 
 class _Past:
@@ -216,7 +223,8 @@ class _Past:
 
     def carried(self, plan: _Plan) -> list[dict]:
         """What the report keeps of that of the run before, see `carried_over`."""
-        again = {*plan.begun, *(entry["output"] for entry in plan.refused)}
+        # The report forgets the files of what is left over at once: those are in other shards.
+        again = {*plan.begun, *plan.left_over, *(entry["output"] for entry in plan.refused)}
         there = self._there.__contains__
         return carried_over(self._all, self._head, set(map(absolute, again)), there)
 
@@ -241,8 +249,8 @@ class _Past:
                 left.append((item, name))
         return _Plan(begun, kept, refused, tasks_of_files(left, self._output))
 
-    def plan_parts(self, tasks: Sequence[StoredTask]) -> _Plan:
-        """Of parts: those are kept that are complete."""
+    def plan_parts(self, tasks: Sequence[StoredTask], packed: bool) -> _Plan:
+        """Of shards, or of files that are packed into some: those are kept that are complete."""
         entries = [entry for entry in self._before if "part" in entry]
         states = {absolute(e["part"]): e["complete"] for e in entries if "complete" in e}
         lost = {absolute(entry["part"]) for entry in entries if self._is_lost(entry)}
@@ -263,7 +271,14 @@ class _Past:
                 taken = frozenset(path.removeprefix(root) for path in others[place])
                 left.append(replace(task, taken=taken))
         kept = [entry for entry in entries if absolute(entry["part"]) in complete]
-        return _Plan(begun, kept, refused, left)
+        places = {absolute(f"{self._output}/{task.part}") for task in tasks}
+        named = self._own | {absolute(entry["part"]) for entry in self._all if "part" in entry}
+        return _Plan(begun, kept, refused, left, left_over(places, named) if packed else set())
+
+    def remove(self, shards: set[str], store: Store) -> None:
+        """Remove those of the shards that runs before have made."""
+        for place in shards & self._own & self._there:
+            store.remove(place.removeprefix(f"{absolute(self._output)}/"))
 
     def _holds(self, address: str) -> bool:
         return absolute(address) in self._there
@@ -305,7 +320,7 @@ class _Report:
         for name in sorted(names):
             content = self._store.read(name)
             entries += parse(content) if name == self._name else _parsed(content)
-        return entries
+        return seen_from_here(entries)
 
     def begin(self, entries: list[dict]) -> None:
         """Write it anew."""

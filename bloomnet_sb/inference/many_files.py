@@ -24,6 +24,7 @@ from bloomnet_sb.inference.report import (
     carried_over,
     done_before,
     entry_of,
+    first_entry,
     left_out_entry,
     lines_of,
     read_own_report,
@@ -134,7 +135,7 @@ def enhance_many(
             kept = carried_over(before, head, again, isfile)
             # Said before they are written: a run that is killed knows them again.
             begun = map(begun_entry, free)
-            entries = [head, *map(left_out_entry, left_out), *begun, *kept]
+            entries = [first_entry(head), *map(left_out_entry, left_out), *begun, *kept]
             with written_whole(path) as partial:
                 partial.write_text(lines_of(entries), encoding="utf-8")
             results = chain(taken, _results(enhancer, free, choice, processes, run))

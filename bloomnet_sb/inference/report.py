@@ -13,6 +13,9 @@ from bloomnet_sb.utils.folders import LeftOut
 from bloomnet_sb.utils.stores import is_address
 
 REPORT = "report.jsonl"
+# In the first line: the folder that relative paths lead from. And what of an entry is a path
+STARTED_IN = "started_in"
+PATHS = ("input", "output", "begun", "own", "part", "left_out")
 
 
 class Job(NamedTuple):
@@ -127,6 +130,42 @@ def lines_of(entries: Iterable[dict]) -> str:
     return "".join(json.dumps(entry) + "\n" for entry in entries)
 
 
+def first_entry(head: dict) -> dict:
+    """The first entry of a report: the choice that it is of, and where relative paths lead from.
+
+    Example
+    -------
+    >>> sorted(first_entry({"blocks": 1}))
+    ['blocks', 'started_in']
+    """
+    return head | {STARTED_IN: os.getcwd()}
+
+
+def seen_from_here(entries: list[dict]) -> list[dict]:
+    """The entries of a report, those of a run in another working folder with paths from this one.
+
+    Where that folder is gone, as it is after a move of all, paths stay as they are.
+
+    Example
+    -------
+    >>> seen_from_here([{"blocks": 1, "started_in": "/"}, {"begun": "out/a.wav"}])
+    [{'blocks': 1}, {'begun': '/out/a.wav'}]
+    """
+    if not entries or not isinstance(entries[0], dict):
+        return entries
+    start = entries[0].pop(STARTED_IN, None)
+    if start in (None, os.getcwd()) or not os.path.isdir(start):
+        return entries
+    return [
+        {key: _from(start, value) if key in PATHS else value for key, value in entry.items()}
+        for entry in entries
+    ]
+
+
+def _from(start: str, path: str) -> str:
+    return path if is_address(path) else os.path.normpath(os.path.join(start, path))
+
+
 def read_report(path: str | Path) -> list[dict]:
     """The entries of a report; none if there is no such file.
 
@@ -136,7 +175,7 @@ def read_report(path: str | Path) -> list[dict]:
     []
     """
     try:
-        return entries_of(Path(path).read_text(encoding="utf-8"))
+        return seen_from_here(entries_of(Path(path).read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError):
         return []
 
@@ -155,7 +194,7 @@ def read_own_report(path: Path) -> list[dict]:
     []
     """
     try:
-        return own_entries_of(path, path.read_bytes())
+        return seen_from_here(own_entries_of(path, path.read_bytes()))
     except FileNotFoundError:
         return []
 

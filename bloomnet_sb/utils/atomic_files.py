@@ -38,7 +38,7 @@ def written_whole(path: str | Path) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If another process is writing the same file.
+        If another process is writing the same file, or its folder may not be written to.
 
     Example
     -------
@@ -67,7 +67,11 @@ def _short(name: str) -> str:
 @contextmanager
 def _alone(partial: Path, path: Path) -> Iterator[None]:
     """See that no other process writes to a file meanwhile, where there are such locks."""
-    with open(partial, "ab") as lock:
+    try:
+        lock = open(partial, "ab")  # noqa: SIM115 (closed by the next statement)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    with lock:
         try:
             import fcntl
 

@@ -49,7 +49,9 @@ def test_a_file_system_without_locks_is_no_folder_in_use(tmp_path, monkeypatch, 
         assert "No locks available" in caplog.text
 
 
-@pytest.mark.parametrize("made", [make_folder, made_and_locked, folder_written_whole])
+@pytest.mark.parametrize(
+    "made", [make_folder, made_and_locked, folder_written_whole, written_whole]
+)
 def test_a_folder_that_a_file_is_in_the_way_of_is_named_in_one_line(made, tmp_path):
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "below" / "folder"
