@@ -146,6 +146,25 @@ def media_tags(path: str | Path) -> dict[str, str]:
     return {USUAL_NAMES.get(name, name): found[name] for name in found if name not in NO_TAGS}
 
 
+def has_cover(path: str | Path) -> bool:
+    """Whether there is a picture beside the sound of a file that PyAV reads, a cover, no film.
+
+    Example
+    -------
+    >>> has_cover("tests/samples/demo/noisy_0dB.flac")
+    False
+    """
+    if not has_pyav():
+        return False
+    from av.stream import Disposition
+
+    try:
+        with _opened(path) as container:
+            return any(s.disposition & Disposition.attached_pic for s in container.streams.video)
+    except InputError:
+        return False
+
+
 @lru_cache(maxsize=4096)
 def _media_info(path: str, size: int, changed: int) -> AudioInfo:
     frames = sum(map(len, _decoded(path)))

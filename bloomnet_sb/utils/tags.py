@@ -3,6 +3,7 @@
 import io
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import mutagen
 import soundfile as sf
 from mutagen.apev2 import APETextValue, APEv2
 from mutagen.easyid3 import EasyID3
+from mutagen.easymp4 import EasyMP4Tags
 from mutagen.flac import FLAC
 from mutagen.id3 import ID3, Frame, TextFrame
 from mutagen.mp3 import MP3
+from mutagen.mp4 import MP4FreeForm, MP4Tags
 
 from bloomnet_sb.utils.audio_formats import Encoding
-from bloomnet_sb.utils.media import USUAL_NAMES, media_tags
+from bloomnet_sb.utils.media import USUAL_NAMES, has_cover, media_tags
 from bloomnet_sb.utils.riff import carry_chunks, chunks_of, speaker_mask
 
 WAV_FORMATS, AIFF_FORMATS = ("WAV", "WAVEX", "RF64"), ("AIFF",)
@@ -25,8 +28,10 @@ WITH_STRINGS = (*WAV_FORMATS, *AIFF_FORMATS, "CAF")
 STRINGS = (
     "title", "copyright", "artist", "comment", "date", "album", "license", "tracknumber", "genre",
 )  # fmt: skip
-WRITERS = ("encoder", "encodedby", "software", "tsse")
+WRITERS = ("encoder", "encodedby", "software", "tsse", "\u00a9too")
 PICTURES = re.compile("APIC|covr|cover art|metadata_block_picture", re.IGNORECASE)
+# Of MP4, those that EasyMP4 does not know
+ATOMS = {"\u00a9wrt": "composer", "\u00a9lyr": "lyrics"}
 # Blocks of FLAC: application, cue sheet, picture
 FLAC_BLOCKS = (2, 5, 6)
 # Of a WAV or AIFF file, by what they are
@@ -62,7 +67,7 @@ def tags_before(source: str | Path, encoding: Encoding) -> dict[str, str]:
     if encoding.format not in WITH_STRINGS or _same_chunks(source, encoding):
         return {}
     tags, _ = _tags_of(source)
-    return {name: ", ".join(values) for name, values in tags.items() if name in STRINGS}
+    return {name: ", ".join(values) for name, values in tags.items() if values and name in STRINGS}
 
 
 def tags_after(source: str | Path, target: Path, encoding: Encoding) -> list[str]:
@@ -119,20 +124,46 @@ def _lost_chunks(source: str | Path) -> list[str]:
 def _tags_of(source: str | Path) -> tuple[Tags, list[str]]:
     """Tags by their usual names, and "tags that cannot be read" if they cannot."""
     try:
-        found = mutagen.File(source, easy=True)
+        found = mutagen.File(source)
+        easy = mutagen.File(source, easy=True)
     except mutagen.MutagenError:
         return {}, ["tags that cannot be read"]
     if found is None or not found.tags:
         return _strings_of(source), []
-    # Of WAV and AIFF files mutagen gives bare frames, whatever was asked for.
-    bare = isinstance(found.tags, ID3)
-    named = _named(found.tags) if bare else found.tags
+    named = easy.tags
+    if isinstance(found.tags, ID3):  # of which EasyID3 leaves out what it has no name for
+        named = _named(found.tags)
+    elif isinstance(found.tags, MP4Tags):
+        named = {**easy.tags, **_unnamed(found.tags)}
     tags = {str(name).lower(): _texts(value) for name, value in named.items()}
     if isinstance(found.tags, APEv2):
         tags = {USUAL_NAMES.get(name, name): texts for name, texts in tags.items()}
-    # Who wrote the input did not write the result.
-    tags = {name: texts for name, texts in tags.items() if texts and name not in WRITERS}
+    # Who wrote the input did not write the result; pictures are looked for elsewhere.
+    left_out = {name for name in tags if name in WRITERS or PICTURES.match(name)}
+    tags = {name: texts for name, texts in tags.items() if name not in left_out}
     return tags or _strings_of(source), []
+
+
+def _unnamed(atoms: MP4Tags) -> dict:
+    """The atoms for which `EasyMP4Tags` has no name."""
+    known = _Asked()
+    for name, get in EasyMP4Tags.Get.items():
+        with suppress(KeyError):
+            get(known, name)
+    names = {atom: ATOMS.get(atom, atom.rpartition(":")[2]) for atom in {*atoms} - known.names}
+    return {name: atoms[atom] for atom, name in names.items()}
+
+
+class _Asked(dict):
+    """A mapping that holds nothing and notes what it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __missing__(self, name: str) -> None:
+        self.names.add(name)
+        raise KeyError(name)
 
 
 def _named(frames: ID3) -> Tags:
@@ -151,7 +182,8 @@ def _names_of(frame: Frame) -> Tags:
     alone.add(frame)
     alone.save(file, v1=0)
     file.seek(0)
-    return dict(EasyID3(file)) or {frame.HashKey: _texts(frame)}
+    texts = _texts(frame)
+    return dict(EasyID3(file)) or {frame.HashKey if texts else frame.FrameID: texts}
 
 
 def _strings_of(source: str | Path) -> Tags:
@@ -169,12 +201,19 @@ def _texts(value: object) -> list[str]:
     if isinstance(value, APETextValue):
         return list(value)
     values = value if isinstance(value, list) else [value]
-    return [str(item) for item in values if isinstance(item, str | int)]
+    return [text for text in map(_text, values) if text]
 
 
-def _has_picture(found: mutagen.FileType | None) -> bool:
+def _text(item: object) -> str:
+    """A value of a tag; nothing for what is none, or a flag for players."""
+    if isinstance(item, MP4FreeForm):
+        return bytes(item).decode(errors="replace")
+    return str(item) if isinstance(item, str | int) and not isinstance(item, bool) else ""
+
+
+def _has_picture(source: str | Path, found: mutagen.FileType | None) -> bool:
     if found is None:
-        return False
+        return has_cover(source)
     names = map(str, found.tags.keys() if found.tags else ())
     return bool(getattr(found, "pictures", None)) or any(map(PICTURES.match, names))
 
@@ -185,7 +224,7 @@ def _write_tags(
     """Write tags by mutagen; which are written, and whether pictures are, if there are any."""
     full = mutagen.File(source)
     if encoding.format in WITH_STRINGS:
-        return set(STRINGS), not _has_picture(full)
+        return set(STRINGS), not _has_picture(source, full)
     written = mutagen.File(target)
     both_id3 = isinstance(written, MP3) and full is not None and isinstance(full.tags, ID3)
     if both_id3 or (type(full) is type(written) and full is not None):
@@ -194,7 +233,7 @@ def _write_tags(
             written.save()
         return set(tags), True
     kept = _write_easily(target, tags) if written is not None and tags else set()
-    return kept, not _has_picture(full)
+    return kept, not _has_picture(source, full)
 
 
 def _write_easily(target: Path, tags: Tags) -> set[str]:
@@ -203,6 +242,8 @@ def _write_easily(target: Path, tags: Tags) -> set[str]:
         written.add_tags()
     kept = set()
     for name, texts in tags.items():
+        if not texts:  # what is no text
+            continue
         try:
             written[name] = texts
         except (KeyError, ValueError):  # one for which ID3 has no usual name

@@ -83,6 +83,7 @@ def media(
     tracks: int = 1,
     picture: bool = False,
     tags: dict[str, str] | None = None,
+    cover: bytes = b"",
 ):
     """What makes the bytes of a file that PyAV writes, of a video for one."""
 
@@ -93,6 +94,8 @@ def media(
         with av.open(file, "w", format=container) as out:
             out.metadata.update(tags or {})
             streams = [out.add_stream(codec, rate=rate, layout="mono") for _ in range(tracks)]
+            if cover:
+                out.add_attachment("cover.png", "image/png", cover)
             if picture:
                 video = out.add_stream("mpeg4", rate=25, width=32, height=32, pix_fmt="yuv420p")
                 image = av.VideoFrame(32, 32, "yuv420p")

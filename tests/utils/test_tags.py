@@ -1,13 +1,20 @@
+import base64
+
 import mutagen
 import numpy as np
 import pytest
 import soundfile as sf
-from mutagen.id3 import APIC, COMM, TALB, TIT2, TMOO, TPE1, TXXX
+from mutagen.id3 import APIC, COMM, PRIV, TALB, TIT2, TMOO, TPE1, TXXX
+from mutagen.mp4 import MP4FreeForm
 
 from bloomnet_sb.utils.audio_files import audio_info, writing
 from bloomnet_sb.utils.media import has_pyav
 from tests.helpers.recordings import media
 
+# One pixel
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
+)
 TAGS = {"title": ["A call"], "artist": ["Ann", "Bea"], "album": ["Calls"]}
 
 
@@ -18,7 +25,7 @@ def copied(source, target):
     return write.notes
 
 
-@pytest.fixture(params=["WAV", "AIFF"])
+@pytest.fixture(params=["WAV", "AIFF", "MP3"])
 def with_id3(request, tmp_path):
     path = tmp_path / f"in.{request.param.lower()}"
     sf.write(path, np.zeros(1000), 16000, format=request.param)
@@ -36,7 +43,7 @@ def with_id3(request, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".flac", ".ogg"])
-def test_id3_of_wav_and_aiff_has_the_names_that_players_read(with_id3, tmp_path, suffix):
+def test_id3_has_the_names_that_players_read(with_id3, tmp_path, suffix):
     assert copied(with_id3, tmp_path / f"out{suffix}") == []
     tags = dict(mutagen.File(tmp_path / f"out{suffix}"))
     assert tags.pop("txxx:room") == ["5"]
@@ -47,13 +54,35 @@ def test_id3_of_wav_and_aiff_has_the_names_that_players_read(with_id3, tmp_path,
     }
 
 
-def test_id3_of_wav_and_aiff_is_that_of_mp3(with_id3, tmp_path):
+def test_id3_stays_as_it_is_in_mp3(with_id3, tmp_path):
     file = mutagen.File(with_id3)
     file.tags.add(APIC(encoding=3, mime="image/png", type=3, data=b"picture"))
     file.save()
     assert copied(with_id3, tmp_path / "out.mp3") == []
     tags = mutagen.File(tmp_path / "out.mp3").tags
     assert {name: tags[name] for name in file.tags} == dict(file.tags)
+
+
+def test_frames_of_id3_that_are_no_texts_are_named(with_id3, tmp_path):
+    file = mutagen.File(with_id3)
+    file.tags.add(PRIV(owner="a player", data=b"\x00\xff"))
+    file.save()
+    assert copied(with_id3, tmp_path / "out.flac") == ["not kept: priv"]
+    assert copied(with_id3, tmp_path / "out.mp3") == []
+
+
+@pytest.mark.skipif(not has_pyav(), reason="needs PyAV")
+def test_of_mp4_what_its_usual_names_leave_out_is_carried_over_or_named(tmp_path):
+    source = tmp_path / "in.m4a"
+    source.write_bytes(media("mp4", "aac", 48000, tags={"title": "A call", "composer": "Bea"})())
+    file = mutagen.File(source)
+    file["----:com.apple.iTunes:ROOM"] = [MP4FreeForm("f\u00fcnf".encode())]
+    file["pgap"], file["\u00a9wrk"] = True, ["Opus 1"]
+    file.save()
+    assert copied(source, tmp_path / "out.flac") == ["not kept: pgap, \u00a9wrk"]
+    tags = mutagen.File(tmp_path / "out.flac").tags
+    assert tags["title"] == ["A call"] and tags["composer"] == ["Bea"]
+    assert tags["room"] == ["f\u00fcnf"]
 
 
 def test_of_id3_caf_has_what_libsndfile_writes(with_id3, tmp_path):
@@ -89,3 +118,12 @@ def test_tags_of_what_pyav_reads_for_which_there_is_no_place_are_named(tmp_path)
     source = tmp_path / "in.mka"
     source.write_bytes(media("matroska", "pcm_s16le", tags={"title": "A", "room": "5"})())
     assert copied(source, tmp_path / "out.wav") == ["not kept: room"]
+
+
+@pytest.mark.skipif(not has_pyav(), reason="needs PyAV")
+def test_the_cover_of_what_pyav_reads_is_named(tmp_path):
+    (source := tmp_path / "in.mka").write_bytes(media("matroska", "pcm_s16le", cover=PNG)())
+    (film := tmp_path / "film.mkv").write_bytes(media("matroska", "pcm_s16le", picture=True)())
+    for suffix in (".flac", ".wav"):
+        assert copied(source, tmp_path / f"out{suffix}") == ["not kept: the picture"]
+        assert copied(film, tmp_path / f"film{suffix}") == []
