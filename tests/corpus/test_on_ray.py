@@ -76,8 +76,7 @@ def results(folder):
 
 
 @on_ray
-@pytest.mark.parametrize("to_shards", [False, True])
-@pytest.mark.parametrize("inputs", ["in", "shards"])
+@pytest.mark.parametrize(("inputs", "to_shards"), [("in", False), ("in", True), ("shards", False)])
 def test_samples_and_report_are_those_without_ray(cluster, here, source, inputs, to_shards):
     options = ["--to-shards"] * to_shards
     if inputs == "shards":
@@ -122,7 +121,7 @@ def begin(folder, *arguments):
 
 @on_ray
 def test_the_driver_is_killed_and_started_again(cluster, here, source):
-    write_recordings(here / "in", [f"{n}.flac" for n in range(30)] + ["waits.flac"])
+    write_recordings(here / "in", [f"{n}.flac" for n in range(15)] + ["waits.flac"])
     enhance("in", "alone", source=source)
     run = ("in", "ray", "--ray", cluster.address, "--source", source)
     driver = Forked(begin, here, "enhance", *run, new_session=True)
