@@ -118,8 +118,8 @@ class PlainWeights(NamedTuple):
     has_norm, has_last_norm : bool
         Whether there are norms to run.
     last : tuple of torch.Tensor
-        Weight [hidden channels, channels] and, if it has one, bias [channels] of the last 1x1
-        convolution, if the layer has one.
+        Weight [hidden channels, channels] and bias [channels] of the last 1x1 convolution, if the
+        layer has one.
     """
 
     expand: torch.Tensor
@@ -141,16 +141,6 @@ def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch
     """
     batch, frames, channels = x.shape
     return torch.addmm(bias, x.reshape(-1, channels), weight).view(batch, frames, -1)
-
-
-def _sum(
-    x: torch.Tensor, hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
-) -> torch.Tensor:
-    """`x` [batch, frames, channels], plus `_product(hidden, weight, bias)`."""
-    if bias is not None:
-        return _product(hidden, weight, bias).add_(x)
-    rows = hidden.reshape(-1, hidden.shape[2])
-    return torch.addmm(x.reshape(-1, x.shape[2]), rows, weight).view(x.shape)
 
 
 class CausalHiddenLayers(HiddenLayers, Causal):
@@ -240,29 +230,11 @@ class CausalConvLayer(ConvLayer, CausalHiddenLayers):  # type: ignore[misc]
         """Add the layer's residual to `x` [batch, frames, channels]."""
         use = self.plain or self.weights()
         hidden, after = self.next_hidden(x, state)
-        return _sum(x, hidden, *use.last), after
+        return _product(hidden, *use.last).add_(x), after
 
     def weights(self) -> PlainWeights:
         """The weights as they are now."""
-        bias = () if self.residual.bias is None else (self.residual.bias,)
-        return super().weights()._replace(last=(self.residual.weight.t(), *bias))
-
-    def pass_on(self, offset: torch.Tensor) -> torch.Tensor:
-        """Take a feature that is to be added `offset` [channels]; what the one given on is to be.
-
-        The residual's bias is a part of the latter, so that a layer need not add it.
-        """
-        self.expand.bias.add_(self.expand.weight @ offset)
-        if self.residual.bias is not None:  # as it is where all is folded already
-            offset = offset + self.residual.bias
-            self.residual.register_parameter("bias", None)
-        self.plain = self.kept_weights()
-        return offset
-
-    def add(self, offset: torch.Tensor) -> None:
-        """Let the residual have a bias [channels]."""
-        self.residual.bias = nn.Parameter(offset)
-        self.plain = self.kept_weights()
+        return super().weights()._replace(last=(self.residual.weight.t(), self.residual.bias))
 
 
 # With skip paths: the bottleneck feature [batch, frames, channels] without the residual of the last

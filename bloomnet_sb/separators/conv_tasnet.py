@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from bloomnet_sb.nn.causal import Causal, CausalSequential, FrameWise, State
-from bloomnet_sb.nn.conv_layers import CausalConvLayer, LayerSizes, SkipFeature, make_layer
+from bloomnet_sb.nn.conv_layers import LayerSizes, SkipFeature, make_layer
 from bloomnet_sb.nn.folding import linear_of_norm
 from bloomnet_sb.nn.layers import PReLU
 from bloomnet_sb.nn.norms import NORMS_OVER_TIME, make_norm, norm_then_linear
@@ -169,15 +169,6 @@ class CausalEntry(Entry, Causal):  # type: ignore[misc]
 
 class CausalBlock(CausalSequential):
     """Causal layers one after the other."""
-
-    def fold(self) -> None:
-        """Add the biases of all residuals at once, in the last layer."""
-        layers = [layer for layer in self if isinstance(layer, CausalConvLayer)]
-        if layers:
-            offset = torch.zeros_like(layers[0].expand.weight[0])
-            for layer in layers:
-                offset = layer.pass_on(offset)
-            layers[-1].add(offset)
 
     def forward(self, x):
         """Run all layers on a whole signal, each in its own way."""
