@@ -27,7 +27,7 @@ def by_part(paths: Iterable[str], folder: str | Path) -> defaultdict[str, set[st
     return found
 
 
-def left_over(packed: Iterable[str], before: Iterable[str]) -> set[str]:
+def left_over(packed: Iterable[str], results: Iterable[str], entries: Iterable[dict]) -> set[str]:
     """Shards of runs before that the files which they were packed of are no longer in.
 
     Files are packed anew when their number or the size of a shard changes. Where that gives fewer
@@ -37,21 +37,24 @@ def left_over(packed: Iterable[str], before: Iterable[str]) -> set[str]:
     ---------
     packed : iterable of str
         Absolute paths of all shards that files are packed into.
-    before : iterable of str
-        Those of results and parts of runs before.
+    results : iterable of str
+        Those of results of runs before.
+    entries : iterable of dict
+        The report of the run before, which names parts, too.
 
     Returns
     -------
     set of str
-        Of the latter, shards whose names differ from those by a number alone.
+        Of results and parts, shards whose names differ from those by a number alone.
 
     Example
     -------
     >>> before = ["/out/enhanced-000000.tar", "/out/enhanced-000001.tar", "/out/of_a_shard.tar"]
-    >>> left_over(["/out/enhanced-000000.tar"], before)
+    >>> left_over(["/out/enhanced-000000.tar"], before, [])
     {'/out/enhanced-000001.tar'}
     """
     names = set(packed)
     series = {found[1] for name in names if (found := NUMBERED.fullmatch(name))}
+    before = {*results, *(absolute(entry["part"]) for entry in entries if "part" in entry)}
     numbered = ((path, NUMBERED.fullmatch(path)) for path in before)
     return {path for path, found in numbered if found and found[1] in series} - names

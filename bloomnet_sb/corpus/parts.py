@@ -23,9 +23,8 @@ from bloomnet_sb.inference.report import (
     REPORT,
     absolute,
     carried_over,
-    first_entry,
+    first_entries,
     is_result,
-    left_out_entry,
     lines_of,
     read_own_report,
     read_report,
@@ -197,22 +196,21 @@ def enhance_parts(
             before = read_own_report(path)
             results = results_before(before)
             own = by_part(results, folder)
-            named = results | {absolute(entry["part"]) for entry in before if "part" in entry}
             # The report forgets their files at once: those are in other shards, or in none.
-            stale = left_over((part.place for part in parts if part.source is None), named)
+            packed = (part.place for part in parts if part.source is None)
+            stale = left_over(packed, results, before)
             complete = _complete(before, head, parts, force)
             left = [part for part in parts if part.place not in complete]
             tasks = [PartTask(part, force, own[part.place]) for part in left]
             taken = [(task, error) for task in tasks if (error := task.refused())]
             refused = [(task, task.of_error(error)) for task, error in taken]
             free = [task for task in tasks if task not in dict(taken)]
-            # Said before they are written, and of no other: what is begun is known as a result.
-            begun = [{"begun": str(task.part.output)} for task in free]
+            # Of no other: what is begun is known as a result.
+            beginning = first_entries(head, left_out, (task.part.output for task in free))
             again = {part.place for part in left} | stale
             kept = carried_over(before, head, again, os.path.isfile)
-            with written_whole(path) as beginning:
-                entries = [first_entry(head), *map(left_out_entry, left_out), *begun, *kept]
-                beginning.write_text(lines_of(entries), encoding="utf-8")
+            with written_whole(path) as partial:
+                partial.write_text(lines_of([*beginning, *kept]), encoding="utf-8")
             for part in parts:
                 if part.place in complete:  # a run may end between its lines and this
                     shutil.rmtree(_work_of(part), ignore_errors=True)

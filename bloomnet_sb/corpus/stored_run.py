@@ -36,9 +36,8 @@ from bloomnet_sb.inference.report import (
     absolute,
     carried_over,
     entries_of,
-    first_entry,
+    first_entries,
     is_result,
-    left_out_entry,
     lines_of,
     own_entries_of,
     results_before,
@@ -134,8 +133,7 @@ def enhance_stored(
             stack.enter_context(made_and_locked(here, "" if share == WHOLE else share.report))
         past = _Past(store.address, store.files(), report.read_own(), head, force)
         plan = past.plan_parts(tasks, is_packed) if tasks else past.plan_files(named)
-        begun = [{"begun": address} for address in plan.begun]
-        beginning = [first_entry(head), *map(left_out_entry, listed.left_out), *begun]
+        beginning = first_entries(head, listed.left_out, plan.begun)
         report.begin([*beginning, *past.carried(plan)])
         report.add(plan.refused)
         run_tasks: RunTasks
@@ -271,9 +269,8 @@ class _Past:
                 taken = frozenset(path.removeprefix(root) for path in others[place])
                 left.append(replace(task, taken=taken))
         kept = [entry for entry in entries if absolute(entry["part"]) in complete]
-        places = {absolute(f"{self._output}/{task.part}") for task in tasks}
-        named = self._own | {absolute(entry["part"]) for entry in self._all if "part" in entry}
-        return _Plan(begun, kept, refused, left, left_over(places, named) if packed else set())
+        places = (absolute(f"{self._output}/{task.part}") for task in tasks if packed)
+        return _Plan(begun, kept, refused, left, left_over(places, self._own, self._all))
 
     def remove(self, shards: set[str], store: Store) -> None:
         """Remove those of the shards that runs before have made."""

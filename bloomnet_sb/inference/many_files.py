@@ -20,12 +20,10 @@ from bloomnet_sb.inference.report import (
     Outcome,
     Result,
     absolute,
-    begun_entry,
     carried_over,
     done_before,
     entry_of,
-    first_entry,
-    left_out_entry,
+    first_entries,
     lines_of,
     read_own_report,
     results_before,
@@ -133,11 +131,9 @@ def enhance_many(
             free, taken = _free(left, results_before(before).union(own), force)
             again = {absolute(job.output) for job in left}
             kept = carried_over(before, head, again, isfile)
-            # Said before they are written: a run that is killed knows them again.
-            begun = map(begun_entry, free)
-            entries = [first_entry(head), *map(left_out_entry, left_out), *begun, *kept]
+            beginning = first_entries(head, left_out, (job.output for job in free))
             with written_whole(path) as partial:
-                partial.write_text(lines_of(entries), encoding="utf-8")
+                partial.write_text(lines_of([*beginning, *kept]), encoding="utf-8")
             results = chain(taken, _results(enhancer, free, choice, processes, run))
             errors = _write_report(results, path)
     except OSError as error:

@@ -109,16 +109,6 @@ def entry_of(job: Job, outcome: Outcome) -> dict:
     return about | said | outcome.measures
 
 
-def begun_entry(job: Job) -> dict:
-    """The entry of a file that is to be done, so that a run that goes on knows its result."""
-    return {"begun": str(job.output)}
-
-
-def left_out_entry(item: LeftOut) -> dict:
-    """The entry of what was left out when the inputs were listed."""
-    return {"left_out": str(item.path), "reason": item.reason}
-
-
 def lines_of(entries: Iterable[dict]) -> str:
     """Entries as a report has them, a line for each.
 
@@ -130,15 +120,32 @@ def lines_of(entries: Iterable[dict]) -> str:
     return "".join(json.dumps(entry) + "\n" for entry in entries)
 
 
-def first_entry(head: dict) -> dict:
-    """The first entry of a report: the choice that it is of, and where relative paths lead from.
+def first_entries(
+    head: dict, left_out: Iterable[LeftOut], begun: Iterable[str | Path]
+) -> list[dict]:
+    """What a report begins with, before any file is enhanced.
+
+    Arguments
+    ---------
+    head : dict
+        The choice that it is of; the folder that relative paths lead from is added.
+    left_out : iterable of LeftOut
+        What was left out when the inputs were listed.
+    begun : iterable of str or Path
+        The results that are to be made, so that a run that is killed knows them again.
+
+    Returns
+    -------
+    list of dict
+        Its first entries.
 
     Example
     -------
-    >>> sorted(first_entry({"blocks": 1}))
-    ['blocks', 'started_in']
+    >>> first_entries({"blocks": 1}, [], ["out/a.wav"])
+    [{'blocks': 1, 'started_in': '...'}, {'begun': 'out/a.wav'}]
     """
-    return head | {STARTED_IN: os.getcwd()}
+    left = [{"left_out": str(item.path), "reason": item.reason} for item in left_out]
+    return [head | {STARTED_IN: os.getcwd()}, *left, *({"begun": str(path)} for path in begun)]
 
 
 def seen_from_here(entries: list[dict]) -> list[dict]:

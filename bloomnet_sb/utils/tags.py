@@ -125,22 +125,21 @@ def _tags_of(source: str | Path) -> tuple[Tags, list[str]]:
     """Tags by their usual names, and "tags that cannot be read" if they cannot."""
     try:
         found = mutagen.File(source)
-        easy = mutagen.File(source, easy=True)
     except mutagen.MutagenError:
         return {}, ["tags that cannot be read"]
     if found is None or not found.tags:
         return _strings_of(source), []
-    named = easy.tags
-    if isinstance(found.tags, ID3):  # of which EasyID3 leaves out what it has no name for
+    # Of these mutagen's own easy forms leave out what they have no name for.
+    named = found.tags
+    if isinstance(found.tags, ID3):
         named = _named(found.tags)
     elif isinstance(found.tags, MP4Tags):
-        named = {**easy.tags, **_unnamed(found.tags)}
+        named = {**mutagen.File(source, easy=True).tags, **_unnamed(found.tags)}
     tags = {str(name).lower(): _texts(value) for name, value in named.items()}
     if isinstance(found.tags, APEv2):
         tags = {USUAL_NAMES.get(name, name): texts for name, texts in tags.items()}
     # Who wrote the input did not write the result; pictures are looked for elsewhere.
-    left_out = {name for name in tags if name in WRITERS or PICTURES.match(name)}
-    tags = {name: texts for name, texts in tags.items() if name not in left_out}
+    tags = {n: t for n, t in tags.items() if n not in WRITERS and not PICTURES.match(n)}
     return tags or _strings_of(source), []
 
 
@@ -201,14 +200,14 @@ def _texts(value: object) -> list[str]:
     if isinstance(value, APETextValue):
         return list(value)
     values = value if isinstance(value, list) else [value]
-    return [text for text in map(_text, values) if text]
+    return [text for text in map(_text, values) if text is not None]
 
 
-def _text(item: object) -> str:
-    """A value of a tag; nothing for what is none, or a flag for players."""
+def _text(item: object) -> str | None:
+    """What a value of a tag says; None for what is no text, or a flag for players."""
     if isinstance(item, MP4FreeForm):
         return bytes(item).decode(errors="replace")
-    return str(item) if isinstance(item, str | int) and not isinstance(item, bool) else ""
+    return str(item) if isinstance(item, str | int) and not isinstance(item, bool) else None
 
 
 def _has_picture(source: str | Path, found: mutagen.FileType | None) -> bool:

@@ -17,7 +17,6 @@ from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.utils import audio_files
 from bloomnet_sb.utils.atomic_files import lock_folder
 from bloomnet_sb.utils.errors import InputError
-from bloomnet_sb.utils.stores import is_address
 from tests.helpers.command import invoked, write_network
 from tests.helpers.corpora import five_recordings
 
@@ -308,19 +307,6 @@ def test_the_same_folders_by_another_path(here, source, options):
     result = invoked(*absolute)
     assert "is there already" not in result.stderr
     assert len((here / "out" / "report.csv").read_text().splitlines()) == 6
-
-
-@pytest.mark.parametrize("output", ["out", "memory://seen-from-elsewhere"])
-@pytest.mark.parametrize("options", [(), ("--to-shards",)])
-def test_the_same_folders_from_another_working_folder(here, source, monkeypatch, output, options):
-    invoked("enhance", "in", output, "--source", source, *options)
-    monkeypatch.chdir(here / "in")
-    output = output if is_address(output) else f"../{output}"
-    run = ("enhance", "../in", output, "--source", source, *options)
-    for _ in range(2):
-        result = invoked(*run)
-        assert "0 files enhanced, 4 had been before, 1 could not be" in result.output
-        assert "is there already" not in result.stderr
 
 
 @pytest.mark.parametrize("to_shards", [True, False])

@@ -54,6 +54,16 @@ def test_id3_has_the_names_that_players_read(with_id3, tmp_path, suffix):
     }
 
 
+def test_a_tag_that_says_nothing_is_not_lost(tmp_path):
+    source = tmp_path / "in.flac"
+    sf.write(source, np.zeros(1000), 16000)
+    file = mutagen.File(source)
+    file["comment"] = [""]
+    file.save()
+    assert copied(source, tmp_path / "out.ogg") == []
+    assert mutagen.File(tmp_path / "out.ogg")["comment"] == [""]
+
+
 def test_id3_stays_as_it_is_in_mp3(with_id3, tmp_path):
     file = mutagen.File(with_id3)
     file.tags.add(APIC(encoding=3, mime="image/png", type=3, data=b"picture"))
