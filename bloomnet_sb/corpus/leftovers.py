@@ -1,12 +1,13 @@
-"""What runs before left in the folder of results: of which part it is, and what has no part."""
+"""What runs before left in the folder of results: parts that are complete, and what has no part."""
 
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from bloomnet_sb.inference.report import absolute
+from bloomnet_sb.inference.places import is_refusal
+from bloomnet_sb.inference.report import absolute, is_result
 
 NUMBERED = re.compile(r"(.+-)\d{6,}\.tar")
 
@@ -58,3 +59,44 @@ def left_over(packed: Iterable[str], results: Iterable[str], entries: Iterable[d
     before = {*results, *(absolute(entry["part"]) for entry in entries if "part" in entry)}
     numbered = ((path, NUMBERED.fullmatch(path)) for path in before)
     return {path for path, found in numbered if found and found[1] in series} - names
+
+
+def complete_parts(
+    entries: Iterable[dict], states: Mapping[str, list], holds: Callable[[str], bool], force: bool
+) -> set[str]:
+    """The parts that a run before completed of the same recordings, and whose files are there.
+
+    Arguments
+    ---------
+    entries : iterable of dict
+        The report of the run before.
+    states : mapping
+        Absolute places of parts to the state of their recordings now.
+    holds : callable
+        Whether there is something at a path or address.
+    force : bool
+        Whether what is no result is overwritten.
+
+    Returns
+    -------
+    set of str
+        Those of the places. One is not among them if a result of it is gone, or if what stood in
+        the place of one is, or may be overwritten.
+
+    Example
+    -------
+    >>> before = [{"part": "/out/a", "complete": [1]}, {"part": "/out/b", "complete": [1]}]
+    >>> complete_parts(before, {"/out/a": [1], "/out/b": [2]}, lambda path: True, False)
+    {'/out/a'}
+    """
+    of_parts = [entry for entry in entries if "part" in entry]
+    before = {absolute(e["part"]): e["complete"] for e in of_parts if "complete" in e}
+    lost = {absolute(entry["part"]) for entry in of_parts if _is_lost(entry, holds, force)}
+    same = {place for place, state in states.items() if before.get(place) == state}
+    return same - lost
+
+
+def _is_lost(entry: dict, holds: Callable[[str], bool], force: bool) -> bool:
+    if is_refusal(entry):
+        return force or not holds(entry["output"])
+    return is_result(entry) and not holds(entry["output"])

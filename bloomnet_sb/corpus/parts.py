@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from bloomnet_sb.corpus.leftovers import by_part, left_over
+from bloomnet_sb.corpus.leftovers import by_part, complete_parts, left_over
 from bloomnet_sb.corpus.shards import Member, Packed, pack, repack, take_out
 from bloomnet_sb.corpus.tasks import RunTasks, Task, groups_of_size, run_in_processes
 from bloomnet_sb.inference.choice import Choice
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.inference.many_files import Summary, enhance_many
-from bloomnet_sb.inference.places import check_new, is_refusal, name_results
+from bloomnet_sb.inference.places import check_new, name_results
 from bloomnet_sb.inference.report import (
     REPORT,
     absolute,
@@ -199,7 +199,9 @@ def enhance_parts(
             # The report forgets their files at once: those are in other shards, or in none.
             packed = (part.place for part in parts if part.source is None)
             stale = left_over(packed, results, before)
-            complete = _complete(before, head, parts, force)
+            states = {part.place: part.state() for part in parts if part.output.exists()}
+            of_head = before if before and before[0] == head else []
+            complete = complete_parts(of_head, states, os.path.lexists, force)
             left = [part for part in parts if part.place not in complete]
             tasks = [PartTask(part, force, own[part.place]) for part in left]
             taken = [(task, error) for task in tasks if (error := task.refused())]
@@ -231,31 +233,6 @@ def enhance_parts(
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
     return summary
-
-
-def _complete(before: list[dict], head: dict, parts: Sequence[Part], force: bool) -> set[str]:
-    """The places of parts that a run before completed of the same recordings."""
-    if not before or before[0] != head:
-        return set()
-    entries = [entry for entry in before if "part" in entry]
-    states = {
-        absolute(entry["part"]): entry["complete"] for entry in entries if "complete" in entry
-    }
-    lost = {absolute(entry["part"]) for entry in entries if _is_lost(entry, force)}
-    return {
-        part.place
-        for part in parts
-        if part.place not in lost
-        and part.output.exists()
-        and states.get(part.place) == part.state()
-    }
-
-
-def _is_lost(entry: dict, force: bool) -> bool:
-    """Whether a file of a part is to be made: it is gone, or what was in its place may be."""
-    if is_refusal(entry):
-        return force or not os.path.lexists(entry["output"])
-    return is_result(entry) and not os.path.isfile(entry["output"])
 
 
 def _work_of(part: Part) -> Path:

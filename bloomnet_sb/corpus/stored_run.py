@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from bloomnet_sb.corpus.leftovers import by_part, left_over
+from bloomnet_sb.corpus.leftovers import by_part, complete_parts, left_over
 from bloomnet_sb.corpus.lists import is_list, names_addresses
 from bloomnet_sb.corpus.on_ray import ray_engine
 from bloomnet_sb.corpus.ray_workers import RayOptions
@@ -31,7 +31,7 @@ from bloomnet_sb.corpus.stored import (
 from bloomnet_sb.corpus.tasks import RunTasks, run_in_processes
 from bloomnet_sb.inference.choice import Choice
 from bloomnet_sb.inference.many_files import Summary
-from bloomnet_sb.inference.places import is_refusal, refusal
+from bloomnet_sb.inference.places import refusal
 from bloomnet_sb.inference.report import (
     absolute,
     carried_over,
@@ -249,18 +249,17 @@ class _Past:
 
     def plan_parts(self, tasks: Sequence[StoredTask], packed: bool) -> _Plan:
         """Of shards, or of files that are packed into some: those are kept that are complete."""
-        entries = [entry for entry in self._before if "part" in entry]
-        states = {absolute(e["part"]): e["complete"] for e in entries if "complete" in e}
-        lost = {absolute(entry["part"]) for entry in entries if self._is_lost(entry)}
+        states = {absolute(f"{self._output}/{task.part}"): task.state() for task in tasks}
+        complete = complete_parts(self._before, states, self._holds, self._force)
         others = by_part([] if self._force else self._there - self._own, self._output)
         root = f"{absolute(self._output)}/"
-        begun, complete, refused, left = [], set(), [], []
+        begun, refused, left = [], [], []
         for task in tasks:
             address = f"{self._output}/{task.part}"
             place = absolute(address)
-            if states.get(place) == task.state() and place not in lost:
-                complete.add(place)
-            elif self._is_anothers(address):
+            if place in complete:
+                continue
+            if self._is_anothers(address):
                 about = {"input": task.items[0].address, "output": address, "state": []}
                 about |= {"part": address, "error": refusal(address), "notes": []}
                 refused.append(about)
@@ -268,7 +267,7 @@ class _Past:
                 begun.append(address)
                 taken = frozenset(path.removeprefix(root) for path in others[place])
                 left.append(replace(task, taken=taken))
-        kept = [entry for entry in entries if absolute(entry["part"]) in complete]
+        kept = [e for e in self._before if "part" in e and absolute(e["part"]) in complete]
         places = (absolute(f"{self._output}/{task.part}") for task in tasks if packed)
         return _Plan(begun, kept, refused, left, left_over(places, self._own, self._all))
 
@@ -282,12 +281,6 @@ class _Past:
 
     def _is_anothers(self, address: str) -> bool:
         return self._holds(address) and absolute(address) not in self._own and not self._force
-
-    def _is_lost(self, entry: dict) -> bool:
-        """Whether a file of a part is to be made: it is gone, or what was in its place may be."""
-        if is_refusal(entry):
-            return self._force or not self._holds(entry["output"])
-        return is_result(entry) and not self._holds(entry["output"])
 
 
 def _parsed(content: bytes) -> list[dict]:

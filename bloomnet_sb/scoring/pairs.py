@@ -136,6 +136,9 @@ def evaluate_pairs(
 ) -> tuple[dict, DepthScores, dict[str, DepthScores]]:
     """Score a network at every depth, and other systems, on pairs.
 
+    A pair with a file that cannot be read to its end, or is silent, is left out, and named among
+    the "failures".
+
     Arguments
     ---------
     pairs : sequence of Pair
@@ -161,7 +164,7 @@ def evaluate_pairs(
     Raises
     ------
     InputError
-        If a file cannot be read, or is silent.
+        If no pair can be scored.
 
     Example
     -------
@@ -176,21 +179,27 @@ def evaluate_pairs(
     names = [*pairs[0].enhanced, *played]
     others = {name: DepthScores([1], sample_rate, with_dnsmos, False) for name in names}
     estimate = network_estimate(model) if model is not None else None
+    left_out = []
     for pair in tqdm(pairs, unit="pair", leave=False, disable=None):
-        mix, target = _signals(pair, sample_rate, max_seconds)
+        try:
+            mix, target, enhanced = _signals(pair, sample_rate, max_seconds)
+        except InputError as error:
+            left_out.append(str(error))
+            continue
         made = torch.stack([mix, *(estimate(mix) if estimate else ())])[1:, None, :, None]
         scores.add(pair.name, mix[None], target[None, :, None], made)
         for name, other in others.items():
-            signal = played[name](mix)[0] if name in played else _read(pair.enhanced[name], mix)
+            signal = played[name](mix)[0] if name in played else enhanced[name]
             other.add(pair.name, mix[None], target[None, :, None], signal[None, None, :, None])
     for one in (scores, *others.values()):
         one.wait()
+    if len(left_out) == len(pairs):
+        raise InputError("\n".join(["no pair can be scored:", *left_out]))
     profile = profile_depths(model, sample_rate) if model is not None else []
     results = make_results(scores, profile, model)
     results["systems"] = {name: other.summary()[0] for name, other in others.items()}
-    results["failures"] += [
-        f"{f}, {name}" for name, other in others.items() for f in other.failures
-    ]
+    of_others = [f"{f}, {name}" for name, other in others.items() for f in other.failures]
+    results["failures"] = [*left_out, *results["failures"], *of_others]
     return results, scores, others
 
 
@@ -237,19 +246,18 @@ def _files(
 
 def _signals(
     pair: Pair, sample_rate: int, max_seconds: float | None
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+    """The noisy, the clean and the enhanced ones, of one length."""
     frames = min(pair.noisy.frames, pair.clean.frames)
     if max_seconds is not None:
         frames = min(frames, round(max_seconds * sample_rate))
-    mix, clean = (
-        torch.from_numpy(read_segment(file, 0, frames)) for file in (pair.noisy, pair.clean)
-    )
+    mix, clean = (_read(file, frames) for file in (pair.noisy, pair.clean))
     for file, signal in ((pair.noisy, mix), (pair.clean, clean)):
         if not signal.any():
             raise InputError(f"{file.path}: silent, so that there is nothing to score")
-    return mix, clean
+    return mix, clean, {name: _read(file, frames) for name, file in pair.enhanced.items()}
 
 
-def _read(file: File, like: torch.Tensor) -> torch.Tensor:
-    """A file, cut or padded with zeros to the length of a signal."""
-    return torch.from_numpy(read_segment(file, 0, len(like)))
+def _read(file: File, frames: int) -> torch.Tensor:
+    """So many frames of a file, zeros after its end."""
+    return torch.from_numpy(read_segment(file, 0, frames))

@@ -9,6 +9,7 @@ from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.epoch_loop import EpochCounter
 from speechbrain.utils.logger import get_logger
 from speechbrain.utils.optimizers import rm_vector_weight_decay
+from speechbrain.utils.train_logger import TensorboardLogger
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
@@ -69,9 +70,7 @@ class BlockwiseBrain(ResilientBrain):
         self.checkpointer.add_recoverables({"model": self.model, "counter": self.epoch_counter})
         self.loggers = [self.hparams.train_logger]
         if self.hparams.use_tensorboard and if_main_process():
-            from speechbrain.utils.train_logger import TensorboardLogger
-
-            self.loggers.append(TensorboardLogger(f"{self.hparams.output_folder}/tensorboard"))
+            self.loggers.append(_tensorboard_logger(f"{self.hparams.output_folder}/tensorboard"))
 
     @property
     def checkpoint_meta(self) -> dict:
@@ -363,3 +362,13 @@ class BlockwiseBrain(ResilientBrain):
         logger.info(f"Stage {self.stage.name}: best checkpoint {best.path.name}")
         with refuse_other_network(best):
             torch_recovery(self.model, best.paramfiles["model"], True)
+
+
+def _tensorboard_logger(folder: str) -> TensorboardLogger:
+    try:
+        return TensorboardLogger(folder)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"use_tensorboard: True needs a package that is not installed, {error.name}: "
+            "pip install 'bloomnet_sb[tensorboard]'"
+        ) from None

@@ -122,3 +122,28 @@ def test_rates_below_the_network_s(folders):
     samples, _ = sf.read(noisy / "a" / "0.wav")
     sf.write(noisy / "a" / "0.wav", soxr.resample(samples, RATE, 8000), 8000)
     assert find_pairs(noisy, clean)[1] == 8000
+
+
+def test_a_pair_that_cannot_be_scored_is_left_out_and_named(folders, tmp_path):
+    noisy, clean = folders[:2]
+    tone = np.random.default_rng(0).normal(0, 0.1, RATE)
+    sf.write(noisy / "a" / "silence.wav", tone, RATE)
+    sf.write(clean / "a" / "silence.wav", np.zeros(RATE), RATE)
+    for folder in (noisy, clean):
+        sf.write(folder / "a" / "whole.flac", tone, RATE)
+    damaged = noisy / "a" / "whole.flac"
+    damaged.write_bytes(damaged.read_bytes()[:9000])
+    output = tmp_path / "results"
+    arguments = ["evaluate", "--noisy", noisy, "--clean", clean, "--enhanced", noisy]
+    arguments += ["--no-dnsmos", "--output_folder", output]
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exit_code == 0, done.output
+    results = json.loads((output / "results.json").read_text())
+    assert results["test_mixtures"] == 2
+    left_out = [failure for failure in results["failures"] if "/a/" in failure]
+    assert [f.split(":")[0] for f in left_out] == [str(clean / "a" / "silence.wav"), str(damaged)]
+    assert all(f"Not scored: {failure}" in done.output for failure in left_out)
+    for number in ("0", "1"):
+        (noisy / "a" / f"{number}.wav").unlink()
+    with pytest.raises(InputError, match="no pair can be scored:\n.*silent.*\n.*whole.flac"):
+        evaluate_pairs(find_pairs(noisy, clean)[0], RATE, with_dnsmos=False)

@@ -1,4 +1,5 @@
 import copy
+import sys
 
 import pytest
 import speechbrain as sb
@@ -200,6 +201,14 @@ def test_several_test_mixtures_at_a_time_are_refused(make_brain):
 def test_pesq_is_trained_on_at_16_khz(make_brain):
     with pytest.raises(InputError, match="pesq_weight is 1.0 with a sample_rate of 8000, but"):
         make_brain(conv_tasnet(), other={"sample_rate": 8000, "pesq_weight": 1.0})
+
+
+def test_tensorboard_that_is_not_installed_is_named(make_brain, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    for name in [name for name in sys.modules if name.startswith("torch.utils.tensorboard")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(InputError, match="use_tensorboard.*pip install 'bloomnet_sb.tensorboard.'"):
+        make_brain(conv_tasnet(), other={"use_tensorboard": True, "output_folder": "out"})
 
 
 def test_vectors_without_weight_decay(make_brain):
