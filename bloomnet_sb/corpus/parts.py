@@ -304,7 +304,9 @@ class PartTask(Task):
         if self._error is not None:
             return []
         part, work = self.part, _work_of(self.part)
-        files = part.files or [(member.file, Path(member.name).parent) for member in self._members]
+        files = part.files or [
+            (m.file, m.file.parent.relative_to(work / "in")) for m in self._members
+        ]
         self._pairs = name_results(files, work / "out" if part.packed else part.output)
         try:
             enhance_many(

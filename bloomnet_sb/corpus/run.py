@@ -18,7 +18,7 @@ from bloomnet_sb.inference.choice import Choice
 from bloomnet_sb.inference.many_files import Summary, enhance_many
 from bloomnet_sb.inference.places import find_inputs, name_results, summary_of_names
 from bloomnet_sb.utils.errors import check_positive
-from bloomnet_sb.utils.folders import LeftOut, list_audio
+from bloomnet_sb.utils.folders import LeftOut, Listing, list_audio
 
 
 class Corpus(NamedTuple):
@@ -96,8 +96,7 @@ def find_corpus(inputs: Iterable[Path], output: Path) -> Corpus:
     for path in inputs:
         if is_shard(path):
             shards[path] = None
-        elif os.path.isdir(path) and any(path.rglob("*.tar")):
-            listing = list_audio(path, apart_from=output)
+        elif listing := _listing_with_shards(path, output):
             inside = {item.path for item in listing.left_out if is_shard(item.path)}
             shards |= dict.fromkeys(sorted(inside))
             files |= {(file, file.parent.relative_to(path)): None for file in listing.files}
@@ -110,6 +109,14 @@ def find_corpus(inputs: Iterable[Path], output: Path) -> Corpus:
             left_out += found.left_out
     check_found(files, shards, output)
     return Corpus(list(files), list(shards), left_out)
+
+
+def _listing_with_shards(path: Path, output: Path) -> Listing | None:
+    """What is in a folder, if shards are among it."""
+    if not os.path.isdir(path):
+        return None
+    listing = list_audio(path, apart_from=output)
+    return listing if any(is_shard(item.path) for item in listing.left_out) else None
 
 
 def enhance_corpus(

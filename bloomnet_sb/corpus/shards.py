@@ -1,13 +1,15 @@
 """WebDataset shards of recordings: taking them out of a tar file, and packing results into one."""
 
+import copy
 import io
 import json
 import os
+import shutil
 import tarfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES
@@ -15,6 +17,8 @@ from bloomnet_sb.utils.errors import DISK_FULL, InputError
 
 SHARD_SUFFIX = ".tar"
 UNREADABLE = (OSError, tarfile.TarError, EOFError)
+# Headers of a member that would win over its name, its size and what it is now
+OF_BEFORE = ("path", "size", "linkpath")
 
 
 class Member(NamedTuple):
@@ -131,19 +135,22 @@ def take_out(shard: Path, folder: Path) -> list[Member]:
     ['000000000.flac']
     """
     folder.mkdir(parents=True, exist_ok=True)
-    members: dict[str, Member] = {}
+    members: dict[Path, Member] = {}
     try:
         changed = shard.stat().st_mtime_ns
         with tarfile.open(shard, "r:*") as tar:
             for info in tar:
-                if not (info.isfile() and is_recording(info.name)):
+                if not (_is_file(info) and is_recording(info.name)):
                     continue
-                if info.name in members:
-                    raise InputError(f"{shard}: holds {info.name} twice")
                 # The filter refuses a name that leads out of the folder.
-                tar.extract(info, folder, filter="data")
-                members[info.name] = Member(info.name, folder / info.name)
-                os.utime(folder / info.name, ns=(changed, changed))
+                file = folder / tarfile.data_filter(_as_file(info), str(folder)).name
+                if file in members:
+                    raise InputError(f"{shard}: holds {info.name} twice")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                with _content(tar, info) as content, open(file, "wb") as taken:
+                    shutil.copyfileobj(content, taken)
+                members[file] = Member(info.name, file)
+                os.utime(file, ns=(changed, changed))
     except UNREADABLE as error:
         raise _unreadable(shard, error) from None
     if not members:
@@ -173,22 +180,22 @@ def repack(shard: Path, results: dict[str, Path], output: Path) -> None:
     """
     try:
         with tarfile.open(shard, "r:*") as tar, _writing(output) as packed:
-            recordings = (info.name for info in tar if info.isfile() and is_recording(info.name))
+            files = [info for info in tar if _is_file(info)]
+            recordings = (info.name for info in files if is_recording(info.name))
             lost = {key_of(name) for name in recordings if name not in results}
-            for info in tar:
-                if not info.isfile() or key_of(info.name) in lost:
+            for info in files:
+                if key_of(info.name) in lost:
                     continue
                 if info.name not in results:
-                    packed.addfile(info, tar.extractfile(info))
+                    with _content(tar, info) as content:
+                        _add(packed, info, content)
                     continue
                 result = results[info.name]
                 # As it was spelled, "./" too: the sample's other members keep their names.
                 folder, slash, _ = info.name.rpartition("/")
                 info.name = f"{folder}{slash}{result.name}"
-                headers = dict(info.pax_headers)
-                headers.pop("path", None)  # or it would be the name
-                info.pax_headers = headers
-                _add(packed, info, result)
+                with open(result, "rb") as content:
+                    _add(packed, info, content)
     except (tarfile.TarError, EOFError) as error:
         raise _unreadable(shard, error) from None
 
@@ -212,11 +219,10 @@ def pack(samples: Iterable[Packed], first: int, output: Path) -> None:
     """
     with _writing(output) as packed:
         for number, (name, file) in enumerate(samples, first):
-            _add(packed, tarfile.TarInfo(f"{number:09d}{file.suffix.lower()}"), file)
+            with open(file, "rb") as content:
+                _add(packed, tarfile.TarInfo(f"{number:09d}{file.suffix.lower()}"), content)
             about = json.dumps({"id": name}).encode()
-            info = tarfile.TarInfo(f"{number:09d}.json")
-            info.size = len(about)
-            packed.addfile(info, io.BytesIO(about))
+            _add(packed, tarfile.TarInfo(f"{number:09d}.json"), io.BytesIO(about))
 
 
 @contextmanager
@@ -234,10 +240,36 @@ def _writing(path: Path) -> Iterator[tarfile.TarFile]:
         raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
-def _add(tar: tarfile.TarFile, info: tarfile.TarInfo, file: Path) -> None:
-    with open(file, "rb") as content:
-        info.size = os.fstat(content.fileno()).st_size
-        tar.addfile(info, content)
+def _is_file(info: tarfile.TarInfo) -> bool:
+    """Whether a member is a file, or stands for one: tar has one of several names as a link."""
+    return info.isfile() or info.islnk() or info.issym()
+
+
+def _as_file(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    """A member as a file, whatever it was."""
+    file = copy.copy(info)
+    file.type, file.linkname = tarfile.REGTYPE, ""
+    return file
+
+
+def _content(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    """What is in a file, or in what a link leads to."""
+    try:
+        content = tar.extractfile(info)
+    except (KeyError, RecursionError):
+        content = None
+    if content is None:
+        raise tarfile.TarError(f"{info.name} is a link to {info.linkname}, no file in it")
+    return content
+
+
+def _add(tar: tarfile.TarFile, info: tarfile.TarInfo, content: IO[bytes]) -> None:
+    """Add a file; one that was a link, or of another name or size before, by what it is now."""
+    file = _as_file(info)
+    file.pax_headers = {n: text for n, text in info.pax_headers.items() if n not in OF_BEFORE}
+    file.size = content.seek(0, os.SEEK_END)
+    content.seek(0)
+    tar.addfile(file, content)
 
 
 def _unreadable(shard: Path, error: Exception) -> InputError:

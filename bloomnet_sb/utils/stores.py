@@ -170,7 +170,8 @@ class Store:
         about = [
             info.get(key) for key in ("ETag", "etag", "md5Hash", "blob_id", "mtime", "created")
         ]
-        return Stored(info["size"], [info["size"], *(str(value) for value in about if value)])
+        size = info.get("size") or 0  # a web server need not say it
+        return Stored(size, [size, *(str(value) for value in about if value)])
 
 
 def place_of(address: str) -> str:

@@ -264,6 +264,60 @@ def test_the_members_of_a_sample_keep_one_key(here, source, name):
     assert packed == [f"{name}.flac", f"{name}.json"]
 
 
+def test_recordings_that_tar_stores_as_links_are_recordings(here, alone, source):
+    """As GNU tar does it with files of several names."""
+    with tarfile.open(here / "a.tar", "w") as tar:
+        tar.add(here / "in" / "0.flac", "./x/0.flac")
+        for name, kind, target in (
+            ("./x/1.flac", tarfile.LNKTYPE, "./x/0.flac"),
+            ("./x/2.flac", tarfile.SYMTYPE, "0.flac"),
+            ("./x/2.txt", tarfile.SYMTYPE, "../of_all"),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            tar.addfile(info)
+        info = tarfile.TarInfo("./of_all")
+        info.size = 4
+        tar.addfile(info, io.BytesIO(b"text"))
+    for options, folder in (((), "out"), (("--to-shards",), "packed")):
+        result = invoked("enhance", "a.tar", folder, "--source", source, *options)
+        assert "3 files enhanced" in result.output
+    packed = contents(here / "packed" / "a.tar")
+    assert packed["./x/2.txt"] == b"text"
+    for name in ("0", "1", "2"):
+        check_audio(packed[f"./x/{name}.flac"], alone["0"])
+        check_audio((here / "out" / "a" / "x" / f"{name}.flac").read_bytes(), alone["0"])
+
+
+@pytest.mark.parametrize("target", ["1.flac", "0.flac", "x"])
+def test_a_recording_that_is_a_link_to_no_file_is_named(here, source, target):
+    with tarfile.open(here / "a.tar", "w") as tar:
+        tar.add(here / "in", "x", recursive=False)
+        info = tarfile.TarInfo("0.flac")
+        info.type, info.linkname = tarfile.SYMTYPE, target
+        tar.addfile(info)
+    result = invoked("enhance", "a.tar", "out", "--source", source)
+    assert f"a.tar: not a readable shard (0.flac is a link to {target}" in result.stderr
+
+
+def test_an_absolute_name_stays_in_the_folder(here, alone, source):
+    with tarfile.open(here / "a.tar", "w") as tar:
+        info = tar.gettarinfo(here / "in" / "0.flac")
+        info.name = str(here / "elsewhere" / "0.flac")
+        with open(here / "in" / "0.flac", "rb") as content:
+            tar.addfile(info, content)
+    assert "1 files enhanced" in invoked("enhance", "a.tar", "out", "--source", source).output
+    assert not (here / "elsewhere").exists()
+    (result,) = (here / "out" / "a").rglob("*.flac")
+    check_audio(result.read_bytes(), alone["0"])
+
+
+def test_shards_behind_a_link_are_found(here, shards, source):
+    (here / "all").mkdir()
+    (here / "all" / "linked").symlink_to(shards)
+    assert "4 files enhanced" in invoked("enhance", "all", "out", "--source", source).output
+
+
 def test_a_name_that_leads_out_of_the_folder_is_refused(here, source):
     with tarfile.open(here / "a.tar", "w") as tar:
         tar.add(here / "in" / "0.flac", "../../../0.flac")

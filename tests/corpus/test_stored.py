@@ -270,3 +270,15 @@ def test_files_into_shards_are_fetched_again_where_that_failed(here, source, mon
     monkeypatch.setattr(Store, "fetch", fetch)
     assert "2 files enhanced, 0 had been before, 1 could" in enhance(*run, source=source)
     assert "0 files enhanced, 2 had been before, 1 could" in enhance(*run, source=source)
+
+
+def test_a_store_that_does_not_say_how_large_files_are(here, source, monkeypatch):
+    """As a web server that sends in chunks."""
+    memory = type(fsspec.filesystem("memory"))
+    info = memory.info
+    monkeypatch.setattr(
+        memory, "info", lambda *given, **named: {**info(*given, **named), "size": None}
+    )
+    (here / "list.csv").write_text("path\nmemory://bucket/in/0.flac\nmemory://bucket/in/2.flac\n")
+    assert "2 files enhanced, 0 had been" in enhance("list.csv", "out", source=source)
+    assert "0 files enhanced, 2 had been" in enhance("list.csv", "out", source=source)
