@@ -11,7 +11,7 @@ PACKAGE = (ROOT / "bloomnet_sb" / "__init__.py").read_text(encoding="utf-8")
 (VERSION,) = re.findall(r'^__version__ = "(.+?)"', PACKAGE, flags=re.MULTILINE)
 
 EXPORT = ["onnx>=1.17", "onnxscript>=0.7.2"]
-MEDIA = ["av>=14"]
+MEDIA = ["av>=15"]
 LIVE = ["psutil>=5.9", "sounddevice>=0.4.6"]
 RAY = ["ray>=2.40"]
 STORES = ["gcsfs>=2024.2", "s3fs>=2024.2"]

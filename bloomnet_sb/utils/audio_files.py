@@ -256,7 +256,7 @@ def writing(
                 frames = file.frames
             if not keep_cut:
                 _check_written(partial, frames)
-            writer.notes += _encoding_notes(like, encoding)
+            writer.notes += _encoding_notes(path, like, encoding)
             if source is not None:
                 lost = tags_after(source, partial, encoding)
                 writer.notes += [f"not kept: {', '.join(lost)}"] if lost else []
@@ -304,10 +304,10 @@ def is_same_file(one: str | Path, other: str | Path) -> bool:
         return False
 
 
-def _encoding_notes(like: AudioInfo, encoding: Encoding) -> list[str]:
+def _encoding_notes(path: Path, like: AudioInfo, encoding: Encoding) -> list[str]:
     if encoding.format == like.format and encoding.subtype != like.subtype:
         return [f"{like.subtype} cannot be written so that the length stays: {encoding.subtype}"]
-    if encoding.format == "RF64" and like.format != "RF64":
+    if encoding.format == "RF64" != like.format and path.suffix.lower() == ".wav":
         return ["more than 4 GiB, and therefore RF64, which most programs read as WAV"]
     return []
 

@@ -1,6 +1,7 @@
 """The sound of m4a, mp4, webm and videos, through PyAV: the extra `media`."""
 
 import os
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bloomnet_sb.utils.audio_formats import MEDIA_SUFFIXES, AudioInfo
+from bloomnet_sb.utils.cut_short import cut_note
 from bloomnet_sb.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ BEGINNINGS = (
     (0, b"MAC "), (0, b"FLV"), (0, b"TTA"), (0, b"OggS"), (0, b"RIFF"), (0, b"RF64"), (0, b"fLaC"),
     (0, b"caff"), (0, b"FORM"),
 )  # fmt: skip
+# What the end of a track may be off by
+LARGEST_PACKET_SECONDS = 0.15
 # By which an AAC encoder fills up its last block, in samples
 MOST_PADDING = 4096
 # What FFmpeg lists among the tags, but is the container's own
@@ -165,6 +169,23 @@ def has_cover(path: str | Path) -> bool:
         return False
 
 
+def has_chapters(path: str | Path) -> bool:
+    """Whether a file has chapters that PyAV reads, as podcasts and audiobooks do.
+
+    Example
+    -------
+    >>> has_chapters("tests/samples/demo/noisy_0dB.flac")
+    False
+    """
+    if not has_pyav() or not may_be_media(path):
+        return False
+    try:
+        with _opened(path) as container:
+            return bool(container.chapters())
+    except InputError:
+        return False
+
+
 @lru_cache(maxsize=4096)
 def _media_info(path: str, size: int, changed: int) -> AudioInfo:
     frames = sum(map(len, _decoded(path)))
@@ -176,6 +197,9 @@ def _media_info(path: str, size: int, changed: int) -> AudioInfo:
         if "mp4" in name and 0 < frames - declared < MOST_PADDING:
             frames = declared
         notes = []
+        lost = _declared_seconds(container) - frames / code.sample_rate
+        if lost > LARGEST_PACKET_SECONDS:
+            notes.append(cut_note(lost / _declared_seconds(container)))
         if len(container.streams.audio) > 1:
             notes.append(f"the first of its {len(container.streams.audio)} sound tracks is taken")
         subtype = "PCM_24" if code.format.bytes > 2 else "PCM_16"
@@ -185,13 +209,27 @@ def _media_info(path: str, size: int, changed: int) -> AudioInfo:
         return AudioInfo(frames, *about, tuple(notes))
 
 
+def _declared_seconds(container: "av.container.InputContainer") -> float:
+    """How long the first sound track should be; 0 where the file does not say it for certain."""
+    track = container.streams.audio[0]
+    if "mp4" in container.format.name:
+        return float((track.duration or 0) * (track.time_base or 0))
+    if "matroska" not in container.format.name:
+        return 0.0
+    clock = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", track.metadata.get("DURATION", ""))
+    if clock:
+        hours, minutes, seconds = map(float, clock.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    # That of the longest track
+    return (container.duration or 0) / 1e6 if len(container.streams) == 1 else 0.0
+
+
 def _decoded(path: str | Path) -> Iterator[np.ndarray]:
     import av
 
     done = 0
     with _opened(path) as container:
         track = container.streams.audio[0]
-        track.thread_type = "AUTO"
         code, resampler, form = track.codec_context, None, None
         rate, layout = code.sample_rate, code.layout
         try:

@@ -9,10 +9,10 @@ from typing import BinaryIO, NamedTuple
 # What recorders and programs that write to a pipe put for a length that they do not know yet, and
 # beyond: libsndfile counts with 32 bits here.
 UNKNOWN_SIZE = 0x7FFF0000
-# What the writer of a file makes itself, or what only fills space
+# What the writer of a file makes itself, what only fills space, and sums and peaks of the samples
 NOT_CARRIED = (
     b"fmt ", b"data", b"fact", b"PEAK", b"ds64", b"JUNK", b"junk", b"PAD ", b"FLLR", b"COMM",
-    b"SSND", b"FVER",
+    b"SSND", b"FVER", b"MD5 ", b"levl",
 )  # fmt: skip
 CHANNELS_IN = slice(2, 4)  # where their number lies in the chunk "fmt "
 MASK_AT = 20  # where the speaker mask lies in the chunk "fmt " of WAVE_FORMAT_EXTENSIBLE

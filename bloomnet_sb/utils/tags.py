@@ -9,17 +9,19 @@ from typing import Any
 
 import mutagen
 import soundfile as sf
+from mutagen.aiff import AIFF
 from mutagen.apev2 import APETextValue, APEv2
 from mutagen.easyid3 import EasyID3
 from mutagen.easymp4 import EasyMP4Tags
 from mutagen.flac import FLAC
-from mutagen.id3 import ID3, Frame, TextFrame
+from mutagen.id3 import COMM, ID3, TXXX, Frame, TextFrame
 from mutagen.mp3 import MP3
 from mutagen.mp4 import MP4FreeForm, MP4Tags
+from mutagen.wave import WAVE
 
 from bloomnet_sb.utils.audio_formats import Encoding
-from bloomnet_sb.utils.media import USUAL_NAMES, has_cover, media_tags
-from bloomnet_sb.utils.riff import carry_chunks, chunks_of, speaker_mask
+from bloomnet_sb.utils.media import USUAL_NAMES, has_chapters, has_cover, media_tags
+from bloomnet_sb.utils.riff import NOT_CARRIED, carry_chunks, chunks_of, speaker_mask
 
 WAV_FORMATS, AIFF_FORMATS = ("WAV", "WAVEX", "RF64"), ("AIFF",)
 # What libsndfile writes tags into, that mutagen does not
@@ -98,7 +100,7 @@ def tags_after(source: str | Path, target: Path, encoding: Encoding) -> list[str
     if _same_chunks(source, encoding):
         return carry_chunks(source, target)
     tags, unreadable = _tags_of(source)
-    lost = _lost_chunks(source) + unreadable
+    lost = _lost_chunks(source) + (["the chapters"] if has_chapters(source) else []) + unreadable
     try:
         kept, pictures = _write_tags(source, target, tags, encoding)
     except mutagen.MutagenError:
@@ -116,8 +118,9 @@ def _same_chunks(source: str | Path, encoding: Encoding) -> bool:
 
 def _lost_chunks(source: str | Path) -> list[str]:
     """What of a WAV or AIFF file other formats have no place for."""
-    names = (chunk.name.decode() for chunk in chunks_of(source))
-    lost = sorted({CHUNKS[name] for name in names if CHUNKS.get(name)})
+    names = {chunk.name for chunk in chunks_of(source)} - {*NOT_CARRIED}
+    called = (CHUNKS.get(name, name.strip()) for name in map(bytes.decode, names))
+    lost = sorted({name for name in called if name})
     return lost + (["the speaker mask"] if speaker_mask(source) else [])
 
 
@@ -127,20 +130,36 @@ def _tags_of(source: str | Path) -> tuple[Tags, list[str]]:
         found = mutagen.File(source)
     except mutagen.MutagenError:
         return {}, ["tags that cannot be read"]
-    if found is None or not found.tags:
+    ape = _ape_of(source, found)
+    if found is None or not (found.tags or ape):
         return _strings_of(source), []
     # Of these mutagen's own easy forms leave out what they have no name for.
-    named = found.tags
+    named = found.tags or {}
     if isinstance(found.tags, ID3):
         named = _named(found.tags)
     elif isinstance(found.tags, MP4Tags):
         named = {**mutagen.File(source, easy=True).tags, **_unnamed(found.tags)}
     tags = {str(name).lower(): _texts(value) for name, value in named.items()}
     if isinstance(found.tags, APEv2):
-        tags = {USUAL_NAMES.get(name, name): texts for name, texts in tags.items()}
+        tags = _named_usually(tags)
+    tags = {**_named_usually({name.lower(): _texts(ape[name]) for name in ape}), **tags}
+    if isinstance(found, WAVE | AIFF):  # which may have two kinds of tags
+        tags = {**_strings_of(source), **tags}
     # Who wrote the input did not write the result; pictures are looked for elsewhere.
     tags = {n: t for n, t in tags.items() if n not in WRITERS and not PICTURES.match(n)}
     return tags or _strings_of(source), []
+
+
+def _ape_of(source: str | Path, found: mutagen.FileType | None) -> APEv2 | dict:
+    """The APE tags that some programs write behind MP3, where mutagen looks for ID3."""
+    if isinstance(found, MP3):
+        with suppress(mutagen.MutagenError):
+            return APEv2(source)
+    return {}
+
+
+def _named_usually(tags: Tags) -> Tags:
+    return {USUAL_NAMES.get(name, name): texts for name, texts in tags.items()}
 
 
 def _unnamed(atoms: MP4Tags) -> dict:
@@ -223,8 +242,10 @@ def _write_tags(
     """Write tags by mutagen; which are written, and whether pictures are, if there are any."""
     full = mutagen.File(source)
     if encoding.format in WITH_STRINGS:
-        return set(STRINGS), not _has_picture(source, full)
+        return set(_strings_of(target)), not _has_picture(source, full)
     written = mutagen.File(target)
+    if isinstance(written, MP3) and (ape := _ape_of(source, full)):
+        ape.save(target)
     both_id3 = isinstance(written, MP3) and full is not None and isinstance(full.tags, ID3)
     if both_id3 or (type(full) is type(written) and full is not None):
         if full.tags or getattr(full, "pictures", None):
@@ -249,7 +270,17 @@ def _write_easily(target: Path, tags: Tags) -> set[str]:
             continue
         kept.add(name)
     written.save()
-    return kept
+    rest = {name: texts for name, texts in tags.items() if texts and name not in kept}
+    full = mutagen.File(target)
+    if not rest or not isinstance(full.tags, ID3):
+        return kept
+    for name, texts in rest.items():
+        if name == "comment":
+            full.tags.add(COMM(encoding=3, lang="XXX", desc="", text=texts))
+        else:
+            full.tags.add(TXXX(encoding=3, desc=name, text=texts))
+    full.save()
+    return kept | set(rest)
 
 
 def _copy_tags(full: Any, written: Any) -> None:

@@ -11,6 +11,7 @@ import os
 import struct
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,6 +85,9 @@ def media(
     picture: bool = False,
     tags: dict[str, str] | None = None,
     cover: bytes = b"",
+    chapters: bool = False,
+    options: dict[str, str] | None = None,
+    repeats: int = 1,
 ):
     """What makes the bytes of a file that PyAV writes, of a video for one."""
 
@@ -91,8 +95,11 @@ def media(
         import av
 
         file = io.BytesIO()
-        with av.open(file, "w", format=container) as out:
+        with av.open(file, "w", format=container, options=options or {}) as out:
             out.metadata.update(tags or {})
+            if chapters:
+                times = {"start": 0, "end": 100, "time_base": Fraction(1, 1000)}
+                out.set_chapters([{"id": 0, "metadata": {"title": "One"}, **times}])
             streams = [out.add_stream(codec, rate=rate, layout="mono") for _ in range(tracks)]
             if cover:
                 out.add_attachment("cover.png", "image/png", cover)
@@ -102,7 +109,8 @@ def media(
                 image.pts = 0
                 out.mux([*video.encode(image), *video.encode(None)])
             for stream in streams:
-                frame = av.AudioFrame.from_ndarray(sound(rate).T.copy(), "fltp", "mono")
+                samples = np.tile(sound(rate).T, repeats)
+                frame = av.AudioFrame.from_ndarray(samples, "fltp", "mono")
                 frame.sample_rate, frame.pts = rate, 0
                 form = stream.codec_context.format
                 resampler = av.AudioResampler(form, "mono", rate)

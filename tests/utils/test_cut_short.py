@@ -6,6 +6,9 @@ import soundfile as sf
 
 from bloomnet_sb.utils.audio_files import audio_info
 from bloomnet_sb.utils.cut_short import cut_notes
+from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.utils.media import has_pyav
+from tests.helpers.recordings import media
 
 RATE = 16000
 KINDS = [
@@ -54,3 +57,27 @@ def test_headers_without_the_numbers_that_are_sought_say_nothing(tmp_path):
         path = tmp_path / "header"
         path.write_bytes(beginning)
         assert cut_notes(path) == []
+
+
+@pytest.mark.skipif(not has_pyav(), reason="needs PyAV")
+@pytest.mark.parametrize(
+    ("container", "codec", "said"),
+    [
+        ("webm", "libopus", "cut short: the last 4"),
+        ("matroska", "flac", "cut short: the last 4"),
+        ("ipod", "alac", "broken after "),
+        ("wv", "wavpack", "broken after "),
+    ],
+)
+def test_what_pyav_reads_that_was_cut_short_is_noted_or_refused(tmp_path, container, codec, said):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    options = {"movflags": "frag_keyframe+empty_moov"} if codec == "alac" else {}
+    data = media(container, codec, 48000, options=options, repeats=20)()
+    whole.write_bytes(data)
+    cut.write_bytes(data[: len(data) * 11 // 20])
+    assert audio_info(whole).notes == ()
+    try:
+        (note,) = audio_info(cut).notes
+    except InputError as error:
+        note = str(error).partition(": ")[2]
+    assert note.startswith(said)

@@ -4,11 +4,13 @@ import mutagen
 import numpy as np
 import pytest
 import soundfile as sf
+from mutagen.apev2 import APEv2
 from mutagen.id3 import APIC, COMM, PRIV, TALB, TIT2, TMOO, TPE1, TXXX
 from mutagen.mp4 import MP4FreeForm
 
 from bloomnet_sb.utils.audio_files import audio_info, writing
 from bloomnet_sb.utils.media import has_pyav
+from bloomnet_sb.utils.riff import chunks_of
 from tests.helpers.recordings import media
 
 # One pixel
@@ -137,3 +139,83 @@ def test_the_cover_of_what_pyav_reads_is_named(tmp_path):
     for suffix in (".flac", ".wav"):
         assert copied(source, tmp_path / f"out{suffix}") == ["not kept: the picture"]
         assert copied(film, tmp_path / f"film{suffix}") == []
+
+
+@pytest.mark.parametrize(
+    ("suffix", "lost"),
+    [
+        (".aiff", "album, composer, date, license, room"),
+        (".wav", "composer, license, room"),
+        (".caf", "composer, room"),
+        (".mp3", ""),
+    ],
+)
+def test_tags_that_libsndfile_does_not_write_are_named(tmp_path, suffix, lost):
+    source = tmp_path / "in.flac"
+    sf.write(source, np.zeros(1000), 16000)
+    names = ("title", "artist", "comment", "album", "license", "composer", "room")
+    file = mutagen.File(source)
+    file.update({**{name: f"the {name}" for name in names}, "date": "2024"})
+    file.save()
+    assert copied(source, tmp_path / f"out{suffix}") == ([f"not kept: {lost}"] if lost else [])
+    if suffix == ".mp3":
+        assert copied(tmp_path / "out.mp3", tmp_path / "again.flac") == []
+        tags = {
+            name.removeprefix("txxx:"): text
+            for name, text in mutagen.File(tmp_path / "again.flac").tags
+        }
+        assert tags.pop("date") == "2024"
+        assert {name: tags[name] for name in names} == {name: f"the {name}" for name in names}
+
+
+@pytest.mark.parametrize("with_frames", [False, True])
+def test_ape_tags_of_mp3(tmp_path, with_frames):
+    source = tmp_path / "in.mp3"
+    sf.write(source, np.zeros(4000), 16000)
+    ape = APEv2()
+    ape.update({"Title": "A call", "Track": "3"})
+    ape.save(source)
+    if with_frames:
+        file = mutagen.File(source)
+        file.add_tags()
+        file.tags.add(TPE1(encoding=3, text="Ann"))
+        file.save()
+    assert copied(source, tmp_path / "out.flac") == copied(source, tmp_path / "out.mp3") == []
+    tags = mutagen.File(tmp_path / "out.flac")
+    assert (tags["title"], tags["tracknumber"]) == (["A call"], ["3"])
+    assert dict(APEv2(tmp_path / "out.mp3")) == dict(ape)
+    if with_frames:
+        assert tags["artist"] == ["Ann"] == mutagen.File(tmp_path / "out.mp3")["TPE1"].text
+
+
+def test_two_kinds_of_tags_in_one_file(tmp_path):
+    source = tmp_path / "in.wav"
+    with sf.SoundFile(source, "w", 16000, 1) as file:
+        file.title, file.artist = "What RIFF says", "Ann"
+        file.write(np.zeros(1000))
+    file = mutagen.File(source)
+    file.add_tags()
+    file.tags.add(TIT2(encoding=3, text="What ID3 says"))
+    file.save()
+    assert copied(source, tmp_path / "out.flac") == []
+    tags = mutagen.File(tmp_path / "out.flac")
+    assert (tags["title"], tags["artist"]) == (["What ID3 says"], ["Ann"])
+
+
+def test_chunks_of_any_name_are_named_and_sums_of_the_samples_stay_behind(tmp_path):
+    source = tmp_path / "in.wav"
+    sf.write(source, np.zeros(1000), 16000)
+    chunks = b"".join(name + b"\4\0\0\0abcd" for name in (b"cart", b"_PMX", b"MD5 "))
+    data = source.read_bytes() + chunks
+    source.write_bytes(data[:4] + (len(data) - 8).to_bytes(4, "little") + data[8:])
+    assert copied(source, tmp_path / "out.flac") == ["not kept: _PMX, cart"]
+    assert copied(source, tmp_path / "out.wav") == []
+    names = [chunk.name for chunk in chunks_of(tmp_path / "out.wav")]
+    assert names == [b"fmt ", b"data", b"cart", b"_PMX"]
+
+
+@pytest.mark.skipif(not has_pyav(), reason="needs PyAV")
+@pytest.mark.parametrize("container", ["ipod", "matroska"])
+def test_chapters_are_named(tmp_path, container):
+    (source := tmp_path / "in").write_bytes(media(container, "aac", chapters=True)())
+    assert copied(source, tmp_path / "out.flac") == ["not kept: the chapters"]
