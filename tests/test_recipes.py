@@ -104,6 +104,14 @@ def test_all_estimates_from_a_network_by_two_keys(pretrained, tmp_path):
         torch.testing.assert_close(after[name], value, atol=1e-6, rtol=0)
 
 
+def test_a_test_alone_leaves_what_the_training_said(finished_run, tmp_path):
+    shutil.copytree(finished_run, tmp_path / "run")
+    before = {path: path.read_bytes() for path in (tmp_path / "run" / "pretrained").iterdir()}
+    result = run_here(tmp_path / "run", test_only=True, seed=2)
+    assert result.returncode == 0, result.stderr
+    assert {path: path.read_bytes() for path in before} == before
+
+
 SPEECHBRAIN_OPTIONS = {
     "precision": "bf16",
     "eval_precision": "bf16",

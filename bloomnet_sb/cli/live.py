@@ -72,10 +72,11 @@ def live(
     if Path(output).suffix and not is_same_file(input, output):  # which is refused for itself
         check_new(Path(output), force)
     enhancer = load_network(BloomEnhancer, source, device)
-    policy = Fixed(check_blocks(blocks, enhancer.num_blocks)) if blocks else RealTime(target)
+    automatic = RealTime(target)
+    policy = Fixed(check_blocks(blocks, enhancer.num_blocks)) if blocks else automatic
     report = run_live(
         enhancer, policy, input or None, output or None, speed.value, virtual=virtual_microphone,
-        blocks=blocks or None, compiled=compiled, strength=strength,
+        automatic=automatic, blocks=blocks or None, compiled=compiled, strength=strength,
         attenuation_limit_db=attenuation_limit_db, highband=highband,
     )  # fmt: skip
     typer.echo(

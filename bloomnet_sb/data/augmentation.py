@@ -306,8 +306,9 @@ def check_shares(**shares: float) -> None:
     >>> check_shares(reverb=0.5, clip=0)
     """
     for name, share in shares.items():
-        if not 0 <= share <= 1:
-            raise InputError(f"{name} is {share}, but must be a share, from 0 to 1")
+        is_number = isinstance(share, int | float) and not isinstance(share, bool)
+        if not is_number or not 0 <= share <= 1:
+            raise InputError(f"{name} is {share!r}, but must be a share, from 0 to 1")
 
 
 def _filtered(signal: np.ndarray, gain: np.ndarray) -> np.ndarray:

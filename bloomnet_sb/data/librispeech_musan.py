@@ -1,6 +1,8 @@
 """LibriSpeech speech and MUSAN noise to SpeechBrain manifests."""
 
 import hashlib
+import logging
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +18,8 @@ from bloomnet_sb.data.manifests import (
 from bloomnet_sb.data.shards import shard_manifest
 from bloomnet_sb.utils.audio_files import read_audio
 from bloomnet_sb.utils.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 SPEECH_SPLITS = {"train": "train-clean-100", "valid": "dev-clean", "test": "test-clean"}
 NOISE_FOLDER = "musan/noise/free-sound"
@@ -141,7 +145,10 @@ def _split_noise(root: Path, noise_split: str | None, faults: Faults) -> dict[st
     if noise_split is None and (root / NOISE_LIST).is_file():
         noise_split = str(root / NOISE_LIST)
     listed = None if noise_split is None else _read_noise_list(root, noise_split, faults)
-    for file in _find_audio(root, NOISE_FOLDER, faults):
+    noises = _find_audio(root, NOISE_FOLDER, faults)
+    if listed is not None:
+        _say_what_is_not_used(str(noise_split), listed, noises)
+    for file in noises:
         split = _hashed_split(file.name) if listed is None else listed.get(file)
         if split is not None:
             splits[split].append(file)
@@ -154,6 +161,25 @@ def _split_noise(root: Path, noise_split: str | None, faults: Faults) -> dict[st
         if not chosen
     ]
     return splits
+
+
+def _say_what_is_not_used(noise_split: str, listed: Iterable[Path], noises: list[Path]) -> None:
+    unlisted, elsewhere = sorted({*noises} - {*listed}), sorted({*listed} - {*noises})
+    if unlisted:
+        logger.warning(
+            "%s does not list %d noises of the corpus, which are left out: %s..",
+            noise_split,
+            len(unlisted),
+            unlisted[0],
+        )
+    if elsewhere:
+        logger.warning(
+            "%s lists %d files that are no audio of %s, which are left out: %s..",
+            noise_split,
+            len(elsewhere),
+            NOISE_FOLDER,
+            elsewhere[0],
+        )
 
 
 def _hashed_split(name: str) -> str:

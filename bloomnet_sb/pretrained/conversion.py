@@ -13,6 +13,7 @@ from bloomnet_sb.pretrained.loading import MOST_PARAMETERS, limited_size
 from bloomnet_sb.pretrained.saving import write_pretrained
 from bloomnet_sb.utils.atomic_files import check_new_folder, folder_written_whole
 from bloomnet_sb.utils.errors import InputError, check_positive
+from bloomnet_sb.utils.resampling import HIGHEST_RATE, LOWEST_RATE
 
 Weights = dict[str, torch.Tensor]
 Sizes = dict[str, int]
@@ -97,6 +98,10 @@ def convert(checkpoints: list[Path], folder: Path, sample_rate: int = 16000) -> 
     bloomnet_sb.utils.errors.InputError: layer1.pt: no such file
     """
     check_positive(sample_rate=sample_rate)
+    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+        raise InputError(
+            f"sample_rate is {sample_rate}, but must be within {LOWEST_RATE} and {HIGHEST_RATE} Hz"
+        )
     check_new_folder(folder)  # before the work; and again when it is done
     loaded = [_load(path) for path in checkpoints]
     if len(loaded) > 1 or loaded[0].sequential:

@@ -72,8 +72,8 @@ def fetch_pretrained(
         paths = fetch_from_hub(repo_id, names, revision, savedir, local_strategy, fetch_config)
     elif folder is None:
         raise InputError(f"{place}: no such folder")
-    elif revision is not None:
-        raise InputError(f"{place}: a folder, which has no revision {revision!r}")
+    elif (pinned := revision or getattr(fetch_config, "revision", None)) is not None:
+        raise InputError(f"{place}: a folder, which has no revision {pinned!r}")
     else:
         paths = [_file_of(folder, place, name) for name in names]
     return paths[0], paths[1]

@@ -91,6 +91,8 @@ def find_pairs(
     programs = {_program(folder): Path(folder) for folder in enhanced}
     if len(programs) < len(enhanced):
         raise InputError("enhanced names two folders of one name; rename one, as tables name it")
+    for name in programs.keys() & folders.keys():
+        raise InputError(f"{programs[name]}: rename it, as tables would name a program {name}")
     found = {role: _find(role, folder, faults) for role, folder in folders.items()}
     found |= {name: _find("enhanced", folder, faults) for name, folder in programs.items()}
     faults.refuse_any()
@@ -164,7 +166,7 @@ def evaluate_pairs(
     Raises
     ------
     InputError
-        If no pair can be scored.
+        If no pair can be scored, or two systems have one name.
 
     Example
     -------
@@ -177,6 +179,8 @@ def evaluate_pairs(
     played: dict[str, Estimate] = dict(systems or {})
     scores = DepthScores(depths, sample_rate, with_dnsmos)
     names = [*pairs[0].enhanced, *played]
+    if len({*names}) < len(names):
+        raise InputError(f"two systems have one name, of {', '.join(names)}; rename the folder")
     others = {name: DepthScores([1], sample_rate, with_dnsmos, False) for name in names}
     estimate = network_estimate(model) if model is not None else None
     left_out = []

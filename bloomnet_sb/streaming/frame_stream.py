@@ -8,10 +8,10 @@ import numpy as np
 
 if __package__ == "bloomnet_sb.streaming":
     from bloomnet_sb.streaming.depth_switch import DepthSwitch
-    from bloomnet_sb.streaming.noisy_share import NoisyShare, noisy_share, rise
+    from bloomnet_sb.streaming.noisy_share import NoisyShare, is_number, noisy_share, rise
 else:  # this is a copy in an exported folder, with copies of these beside it
     from depth_switch import DepthSwitch  # type: ignore[no-redef]
-    from noisy_share import NoisyShare, noisy_share, rise  # type: ignore[no-redef]
+    from noisy_share import NoisyShare, is_number, noisy_share, rise  # type: ignore[no-redef]
 
 
 # As bloomnet_sb.utils.errors has it, which is not beside a copy of this file.
@@ -134,12 +134,11 @@ class FrameStream:
         strength: float = 1.0,
         attenuation_limit_db: float | None = None,
     ):
-        if not fade_seconds > 0 or not wait_seconds >= 0:
-            raise self.error(
-                f"fade_seconds is {fade_seconds!r}, but must be above 0, and wait_seconds is "
-                f"{wait_seconds!r}, but must be 0 or more"
-            )
-        if batch_size is not None and not (isinstance(batch_size, int) and batch_size > 0):
+        if not is_number(fade_seconds) or not 0 < fade_seconds < np.inf:
+            raise self.error(f"fade_seconds is {fade_seconds!r}, but must be above 0, and finite")
+        if not is_number(wait_seconds) or not 0 <= wait_seconds < np.inf:
+            raise self.error(f"wait_seconds is {wait_seconds!r}, but must be 0 or more, and finite")
+        if batch_size is not None and not (type(batch_size) is int and batch_size > 0):
             raise self.error(f"batch_size is {batch_size!r}, but must be a whole number above 0")
         self.engine = engine
         self.facts = facts = engine.facts

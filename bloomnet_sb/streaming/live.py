@@ -79,13 +79,14 @@ def run_live(
     speed: str = "realtime",
     chunk_seconds: float = 0.01,
     virtual: bool = False,
+    automatic: Policy | None = None,
     **stream_options: Any,
 ) -> LiveReport:
     """Enhance a microphone or a file, chunk by chunk, to loudspeakers or a file.
 
     All runs at the input's rate: the device's own, or the file's. Several channels are mixed to
     one, which loudspeakers play in all of theirs. A terminal shows the depth, the load and the
-    level, and takes keys: a digit for that many blocks, "a" for the policy, "q" to end. SIGINT
+    level, and takes keys: a digit for that many blocks, "a" for the automatic, "q" to end. SIGINT
     (Ctrl-C), SIGTERM and SIGHUP end as "q" does; whatever ends it, what was recorded is kept.
 
     Arguments
@@ -104,6 +105,8 @@ def run_live(
     virtual : bool
         Whether to play into a microphone for other programs in place of an output, see
         `bloomnet_sb.streaming.virtual_microphone`.
+    automatic : Policy, optional
+        Who chooses after the key "a". Default: `policy`.
     stream_options
         What `BloomEnhancer.stream` takes, such as `blocks` for the first chunk, and `compiled`.
 
@@ -145,7 +148,8 @@ def run_live(
             raise InputError(f"chunk_seconds is {chunk_seconds}, but must be a sample or more")
         stream = enhancer.stream(sample_rate=heard.rate, **stream_options)
         opened = _output(output_name, virtual, heard.rate, chunk_seconds)
-        session = _Session(BudgetedStream(stream, policy), stack.enter_context(opened))
+        budgeted = BudgetedStream(stream, policy)
+        session = _Session(budgeted, automatic or policy, stack.enter_context(opened))
         ending = stack.enter_context(ending_noted())
         session.run(heard.chunks(size), stack.enter_context(terminal()), ending)
     return session.report
@@ -173,8 +177,8 @@ def _output(
 class _Session:
     """A run of chunks through a stream, with keys and a display."""
 
-    def __init__(self, stream: BudgetedStream, output: Output):
-        self.stream, self.policy, self.output = stream, stream.policy, output
+    def __init__(self, stream: BudgetedStream, automatic: Policy, output: Output):
+        self.stream, self.automatic, self.output = stream, automatic, output
         self.report = LiveReport()
 
     def run(
@@ -214,7 +218,7 @@ class _Session:
         """Do what a key says; False to end."""
         num_blocks = self.stream.stream.num_blocks
         if key == "a":
-            self.stream.policy = self.policy
+            self.stream.policy = self.automatic
         elif key.isdecimal() and 1 <= int(key) <= num_blocks:
             self.stream.policy = Fixed(int(key))
             self.stream.stream.blocks = int(key)

@@ -61,16 +61,23 @@ def noisy_share(
     >>> noisy_share(0.75), noisy_share(attenuation_limit_db=20), noisy_share(0.75, 6.0)
     (0.25, 0.1, 0.5011872336272722)
     """
-    if not _is_number(strength) or not 0 <= strength <= 1:
+    if not is_number(strength) or not 0 <= strength <= 1:
         raise error(f"strength is {strength!r}, but must be within 0 and 1")
     if attenuation_limit_db is None:
         return 1 - float(strength)
-    if not _is_number(attenuation_limit_db) or not attenuation_limit_db >= 0:
+    if not is_number(attenuation_limit_db) or not attenuation_limit_db >= 0:
         raise error(f"attenuation_limit_db is {attenuation_limit_db!r}, but must be 0 dB or more")
     return max(1 - float(strength), 10 ** (-float(attenuation_limit_db) / 20))
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether a value is a real number, and no truth value.
+
+    Example
+    -------
+    >>> is_number(0.5), is_number("1"), is_number(True)
+    (True, False, False)
+    """
     return isinstance(value, Real) and not isinstance(value, bool)
 
 

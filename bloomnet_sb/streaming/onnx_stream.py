@@ -56,6 +56,9 @@ class OnnxEngine:
                 part: [_value(states[f"{part}/{name}"]) for name in names]
                 for part, names in about["states"].items()
             }
+        for part in about["states"]:
+            if not (folder / f"{part}.onnx").is_file():
+                raise FileNotFoundError(f"{folder}: {part}.onnx, which belongs to it, is missing")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3

@@ -60,6 +60,9 @@ class Policy(ABC):
     def choose(self, seen: Observation) -> int:
         """The number of blocks for the next chunk, 1 to `seen.num_blocks`."""
 
+    def restart(self) -> None:  # noqa: B027 (most have nothing to do)
+        """Begin anew, as where somebody else chose for a while."""
+
 
 class Fixed(Policy):
     """The same number of blocks always.
@@ -181,17 +184,28 @@ class RealTime(Policy):
         self.target, self.quiet_seconds, self.margin = target, quiet_seconds, margin
         self.overhead = overhead
         self._patience = 1
+        self.restart()
+
+    def restart(self) -> None:
+        """Go on from the blocks that are seen next."""
         self._quiet_since: float | None = None
         self._overloaded_at = -math.inf
         self._retried_at = -math.inf
         self._retry: int | None = None  # the blocks of before an overload that may be a hiccup
         self._added_at: float | None = None  # a block that has not held yet
         self._loads: list[float] = []  # of this number of blocks
+        self._chosen: int | None = None
 
     def choose(self, seen: Observation) -> int:
         """Fewer blocks at once, more after a while."""
+        if self._chosen not in (None, seen.blocks):
+            self.restart()
         if self._quiet_since is None:
             self._quiet_since = seen.seconds
+        self._chosen = self._next(seen)
+        return self._chosen
+
+    def _next(self, seen: Observation) -> int:
         if seen.load > self.target:
             return self._step_down(seen)
         self._loads.append(seen.load)
@@ -318,7 +332,7 @@ class BudgetedStream:
     stream : Stream
         The stream, see `bloomnet_sb.inference.enhancer.BloomEnhancer.stream`.
     policy : Policy
-        Who decides.
+        Who decides; another one may be set at any time, and begins anew.
     clock : callable
         Gives seconds; it does not go back.
 
@@ -342,6 +356,16 @@ class BudgetedStream:
     ):
         self.stream, self.policy, self.clock = stream, policy, clock
         self.seen: Observation | None = None
+
+    @property
+    def policy(self) -> Policy:
+        """Who decides on the number of blocks."""
+        return self._policy
+
+    @policy.setter
+    def policy(self, policy: Policy) -> None:
+        policy.restart()
+        self._policy = policy
 
     def process(self, chunk: torch.Tensor) -> torch.Tensor:
         """Enhance the next chunk, see `Stream.process`; then ask the policy.

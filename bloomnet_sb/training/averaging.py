@@ -44,8 +44,8 @@ class WeightAverage:
     """
 
     def __init__(self, model: torch.nn.Module, decay: float = 0.999):
-        if not 0 <= decay < 1:
-            raise InputError(f"the average's decay is {decay}, but must be from 0 to below 1")
+        if not isinstance(decay, int | float) or not 0 <= decay < 1:
+            raise InputError(f"the average's decay is {decay!r}, but must be from 0 to below 1")
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
 

@@ -66,6 +66,7 @@ class BlockwiseBrain(ResilientBrain):
         self.frozen = []
         self.schedule = BlockwiseSchedule.from_hparams(vars(self.hparams), self.model.num_blocks)
         self.stage = self.schedule.stages[-1]
+        self.epochs_before = 0
         self.epoch_counter = EpochCounter(0)  # each stage sets its limit
         self.checkpointer.add_recoverables({"model": self.model, "counter": self.epoch_counter})
         self.loggers = [self.hparams.train_logger]
@@ -77,6 +78,7 @@ class BlockwiseBrain(ResilientBrain):
         """Each checkpoint is marked with its stage, and with what its counts are counts of."""
         return {
             "stage": self.stage.name,
+            "epochs_before": self.epochs_before,
             "mixtures_in_batch": self.mixtures_in_batch,
             "updates_in_epoch": self.updates_in_epoch,
         }
@@ -202,11 +204,8 @@ class BlockwiseBrain(ResilientBrain):
         """Freeze all but the stage's parts, their dropout included."""
         logger.info(f"Stage {stage.name}: estimates {stage.first} to {stage.blocks}")
         self.stage = stage
-        self.epoch_counter.limit = self.schedule.last_epoch(stage)
-        if self.debug and self.debug_epochs > 0:
-            # SpeechBrain ends the first stage alone after so many.
-            end = self.epoch_counter.current + self.debug_epochs
-            self.epoch_counter.limit = min(self.epoch_counter.limit, end)
+        self.epochs_before = self._epochs_before(stage)
+        self.end_after(self.epochs_before + stage.settings.epochs)
         parts = [self.model.part(name) for name in stage.parts]
         trained = {parameter for part in parts for parameter in part.parameters()}
         for parameter in self.model.parameters():
@@ -219,6 +218,14 @@ class BlockwiseBrain(ResilientBrain):
             if module not in in_training
             and not any(parameter in trained for parameter in module.parameters())
         ]
+
+    def _epochs_before(self, stage: Stage) -> int:
+        """How many epochs the run had when a stage began, whatever its settings were then."""
+        latest = self.checkpointer.find_checkpoint(ckpt_predicate=self._of_this_stage)
+        if latest is None:
+            return self.epoch_counter.current
+        as_planned = self.schedule.last_epoch(stage) - stage.settings.epochs
+        return latest.meta.get("epochs_before", as_planned)
 
     def on_fit_start(self) -> None:
         """Wrap and optimise what the stage trains, and go on from the stage's own checkpoint."""

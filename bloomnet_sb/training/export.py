@@ -27,6 +27,8 @@ USE = {
 def export(model: BloomNet, experiment: Experiment, results: dict) -> None:
     """Write pretrained/ in the output folder, unless this is a trial, and print the results.
 
+    A test alone leaves what the training wrote: its card says what the network was trained on.
+
     Arguments
     ---------
     model : BloomNet
@@ -40,8 +42,9 @@ def export(model: BloomNet, experiment: Experiment, results: dict) -> None:
     -------
     See recipes/ConvTasNet/train.py.
     """
-    if not is_trial(experiment.run_opts):
-        folder = Path(experiment.hparams["output_folder"]) / "pretrained"
+    folder = Path(experiment.hparams["output_folder"]) / "pretrained"
+    is_test_of_it = experiment.run_opts.test_only and folder.is_dir()
+    if not is_trial(experiment.run_opts) and not is_test_of_it:
         card = model_card(model, experiment, results)
         export_pretrained(model, experiment.hparams_file, experiment.overrides, folder, card)
     print(results_table(results))

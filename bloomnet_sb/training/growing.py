@@ -46,6 +46,7 @@ def grow_checkpoint(folder: str | Path, model: BloomNet) -> None:
     folder = Path(folder)
     had = _num_blocks(folder / WEIGHTS[0])
     if not 0 < had < model.num_blocks:
+        _check_names(_read(folder / WEIGHTS[0]), model.state_dict())
         return
     if not hasattr(model.separator.blocks[0], "start_as_identity"):
         raise InputError(
@@ -76,12 +77,16 @@ def _num_blocks(weights: Path) -> int:
 
 def _load_all_but(model: BloomNet, weights: Path, further: tuple[str, ...]) -> None:
     state, expected = _read(weights), model.state_dict()
-    others = {name for name in expected if not name.startswith(further)} ^ state.keys()
+    _check_names(state, {n: expected[n] for n in expected if not n.startswith(further)})
+    model.load_state_dict(state, strict=False)
+
+
+def _check_names(state: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    others = expected.keys() ^ state.keys()
     others |= {name for name in state.keys() - others if state[name].shape != expected[name].shape}
     if others:
         found = ", ".join(sorted(others)[:5])
         raise InputError(f"the state of another network than this run's, see {found}")
-    model.load_state_dict(state, strict=False)
 
 
 def _copy_last(model: BloomNet, last: int, depth: int) -> None:

@@ -18,7 +18,7 @@ from bloomnet_sb.training.progress import Progress
 from bloomnet_sb.training.resilience import ResilientBrain, seed_of
 from bloomnet_sb.training.restoring import go_on_from, refuse_other_network
 from bloomnet_sb.training.run_state import STARTED
-from bloomnet_sb.training.update_draws import draw_depths, draw_pause
+from bloomnet_sb.training.update_draws import check_update_draws, draw_depths, draw_pause
 from bloomnet_sb.utils.errors import InputError
 
 
@@ -41,7 +41,8 @@ class OpenEndedBrain(ResilientBrain):
     Raises
     ------
     InputError
-        For SpeechBrain's options to compile whole modules and to test only.
+        For SpeechBrain's options to compile whole modules and to test only, and for depths and
+        pauses that no update can have.
 
     Attributes
     ----------
@@ -63,6 +64,8 @@ class OpenEndedBrain(ResilientBrain):
             raise InputError("--compile: here compile_parts says whether parts are compiled")
         if self.test_only:
             raise InputError("--test_only: this run has no test; validation follows each epoch")
+        names = ("random_depths", "depth_weights", "pauses")
+        check_update_draws(**{name: getattr(self.hparams, name) for name in names})
         # Of the blocks and heads beyond the depths of an update
         self.find_unused_parameters = True
         self.model = self.modules["model"]
@@ -106,6 +109,7 @@ class OpenEndedBrain(ResilientBrain):
         newest = self.checkpointer.find_checkpoint()
         if newest is not None:
             go_on_from(newest, self.checkpointer, self.optimizer)
+        self.end_after(self.hparams.number_of_epochs)
         moved = newest is not None and newest.path.name == STARTED
         self.progress.plan_decay(self.hparams.rate, self.optimizer_step, moved)
         if self.progress.decay_to is not None:

@@ -215,6 +215,20 @@ class ResilientBrain(sb.core.Brain):
             optimizer.zero_grad(set_to_none=True)
         self.optimizer_step += 1
 
+    def end_after(self, epoch: int) -> None:
+        """Let `fit` end after an epoch, with --debug after `debug_epochs` from where the run is.
+
+        SpeechBrain itself counts those from the first epoch of a run.
+
+        Arguments
+        ---------
+        epoch : int
+            Its number.
+        """
+        if self.debug and self.debug_epochs > 0:
+            epoch = min(epoch, self.epoch_counter.current + self.debug_epochs)
+        self.epoch_counter.limit = epoch
+
     def check_accumulation(self, batches: int) -> None:
         """Refuse a grad_accumulation_factor with which an epoch has no update.
 

@@ -13,6 +13,7 @@ from speechbrain.utils.checkpoints import CKPT_PREFIX, METAFNAME, Checkpointer
 
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.training.growing import grow_checkpoint
+from bloomnet_sb.training.starting import has_begun
 from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.errors import InputError, exit_with_one_line
 
@@ -69,13 +70,14 @@ def start_from_state(file: str | Path | None, checkpointer: Checkpointer, model:
     Raises
     ------
     InputError
-        If that is no such file, or it cannot grow to the network.
+        If that is no such file, it is of another network and cannot grow to this one, or the run
+        was started from another.
 
     Example
     -------
     >>> start_from_state(None, checkpointer=None, model=None)
     """
-    if file is None or checkpointer.find_checkpoint() is not None:
+    if file is None or has_begun("start_state", str(file), Path(file), checkpointer):
         return
     folder = checkpointer.checkpoints_dir / STARTED
     unfinished = folder.with_name(f".{STARTED}.partial")

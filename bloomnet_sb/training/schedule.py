@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bloomnet_sb.utils.errors import InputError, check_not_negative, check_positive
+from bloomnet_sb.utils.errors import InputError, check_amounts, check_not_negative, check_positive
 
 KINDS = ("blockwise", "e2e", "joint")
 LR_SCHEDULES = ("constant", "one_cycle")
@@ -140,11 +140,10 @@ class OpenEndedRate:
     decay: float = 0.0
 
     def __post_init__(self):
-        if not self.lr > 0 or self.warm_up_updates < 0 or self.decay < 0:
-            raise InputError(
-                f"lr is {self.lr}, warm_up_updates {self.warm_up_updates} and decay {self.decay}, "
-                "but must be above 0, 0 or more and 0 or more"
-            )
+        check_amounts(lr=self.lr, decay=self.decay)
+        check_not_negative(warm_up_updates=self.warm_up_updates)
+        if not self.lr:
+            raise InputError("lr is 0, but must be above 0")
 
     def __call__(self, update: int, decay_from: int | None = None) -> float:
         """The learning rate of an update, counted from 0."""

@@ -12,17 +12,17 @@ import ruamel.yaml
 import speechbrain as sb
 import torch
 import yaml
+from speechbrain.utils.run_opts import RunOptions
 
-from bloomnet_sb.model import BloomNet
-from bloomnet_sb.pretrained.fetching import fetch_pretrained
-from bloomnet_sb.pretrained.loading import load_weights
 from bloomnet_sb.training.options import Options, check_options
 from bloomnet_sb.training.resilience import StopSignals, named_failures
 from bloomnet_sb.utils.errors import (
     InputError,
+    check_amounts,
     check_not_negative,
     check_positive,
     check_range_db,
+    check_seconds,
     exit_with_one_line,
 )
 
@@ -30,8 +30,6 @@ YAML_LIBRARIES = [
     Path(str(library.__file__)).parent for library in (hyperpyyaml, ruamel.yaml, yaml)
 ]
 VALUE_CHECKERS = [Path(str(library.__file__)).parent for library in (sb, torch)]
-# What an error calls the network that `start_from` is for.
-THIS_RUNS = "this run's network, whose sizes must be those of the hyperparams.yaml beside it"
 
 
 class Experiment(NamedTuple):
@@ -45,7 +43,7 @@ class Experiment(NamedTuple):
         The YAML file.
     hparams : dict
         What it holds, built.
-    run_opts : dict
+    run_opts : RunOptions
         SpeechBrain's options, such as the device.
     overrides : str
         YAML that overrides keys of the file.
@@ -54,7 +52,7 @@ class Experiment(NamedTuple):
     argv: list[str]
     hparams_file: str
     hparams: dict
-    run_opts: dict
+    run_opts: RunOptions
     overrides: str
 
 
@@ -131,6 +129,7 @@ def parse(argv: Sequence[str]) -> Experiment:
     hparams = load_hparams(hparams_file, overrides)
     check_loading(hparams)
     check_draws(hparams)
+    check_weights(hparams)
     create_output_folder(hparams_file, hparams, overrides, run_opts.log_config)
     return Experiment(list(argv), hparams_file, hparams, run_opts, overrides)
 
@@ -215,6 +214,27 @@ def check_draws(hparams: dict) -> None:
         raise InputError(f"test_snr_bands_db is {bands!r}, but must be a list of ranges")
     for band in bands:
         check_range_db(**{"a range of test_snr_bands_db": band})
+    if "draw_seconds" in hparams:
+        drawn, segment = hparams["draw_seconds"], hparams["segment_seconds"]
+        check_seconds(draw_seconds=drawn, segment_seconds=segment)
+        if segment > drawn:
+            raise InputError(f"segment_seconds is {segment}, but draw_seconds, {drawn}, at most")
+
+
+def check_weights(hparams: dict) -> None:
+    """Refuse weights of the terms of a loss that none can have, before the training.
+
+    Raises
+    ------
+    InputError
+        Naming the key.
+
+    Example
+    -------
+    >>> check_weights({"level_weight": 0.01, "pesq_weight": 0})
+    """
+    names = ("level_weight", "spectral_weight", "pesq_weight", "snr_weight")
+    check_amounts(**{name: hparams[name] for name in names if name in hparams})
 
 
 def create_output_folder(
@@ -235,26 +255,3 @@ def create_output_folder(
         sb.create_experiment_directory(folder, hparams_file, overrides, **config)
     except OSError as error:
         raise InputError(f"output_folder {folder}: cannot be written ({error})") from None
-
-
-def start_from(source: str | None, model: BloomNet) -> None:
-    """Load the weights that a training is to start from; a checkpoint of its own goes before them.
-
-    Arguments
-    ---------
-    source : str, optional
-        A pretrained folder, or a name of `bloomnet list`. Default: nothing is loaded.
-    model : BloomNet
-        The network.
-
-    Raises
-    ------
-    InputError
-        If there is no such folder, or it has the weights of another network.
-
-    Example
-    -------
-    >>> start_from(None, model=None)
-    """
-    if source is not None:
-        load_weights(model, fetch_pretrained(source)[1], THIS_RUNS)

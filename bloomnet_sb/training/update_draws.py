@@ -4,7 +4,37 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bloomnet_sb.data.augmentation import check_shares
 from bloomnet_sb.nn.pauses import Pause
+from bloomnet_sb.utils.errors import InputError, check_amounts, check_not_negative
+
+
+def check_update_draws(random_depths: int, depth_weights: Sequence[float], pauses: float) -> None:
+    """Refuse what no update can be drawn by.
+
+    Arguments
+    ---------
+    random_depths, depth_weights
+        See `draw_depths`.
+    pauses : float
+        The share of updates with a pause.
+
+    Raises
+    ------
+    InputError
+        Naming the option.
+
+    Example
+    -------
+    >>> check_update_draws(random_depths=1, depth_weights=[2, 1], pauses=0.15)
+    """
+    check_not_negative(random_depths=random_depths)
+    check_shares(pauses=pauses)
+    if not isinstance(depth_weights, list | tuple) or not depth_weights:
+        raise InputError(f"depth_weights is {depth_weights!r}, but must be a list of numbers")
+    check_amounts(**{f"depth_weights[{n}]": weight for n, weight in enumerate(depth_weights)})
+    if not all(depth_weights):
+        raise InputError(f"depth_weights is {depth_weights}, but each must be above 0")
 
 
 def draw_depths(

@@ -16,6 +16,8 @@ from bloomnet_sb.utils.errors import InputError
 logger = logging.getLogger(__name__)
 
 MOST_NAME_BYTES = 200
+# By which a folder is known for what it is
+LAST = ("manifest.json", "hyperparams.yaml")
 
 # Those that this process holds
 _locks: WeakValueDictionary[Path, IO] = WeakValueDictionary()
@@ -86,7 +88,9 @@ def _alone(partial: Path, path: Path) -> Iterator[None]:
 
 @contextmanager
 def folder_written_whole(folder: str | Path) -> Iterator[Path]:
-    """Give a folder beside `folder` to write to; it becomes `folder` when the block ends well.
+    """Give a folder to write to, whose files are those of `folder` when the block ends well.
+
+    One that is there stays the folder it is, which may be a mount, or where a shell stands.
 
     Arguments
     ---------
@@ -111,19 +115,23 @@ def folder_written_whole(folder: str | Path) -> Iterator[Path]:
     >>> [path.name for path in folder.iterdir()]
     ['manifest.json']
     """
-    folder = Path(folder)
+    folder = Path(os.path.realpath(folder))
     with _said_of(folder):
         check_new_folder(folder)
+        is_there = folder.is_dir()
         folder.parent.mkdir(parents=True, exist_ok=True)
-        beside = TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.")
-    with beside as temporary:
+        where = folder if is_there else folder.parent
+        unfinished = TemporaryDirectory(dir=where, prefix=f".{folder.name}.")
+    with unfinished as temporary:
         partial = Path(temporary)
         yield partial
-        if folder.exists():
-            folder.rmdir()
-        partial.chmod(0o755)
-        partial.rename(folder)
-        partial.mkdir()  # for the context to remove
+        if is_there:
+            for path in sorted(partial.iterdir(), key=lambda path: path.name in LAST):
+                path.rename(folder / path.name)
+        else:
+            partial.chmod(0o755)
+            partial.rename(folder)
+            partial.mkdir()  # for the context to remove
 
 
 @contextmanager

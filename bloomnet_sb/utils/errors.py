@@ -167,6 +167,24 @@ def check_not_negative(**numbers: int) -> None:
     _check_whole(0, numbers)
 
 
+def check_amounts(**amounts: object) -> None:
+    """Refuse what are not finite numbers of 0 or more.
+
+    Raises
+    ------
+    InputError
+        Naming the first that is not.
+
+    Example
+    -------
+    >>> check_amounts(pesq_weight=0.1, level_weight=0)
+    """
+    for name, amount in amounts.items():
+        is_number = isinstance(amount, int | float) and not isinstance(amount, bool)
+        if not is_number or not 0 <= amount < inf:  # type: ignore[operator]
+            raise InputError(f"{name} is {amount!r}, but must be a number of 0 or more")
+
+
 def _check_whole(least: int, numbers: Mapping[str, object]) -> None:
     for name, number in numbers.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < least:

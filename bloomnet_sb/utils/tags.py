@@ -142,7 +142,10 @@ def _tags_of(source: str | Path) -> tuple[Tags, list[str]]:
     tags = {str(name).lower(): _texts(value) for name, value in named.items()}
     if isinstance(found.tags, APEv2):
         tags = _named_usually(tags)
-    tags = {**_named_usually({name.lower(): _texts(ape[name]) for name in ape}), **tags}
+    tags = {
+        **_named_usually({name.lower(): _texts(text) for name, text in (ape or {}).items()}),
+        **tags,
+    }
     if isinstance(found, WAVE | AIFF):  # which may have two kinds of tags
         tags = {**_strings_of(source), **tags}
     # Who wrote the input did not write the result; pictures are looked for elsewhere.
@@ -150,12 +153,12 @@ def _tags_of(source: str | Path) -> tuple[Tags, list[str]]:
     return tags or _strings_of(source), []
 
 
-def _ape_of(source: str | Path, found: mutagen.FileType | None) -> APEv2 | dict:
+def _ape_of(source: str | Path, found: mutagen.FileType | None) -> APEv2 | None:
     """The APE tags that some programs write behind MP3, where mutagen looks for ID3."""
     if isinstance(found, MP3):
         with suppress(mutagen.MutagenError):
             return APEv2(source)
-    return {}
+    return None
 
 
 def _named_usually(tags: Tags) -> Tags:

@@ -93,10 +93,6 @@ def main(argv):
             "seed": hparams["pool_seed"],
         }
         valid_set = valid_prep(hparams)  # before the pool, which takes minutes
-        run_on_main(fill_pool, kwargs={**pool, "files": hparams["pool_files"]})
-        train_set = train_prep(hparams)
-        start = [hparams["start_state"], hparams["checkpointer"], hparams["model"]]
-        run_on_main(start_from_state, args=start)
         brain = ListenersBrain(
             modules={"model": hparams["model"], "loss": hparams["loss"]},
             opt_class=hparams["opt_class"],
@@ -104,6 +100,10 @@ def main(argv):
             run_opts=experiment.run_opts,
             checkpointer=hparams["checkpointer"],
         )
+        start = [hparams["start_state"], hparams["checkpointer"], hparams["model"]]
+        run_on_main(start_from_state, args=start)
+        run_on_main(fill_pool, kwargs={**pool, "files": hparams["pool_files"]})
+        train_set = train_prep(hparams)
         brain.stop_signals = stop_signals
         brain.refresh_pool = partial(refresh, **pool)
         brain.fit(

@@ -17,7 +17,8 @@ from bloomnet_sb.nn.losses import training_loss
 from bloomnet_sb.training.brain import BlockwiseBrain
 from bloomnet_sb.training.evaluation import evaluate
 from bloomnet_sb.training.export import export
-from bloomnet_sb.training.steps import parse, recipe_run, start_from
+from bloomnet_sb.training.starting import start_from
+from bloomnet_sb.training.steps import parse, recipe_run
 
 
 class SepFormerBrain(BlockwiseBrain):
@@ -70,7 +71,7 @@ def main(argv):
             checkpointer=hparams["checkpointer"],
         )
         brain.stop_signals = stop_signals
-        start_from(hparams["start_from"], brain.model)
+        start_from(hparams["start_from"], brain.model, hparams["checkpointer"])
         run_on_main(hparams["data"]["prepare"])
         train_data, valid_set, test_set = dataio_prep(hparams)
         batches = {"batch_size": hparams["batch_size"], "num_workers": hparams["num_workers"]}

@@ -82,6 +82,19 @@ def test_list_given_by_name(corpus, tmp_path):
     assert written["noise-free-sound-0000"] == "test"
 
 
+def test_what_a_list_leaves_out_is_said(corpus, tmp_path, caplog):
+    elsewhere = corpus / "musan" / "noise" / "sound-bible" / "a.wav"
+    elsewhere.parent.mkdir()
+    shutil.copy(corpus / NOISE / "noise-free-sound-0000.wav", elsewhere)
+    files = [f"{NOISE}/noise-free-sound-{number:04d}.wav" for number in range(3)]
+    rows = [f"{f},{s}" for f, s in zip(files, ("test", "valid", "train"), strict=True)]
+    rows.append(f"{elsewhere.relative_to(corpus)},train")
+    (corpus / "noise_split.csv").write_text("\n".join(["file,split", *rows]))
+    assert len(noise_splits(manifests(corpus, tmp_path / "save"))) == 3
+    assert "does not list 37 noises of the corpus" in caplog.text
+    assert f"lists 1 files that are no audio of {NOISE}" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

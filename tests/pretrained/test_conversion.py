@@ -338,6 +338,8 @@ def test_errors_of_the_command_are_one_line(tmp_path):
     check_refused(bloomnet("convert", second, out), "layer2.pt: a model of 2 blocks, but", out)
     check_refused(bloomnet("convert", first), "convert takes one or more checkpoints", out)
     check_refused(bloomnet("convert", first, out, "--sample-rate", 0), "sample_rate is 0", out)
+    with pytest.raises(InputError, match="sample_rate is 16, but must be within 1000 and 768000"):
+        convert_checkpoints([first], out, sample_rate=16)
 
 
 def test_a_wrong_call_of_torch_is_not_the_files_fault(tmp_path, monkeypatch):

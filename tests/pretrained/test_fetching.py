@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from speechbrain.utils.fetching import FetchConfig
 
 from bloomnet_sb.inference.enhancer import BloomEnhancer
 from bloomnet_sb.pretrained import fetching as sources
@@ -19,6 +20,12 @@ def test_a_network_that_came_with_the_package(pretrained, tmp_path, monkeypatch)
         for source in ("small-16k", str(pretrained))
     ]
     assert networks[0].fingerprint() == networks[1].fingerprint()
+
+
+def test_a_folder_has_no_revision_however_it_is_asked_for(pretrained):
+    for options in ({"revision": "v1"}, {"fetch_config": FetchConfig(revision="v1")}):
+        with pytest.raises(InputError, match="a folder, which has no revision 'v1'"):
+            sources.fetch_pretrained(str(pretrained), **options)
 
 
 def test_a_folder_comes_before_a_network_of_its_name(pretrained, tmp_path, monkeypatch):

@@ -114,6 +114,19 @@ def test_all_that_is_wrong_is_in_one_report(folders, caplog):
         find_pairs(noisy, noisy / "nowhere")
 
 
+@pytest.mark.parametrize("name", ["noisy", "clean"])
+def test_a_program_that_tables_would_mix_up_is_refused(folders, name, tmp_path):
+    shutil.copytree(folders[2], tmp_path / "program" / name)
+    with pytest.raises(InputError, match=f"{name}: rename it, as tables would name a program"):
+        find_pairs(*folders[:2], [tmp_path / "program" / name])
+
+
+def test_two_systems_of_one_name_are_refused(folders):
+    pairs, rate = find_pairs(*folders[:2], [folders[2]])
+    with pytest.raises(InputError, match="two systems have one name"):
+        evaluate_pairs(pairs, rate, systems={"exact": lambda mix: [mix]}, with_dnsmos=False)
+
+
 def test_rates_below_the_network_s(folders):
     noisy, clean, *_ = folders
     with pytest.raises(InputError, match="2 faults.* below the network's 24000 Hz"):
@@ -134,7 +147,9 @@ def test_a_pair_that_cannot_be_scored_is_left_out_and_named(folders, tmp_path):
     damaged = noisy / "a" / "whole.flac"
     damaged.write_bytes(damaged.read_bytes()[:9000])
     output = tmp_path / "results"
-    arguments = ["evaluate", "--noisy", noisy, "--clean", clean, "--enhanced", noisy]
+    shutil.copytree(noisy, tmp_path / "program")
+    arguments = ["evaluate", "--noisy", noisy, "--clean", clean]
+    arguments += ["--enhanced", tmp_path / "program"]
     arguments += ["--no-dnsmos", "--output_folder", output]
     done = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert done.exit_code == 0, done.output

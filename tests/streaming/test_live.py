@@ -116,6 +116,15 @@ def test_keys_choose_the_blocks_and_end(short_file, tmp_path, monkeypatch):
     assert len(written(tmp_path / "out.wav")) == 9 * CHUNK
 
 
+def test_the_key_a_is_for_the_automatic_where_blocks_were_given(short_file, tmp_path, monkeypatch):
+    typed = iter(["", "1", "a", *[""] * 5, "q"])
+    monkeypatch.setattr("bloomnet_sb.streaming.live.Terminal.key", lambda self: next(typed))
+    automatic = Three()
+    options = {"blocks": 2, "speed": "full", "automatic": automatic}
+    run_live(ENHANCER, Fixed(2), short_file, str(tmp_path / "out.wav"), **options)
+    assert automatic.seen[0] == 1 and automatic.seen[-1] == 3
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -169,6 +170,14 @@ def test_the_runner_refuses_in_one_line(exported_int8, tmp_path):
     assert result.returncode == 2
     assert "8000 Hz, 2 channels; must be 16000 Hz, 1 channel" in result.stderr
     assert not (tmp_path / "no.wav").exists()
+
+
+def test_a_part_that_is_missing_is_named(exported_int8, tmp_path):
+    shutil.copytree(exported_int8, tmp_path / "folder")
+    (tmp_path / "folder" / "block1.onnx").unlink()
+    result = run_python(tmp_path / "folder" / "onnx_stream.py", "a.wav", tmp_path / "no.wav")
+    assert result.returncode == 2
+    assert "block1.onnx, which belongs to it, is missing" in result.stderr
 
 
 def test_int8_is_near(exported_int8, noisy):

@@ -106,6 +106,19 @@ def test_a_load_that_misleads_it_makes_it_patient():
     assert len(added) < 8
 
 
+def test_it_goes_on_from_what_somebody_else_chose():
+    """Not back to the blocks of before an overload, which may be minutes ago."""
+    policy = RealTime(0.3)
+    policy.choose(Observation(0.0, 4, 4, 0.001, CHUNK_SECONDS))
+    assert policy.choose(Observation(5.0, 4, 4, 0.009, CHUNK_SECONDS)) == 1
+    assert policy.choose(Observation(65.0, 2, 4, 0.0005, CHUNK_SECONDS)) == 2
+    stream = BudgetedStream(interface(network("causal BN")).stream(), policy)
+    policy.choose(Observation(100.0, 4, 4, 0.009, CHUNK_SECONDS))
+    stream.policy = Fixed(1)
+    stream.policy = policy
+    assert policy.choose(Observation(160.0, 1, 4, 0.0005, CHUNK_SECONDS)) == 1
+
+
 def test_patience_ends_when_a_block_has_held():
     policy = RealTime(0.3, quiet_seconds=1.0)
     simulate(policy, lambda passed: 0.05 if passed % 1.5 < 1.2 else 0.2, 20)

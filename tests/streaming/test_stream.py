@@ -257,6 +257,10 @@ def test_results_may_be_changed(noisy):
         ({"batch_size": 0}, "batch_size is 0"),
         ({"fade_seconds": 0}, "fade_seconds is 0"),
         ({"wait_seconds": -1}, "wait_seconds is -1"),
+        ({"wait_seconds": float("inf")}, "wait_seconds is inf, but must be 0 or more, and finite"),
+        ({"fade_seconds": float("inf")}, "fade_seconds is inf"),
+        ({"fade_seconds": "1"}, "fade_seconds is '1'"),
+        ({"batch_size": True}, "batch_size is True"),
     ],
 )
 def test_wrong_options(options, message):

@@ -242,6 +242,16 @@ def test_a_learning_rate_that_is_given_anew_holds_from_there_on(make_brain, monk
     assert rates == [1e-3 * settings.lr_factor(progress) for progress in (0.5, 0.75)]
 
 
+def test_a_stage_has_its_own_epochs_when_those_before_are_given_anew(make_brain):
+    """Those that are done are done, and the fine-tuning is as long as it says."""
+    run(make_brain(conv_tasnet(num_blocks=2), other={"block_epochs": 1, "finetune_epochs": 1}))
+    for block_epochs, finetune_epochs, epochs in ((4, 1, 3), (4, 2, 4), (1, 3, 5)):
+        settings = {"block_epochs": block_epochs, "finetune_epochs": finetune_epochs}
+        brain = make_brain(conv_tasnet(num_blocks=2), other=settings)
+        run(brain)
+        assert brain.epoch_counter.current == epochs
+
+
 class ManyMixtures(Mixtures):
     def __len__(self):
         return 32

@@ -1,3 +1,4 @@
+import re
 import shutil
 import signal
 import time
@@ -147,6 +148,24 @@ def test_there_is_no_test_to_run_alone(tmp_path, pool):
     assert not (tmp_path / "pretrained").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"depth_weights": [0, 1]}, "depth_weights is [0, 1], but each must be above 0"),
+        ({"depth_weights": 3}, "depth_weights is 3, but must be a list of numbers"),
+        ({"random_depths": -1}, "random_depths is -1, but must be a whole number of 0 or more"),
+        ({"pauses": 3}, "pauses is 3, but must be a share, from 0 to 1"),
+        ({"lr": "fast"}, "lr is 'fast', but must be a number of 0 or more"),
+        ({"segment_seconds": 31}, "segment_seconds is 31, but draw_seconds, 30.0, at most"),
+        ({"start_state": "nowhere.zip"}, "nowhere.zip: cannot be read as the state of a run"),
+    ],
+)
+def test_options_that_cannot_be_are_refused_before_the_pool_is_filled(tmp_path, options, message):
+    refused = run_main(SCRIPT, arguments_of(tmp_path / "run", tmp_path / "pool", **options))
+    assert message in error_line(refused)
+    assert not (tmp_path / "pool").exists()
+
+
 def test_a_pool_is_drawn_anew_between_epochs(tmp_path, pool, whole):
     own = shutil.copytree(pool, tmp_path / "pool")
     _, state = finish(tmp_path / "run", own, pool_refresh=1)
@@ -208,6 +227,28 @@ def test_a_packed_state_goes_on_elsewhere(tmp_path, pool, whole):
     assert (tmp_path / "state.zip").stat().st_size < 4e6
     state = finish(tmp_path / "second", pool, start_state=tmp_path / "state.zip")
     assert_same(state, state_of(whole))
+
+
+def test_a_run_that_has_begun_refuses_another_state(tmp_path, pool, whole):
+    finish(tmp_path / "first", pool, number_of_epochs=1)
+    pack_state(tmp_path / "first", tmp_path / "first.zip")
+    pack_state(whole, tmp_path / "whole.zip")
+    finish(tmp_path / "run", pool, start_state=tmp_path / "first.zip", number_of_epochs=2)
+    arguments = arguments_of(tmp_path / "run", pool, start_state=tmp_path / "whole.zip")
+    refused = run_main(SCRIPT, arguments)
+    assert f"was started from {tmp_path / 'first.zip'}" in error_line(refused)
+    state = finish(tmp_path / "run", pool, start_state=tmp_path / "first.zip")
+    assert_same(state, state_of(whole))
+
+
+def test_debugging_from_a_state_is_short_and_leaves_nothing(tmp_path, pool, whole):
+    pack_state(whole, tmp_path / "state.zip")
+    options = {"start_state": tmp_path / "state.zip", "number_of_epochs": 100}
+    arguments = [*arguments_of(tmp_path / "run", pool, **options), "--debug"]
+    assert run_main(SCRIPT, arguments).returncode == 0
+    log = (tmp_path / "run" / "train_log.txt").read_text()
+    assert re.findall(r"epoch: (\d+), updates", log) == ["4", "5"]
+    assert not list((tmp_path / "run" / "save").glob("CKPT*"))
 
 
 def test_a_state_with_fewer_blocks_grows(tmp_path, pool, whole):

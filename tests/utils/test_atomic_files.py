@@ -29,6 +29,29 @@ def test_a_file_that_fails_half_way_leaves_the_old_one(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("place", [".", "link", "new", "new/er"])
+def test_a_folder_that_is_there_and_empty_stays_the_folder_it_is(tmp_path, monkeypatch, place):
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "real").mkdir()
+    (here / "link").symlink_to("real")
+    monkeypatch.chdir(here / "real" if place == "." else here)
+    is_there = os.path.exists(place)
+    before = os.stat(place).st_ino if is_there else None
+    with pytest.raises(ZeroDivisionError), folder_written_whole(place) as partial:
+        (partial / "a").write_text("half")
+        print(1 / 0)
+    assert not os.path.exists(place) or not os.listdir(place)
+    with folder_written_whole(place) as partial:
+        (partial / "manifest.json").write_text("{}")
+        (partial / "deeper").mkdir()
+        (partial / "deeper" / "a").write_text("all")
+    assert sorted(os.listdir(place)) == ["deeper", "manifest.json"]
+    assert not is_there or os.stat(place).st_ino == before
+    with pytest.raises(InputError), folder_written_whole(place):
+        pass
+
+
 def test_a_second_handle_of_a_process_does_not_let_go_the_lock(tmp_path):
     first = lock_folder(tmp_path)
     second = lock_folder(tmp_path)

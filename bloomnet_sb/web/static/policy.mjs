@@ -8,17 +8,29 @@ export class RealTime {
   constructor({ target = 0.3, quietSeconds = 2, margin = 0.8, overhead = 1 } = {}) {
     Object.assign(this, { target, quietSeconds, margin, overhead });
     this.patience = 1;
+    this.restart();
+  }
+
+  // Go on from the blocks that are seen next.
+  restart() {
     this.quietSince = null;
     this.overloadedAt = -Infinity;
     this.retriedAt = -Infinity;
     this.retry = null; // the blocks of before an overload that may be a hiccup
     this.addedAt = null; // a block that has not held yet
     this.loads = []; // of this number of blocks
+    this.chosen = null;
   }
 
   // Of what was seen of a chunk: seconds, audioSeconds, blocks, numBlocks and load.
   choose(seen) {
+    if (this.chosen !== null && this.chosen !== seen.blocks) this.restart();
     this.quietSince ??= seen.seconds;
+    this.chosen = this.next(seen);
+    return this.chosen;
+  }
+
+  next(seen) {
     if (seen.load > this.target) return this.stepDown(seen);
     this.loads.push(seen.load);
     if (this.retry !== null) return this.stepBack(seen, this.retry);

@@ -50,6 +50,7 @@ export class Session {
   // Set blocks, strength, limitDb or auto from the next chunk on.
   set(changes) {
     return this.add(() => {
+      if (changes.auto && !this.auto) this.policy.restart();
       if ("auto" in changes) this.auto = changes.auto;
       if ("blocks" in changes) this.stream.blocks = changes.blocks;
       if ("strength" in changes) this.stream.strength = changes.strength;
