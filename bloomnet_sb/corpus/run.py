@@ -16,9 +16,9 @@ from bloomnet_sb.corpus.shares import WHOLE, Share, report_name
 from bloomnet_sb.corpus.stored_run import enhance_stored, in_stores
 from bloomnet_sb.inference.choice import Choice
 from bloomnet_sb.inference.many_files import Summary, enhance_many
-from bloomnet_sb.inference.places import find_inputs, name_results, summary_of_names
+from bloomnet_sb.inference.places import name_results, summary_of_names
 from bloomnet_sb.utils.errors import check_positive
-from bloomnet_sb.utils.folders import LeftOut, Listing, list_audio
+from bloomnet_sb.utils.folders import LeftOut, check_any_audio, list_input
 
 
 class Corpus(NamedTuple):
@@ -96,27 +96,20 @@ def find_corpus(inputs: Iterable[Path], output: Path) -> Corpus:
     for path in inputs:
         if is_shard(path):
             shards[path] = None
-        elif listing := _listing_with_shards(path, output):
+        elif is_list(path):
+            files |= dict.fromkeys(read_list(path))
+        elif not os.path.isdir(path):
+            files[path, Path()] = None
+        else:
+            listing = list_input(path, output)
             inside = {item.path for item in listing.left_out if is_shard(item.path)}
+            if not inside:
+                check_any_audio(path, listing)
             shards |= dict.fromkeys(sorted(inside))
             files |= {(file, file.parent.relative_to(path)): None for file in listing.files}
             left_out += [item for item in listing.left_out if item.path not in inside]
-        elif is_list(path):
-            files |= dict.fromkeys(read_list(path))
-        else:
-            found = find_inputs([path], output)
-            files |= dict.fromkeys(found.files)
-            left_out += found.left_out
     check_found(files, shards, output)
     return Corpus(list(files), list(shards), left_out)
-
-
-def _listing_with_shards(path: Path, output: Path) -> Listing | None:
-    """What is in a folder, if shards are among it."""
-    if not os.path.isdir(path):
-        return None
-    listing = list_audio(path, apart_from=output)
-    return listing if any(is_shard(item.path) for item in listing.left_out) else None
 
 
 def enhance_corpus(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES, audio_info, checked_encoding
 from bloomnet_sb.utils.audio_formats import AudioInfo, result_name, suffix_of
 from bloomnet_sb.utils.errors import InputError
-from bloomnet_sb.utils.folders import MOST_NAMES, LeftOut, list_audio, one_line, summary_of
+from bloomnet_sb.utils.folders import MOST_NAMES, LeftOut, check_any_audio, list_input, one_line
 
 # In place of a file: what comes in, or goes out, by a pipe
 PIPE = Path("-")
@@ -124,12 +124,8 @@ def find_inputs(inputs: Iterable[Path], output: Path) -> Found:
         if not os.path.isdir(path):
             files[path, Path()] = None
             continue
-        if path.resolve() == output.resolve():
-            raise InputError(f"{output}: where the files are; name another folder for the results")
-        listing = list_audio(path, apart_from=output)
-        if not listing.files:
-            others = summary_of(listing.left_out)
-            raise InputError(f"{path}: holds no audio file" + (f"; {others}" if others else ""))
+        listing = list_input(path, output)
+        check_any_audio(path, listing)
         files |= {(file, file.parent.relative_to(path)): None for file in listing.files}
         left_out += listing.left_out
     return Found(list(files), left_out)

@@ -188,7 +188,7 @@ class RealTime(Policy):
 
     def restart(self) -> None:
         """Go on from the blocks that are seen next."""
-        self._quiet_since: float | None = None
+        self._quiet_since = -math.inf
         self._overloaded_at = -math.inf
         self._retried_at = -math.inf
         self._retry: int | None = None  # the blocks of before an overload that may be a hiccup
@@ -198,9 +198,8 @@ class RealTime(Policy):
 
     def choose(self, seen: Observation) -> int:
         """Fewer blocks at once, more after a while."""
-        if self._chosen not in (None, seen.blocks):
+        if seen.blocks != self._chosen:  # at first, or where somebody else chose since
             self.restart()
-        if self._quiet_since is None:
             self._quiet_since = seen.seconds
         self._chosen = self._next(seen)
         return self._chosen

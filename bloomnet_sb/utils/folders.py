@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bloomnet_sb.utils.audio_formats import MEDIA_SUFFIXES, READABLE_SUFFIXES
+from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.mpeg import frame_of
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,41 @@ def list_audio(
         else:
             files.append(entry.path)
     return Listing(sorted(files), left_out)
+
+
+def list_input(folder: Path, output: Path) -> Listing:
+    """List a folder that a user named, without what is below `output`: results of a run before.
+
+    Raises
+    ------
+    InputError
+        If it is that of the results.
+
+    Example
+    -------
+    >>> len(list_input(Path("tests/samples/demo"), Path("out")).files)
+    4
+    """
+    if folder.resolve() == output.resolve():
+        raise InputError(f"{output}: where the files are; name another folder for the results")
+    return list_audio(folder, apart_from=output)
+
+
+def check_any_audio(folder: Path, listing: Listing) -> None:
+    """Refuse a folder without a recording, and say what is there.
+
+    Raises
+    ------
+    InputError
+        If there is none.
+
+    Example
+    -------
+    >>> check_any_audio(Path("in"), Listing([Path("in/a.wav")], []))
+    """
+    if not listing.files:
+        others = summary_of(listing.left_out)
+        raise InputError(f"{folder}: holds no audio file" + (f"; {others}" if others else ""))
 
 
 def why_left_out(path: Path, media: bool = True) -> str:

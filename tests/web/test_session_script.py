@@ -42,7 +42,7 @@ const send = (at, samples) => {
   sent.push([at, ...structuredClone(samples, { transfer: [samples.buffer] })]);
 };
 let time = 0;
-const policy = { choose: (seen) => Math.max(seen.blocks - 1, 1) };
+const policy = { restart: () => {}, choose: (seen) => Math.max(seen.blocks - 1, 1) };
 const breathe = () => new Promise((resolve) => setTimeout(resolve));
 const report = (data) => reports.push(data);
 const clock = () => (time += 0.01);
@@ -137,11 +137,27 @@ def test_a_fault_is_reported_and_what_follows_begins_anew():
     assert (len(found["sent"]), found["shed"]) == (5, 1)
 
 
+def test_the_policy_begins_anew_where_it_takes_over():
+    code = """
+    const calls = [];
+    const choose = () => { calls.push("choose"); return 4; };
+    session.policy = { restart: () => calls.push("restart"), choose };
+    await session.set({ auto: true });
+    await chunk(0);
+    await session.set({ auto: true, strength: 0.5 });
+    await session.set({ auto: false, blocks: 2 });
+    await chunk(4);
+    await session.set({ auto: true });
+    return calls;
+    """
+    assert run_script(STREAM + code, STATIC) == ["restart", "choose", "restart"]
+
+
 def test_the_policy_sees_a_chunk_by_the_frames_that_it_completes():
     """A chunk of a little more than a hop now and then completes two, as it does in Python."""
     code = """
     const seen = [];
-    session.policy = { choose: (one) => { seen.push(one); return 4; } };
+    session.policy = { restart: () => {}, choose: (one) => { seen.push(one); return 4; } };
     await session.set({ auto: true });
     for (const frames of [0, 1, 3]) {
       const { process } = Doubling.prototype;

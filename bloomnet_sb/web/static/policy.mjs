@@ -13,7 +13,7 @@ export class RealTime {
 
   // Go on from the blocks that are seen next.
   restart() {
-    this.quietSince = null;
+    this.quietSince = -Infinity;
     this.overloadedAt = -Infinity;
     this.retriedAt = -Infinity;
     this.retry = null; // the blocks of before an overload that may be a hiccup
@@ -24,8 +24,10 @@ export class RealTime {
 
   // Of what was seen of a chunk: seconds, audioSeconds, blocks, numBlocks and load.
   choose(seen) {
-    if (this.chosen !== null && this.chosen !== seen.blocks) this.restart();
-    this.quietSince ??= seen.seconds;
+    if (this.chosen !== seen.blocks) { // at first, or where somebody else chose since
+      this.restart();
+      this.quietSince = seen.seconds;
+    }
     this.chosen = this.next(seen);
     return this.chosen;
   }
