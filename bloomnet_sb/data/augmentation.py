@@ -13,7 +13,7 @@ from bloomnet_sb.data.envelopes import wandering_gain
 from bloomnet_sb.data.reading import File
 from bloomnet_sb.data.rooms import measured_response, room_response
 from bloomnet_sb.data.synthetic import gain_curve, synthetic_noise, unit_power
-from bloomnet_sb.utils.errors import InputError, check_positive
+from bloomnet_sb.utils.errors import InputError, check_positive, is_number
 
 EQ_POINTS = 8
 LOWEST_EQ_HZ = 60.0
@@ -306,8 +306,7 @@ def check_shares(**shares: float) -> None:
     >>> check_shares(reverb=0.5, clip=0)
     """
     for name, share in shares.items():
-        is_number = isinstance(share, int | float) and not isinstance(share, bool)
-        if not is_number or not 0 <= share <= 1:
+        if not is_number(share) or not 0 <= share <= 1:
             raise InputError(f"{name} is {share!r}, but must be a share, from 0 to 1")
 
 

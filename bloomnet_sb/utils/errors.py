@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from math import inf
 from numbers import Integral
 from os import PathLike
+from typing import TypeGuard
 
 # No space, over a quota, over a limit of file sizes
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -167,6 +168,17 @@ def check_not_negative(**numbers: int) -> None:
     _check_whole(0, numbers)
 
 
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether an option's value is a number, and no truth value.
+
+    Example
+    -------
+    >>> is_number(0.5), is_number("fast"), is_number(True)
+    (True, False, False)
+    """
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def check_amounts(**amounts: object) -> None:
     """Refuse what are not finite numbers of 0 or more.
 
@@ -180,8 +192,7 @@ def check_amounts(**amounts: object) -> None:
     >>> check_amounts(pesq_weight=0.1, level_weight=0)
     """
     for name, amount in amounts.items():
-        is_number = isinstance(amount, int | float) and not isinstance(amount, bool)
-        if not is_number or not 0 <= amount < inf:  # type: ignore[operator]
+        if not is_number(amount) or not 0 <= amount < inf:
             raise InputError(f"{name} is {amount!r}, but must be a number of 0 or more")
 
 
@@ -207,8 +218,7 @@ def check_seconds(**lengths: object) -> None:
     bloomnet_sb.utils.errors.InputError: max_seconds is -1.0, but must be a number of seconds ...
     """
     for name, length in lengths.items():
-        is_number = isinstance(length, int | float) and not isinstance(length, bool)
-        if not is_number or not 0 < length < inf:  # type: ignore[operator]
+        if not is_number(length) or not 0 < length < inf:
             raise InputError(f"{name} is {length!r}, but must be a number of seconds above 0")
 
 

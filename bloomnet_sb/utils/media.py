@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +16,10 @@ from bloomnet_sb.utils.errors import InputError
 if TYPE_CHECKING:
     import av
 
-# How files begin that FFmpeg knows for certain: (place, bytes)
+# How files begin that FFmpeg knows for certain: (place, bytes); of MP4 and Matroska first
+WITH_CHAPTERS = ((4, b"ftyp"), (0, b"\x1aE\xdf\xa3"))
 BEGINNINGS = (
-    (4, b"ftyp"), (0, b"\x1aE\xdf\xa3"), (0, b"0&\xb2u\x8ef\xcf\x11"), (0, b"#!AMR"), (0, b"wvpk"),
+    *WITH_CHAPTERS, (0, b"0&\xb2u\x8ef\xcf\x11"), (0, b"#!AMR"), (0, b"wvpk"),
     (0, b"MAC "), (0, b"FLV"), (0, b"TTA"), (0, b"OggS"), (0, b"RIFF"), (0, b"RF64"), (0, b"fLaC"),
     (0, b"caff"), (0, b"FORM"),
 )  # fmt: skip
@@ -44,9 +45,7 @@ def may_be_media(path: str | Path) -> bool:
     """
     if Path(path).suffix.lower() in MEDIA_SUFFIXES:
         return True
-    with open(path, "rb") as file:
-        beginning = file.read(16)
-    return any(beginning[at:].startswith(known) for at, known in BEGINNINGS)
+    return _begins(path, BEGINNINGS)
 
 
 def has_pyav() -> bool:
@@ -170,14 +169,16 @@ def has_cover(path: str | Path) -> bool:
 
 
 def has_chapters(path: str | Path) -> bool:
-    """Whether a file has chapters that PyAV reads, as podcasts and audiobooks do.
+    """Whether an MP4 or Matroska file has chapters, as podcasts and audiobooks do.
+
+    Those of other formats are tags or chunks.
 
     Example
     -------
     >>> has_chapters("tests/samples/demo/noisy_0dB.flac")
     False
     """
-    if not has_pyav() or not may_be_media(path):
+    if not has_pyav() or not _begins(path, WITH_CHAPTERS):
         return False
     try:
         with _opened(path) as container:
@@ -197,9 +198,10 @@ def _media_info(path: str, size: int, changed: int) -> AudioInfo:
         if "mp4" in name and 0 < frames - declared < MOST_PADDING:
             frames = declared
         notes = []
-        lost = _declared_seconds(container) - frames / code.sample_rate
+        promised = _declared_seconds(container)
+        lost = promised - frames / code.sample_rate
         if lost > LARGEST_PACKET_SECONDS:
-            notes.append(cut_note(lost / _declared_seconds(container)))
+            notes.append(cut_note(lost / promised))
         if len(container.streams.audio) > 1:
             notes.append(f"the first of its {len(container.streams.audio)} sound tracks is taken")
         subtype = "PCM_24" if code.format.bytes > 2 else "PCM_16"
@@ -207,6 +209,12 @@ def _media_info(path: str, size: int, changed: int) -> AudioInfo:
             subtype = "FLOAT" if code.name.startswith("pcm_f") else "PCM_16"
         about = (code.sample_rate, code.layout.nb_channels, name.split(",")[0], subtype)
         return AudioInfo(frames, *about, tuple(notes))
+
+
+def _begins(path: str | Path, beginnings: Iterable[tuple[int, bytes]]) -> bool:
+    with open(path, "rb") as file:
+        found = file.read(16)
+    return any(found[at:].startswith(known) for at, known in beginnings)
 
 
 def _declared_seconds(container: "av.container.InputContainer") -> float:

@@ -219,3 +219,13 @@ def test_chunks_of_any_name_are_named_and_sums_of_the_samples_stay_behind(tmp_pa
 def test_chapters_are_named(tmp_path, container):
     (source := tmp_path / "in").write_bytes(media(container, "aac", chapters=True)())
     assert copied(source, tmp_path / "out.flac") == ["not kept: the chapters"]
+
+
+def test_chapters_that_are_tags_are_carried_over_as_tags(tmp_path):
+    source = tmp_path / "in.flac"
+    sf.write(source, np.zeros(1000), 16000)
+    file = mutagen.File(source)
+    file.update({"CHAPTER001": "00:00:00.000", "CHAPTER001NAME": "One"})
+    file.save()
+    assert copied(source, tmp_path / "out.ogg") == []
+    assert mutagen.File(tmp_path / "out.ogg")["chapter001name"] == ["One"]
