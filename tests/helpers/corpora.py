@@ -1,5 +1,7 @@
 """Small corpora of the sample speech and noise, in the layouts of others."""
 
+import io
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -52,3 +54,14 @@ def five_recordings(folder: Path) -> None:
         place = folder / ("deeper" if number % 2 else "") / f"{number}.flac"
         sf.write(place, samples[8000 * number :][: 9000 + number], rate)
     (folder / "broken.flac").write_bytes(b"no audio")
+
+
+def contents(shard: Path) -> dict[str, bytes]:
+    """The members of a shard."""
+    with tarfile.open(shard) as tar:
+        return {info.name: tar.extractfile(info).read() for info in tar}
+
+
+def check_audio(data: bytes, expected: np.ndarray) -> None:
+    """Fail where a file has another sound."""
+    np.testing.assert_allclose(sf.read(io.BytesIO(data))[0], expected, atol=1e-4)
