@@ -1,23 +1,16 @@
 """What runs the parts of a network for a stream in this process: torch, eager or compiled."""
 
-import hashlib
-import os
-import sys
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import torch
 
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn.causal import State, total_warm_up
+from bloomnet_sb.streaming.compiled_code import Run, code_folder, compiled
 from bloomnet_sb.streaming.frame_stream import StreamFacts
 from bloomnet_sb.streaming.parts import Tensors, parts_of
-from bloomnet_sb.streaming.programs import Program, most_frames, programs_of
-from bloomnet_sb.utils.atomic_files import make_folder, turn_in, written_whole
+from bloomnet_sb.streaming.programs import most_frames, programs_of
 from bloomnet_sb.utils.errors import InputError
 
-PACKAGE = Path(__file__).parents[1]
 # Frames in an eager call: what a long file is run by; memory is for this many.
 MOST_FRAMES = 4096
 
@@ -107,10 +100,9 @@ class CompiledEngine:
     """Runs a network's parts as machine code, made by torch's ahead-of-time compiler, on a CPU.
 
     Eager torch spends most of a chunk on calling its operations; here a block is one call. When the
-    first stream starts, compiling takes from seconds to minutes; a process waits for another that
-    compiles the same. The code is kept in torch's own folder of
-    compiled code (set TORCHINDUCTOR_CACHE_DIR to move it), named by a digest of the weights, of the
-    network's layout, of its modules' source files and of torch's version; a later start loads it.
+    first stream starts, that is compiled, see `bloomnet_sb.streaming.compiled_code.compiled`. The
+    code is kept in torch's own folder of compiled code (set TORCHINDUCTOR_CACHE_DIR to move it); a
+    later start loads it.
 
     Arguments
     ---------
@@ -132,15 +124,10 @@ class CompiledEngine:
         device = next(model.parameters()).device
         if device.type != "cpu":
             raise InputError(f"a compiled stream runs on a CPU; this network is on {device}")
-        # Imported here: torch's compiler takes a second to import.
-        from torch._inductor.runtime.cache_dir_utils import cache_dir
-
-        folder = Path(cache_dir()) / "bloomnet_sb" / _digest(model)
-        programs = programs_of(model)
+        self._folder, self._programs = code_folder(model), programs_of(model)
         self.facts = stream_facts(model, most_frames(model))
-        self._initial = {name: list(p.states.values()) for name, p in programs.items()}
-        self._paths = {folder / f"{name}.pt2": program for name, program in programs.items()}
-        self._run: dict[str, Callable[[list[torch.Tensor]], list[torch.Tensor]]] = {}
+        self._initial = {name: list(p.states.values()) for name, p in self._programs.items()}
+        self._run: dict[str, Run] = {}
 
     def start(self, part: str, batch_size: int) -> list[torch.Tensor]:
         """What a part carries before the first frame."""
@@ -148,7 +135,7 @@ class CompiledEngine:
             raise InputError(f"batch_size is {batch_size}, but a compiled stream takes one signal")
         # Only now: a stream starts when all that it was asked for is checked.
         if not self._run:
-            self._run = {path.stem: _compiled(p, path) for path, p in self._paths.items()}
+            self._run = compiled(self._programs, self._folder)
         return self._initial[part]
 
     def enter(self, windows: np.ndarray, state: list[torch.Tensor]):
@@ -167,60 +154,3 @@ class CompiledEngine:
     def decode(self, depth: int, feature: list[torch.Tensor], shared: list[torch.Tensor]):
         """The windows of the estimate of `depth` blocks."""
         return self._run[f"decode{depth}"]([*feature, *shared])[0].numpy()
-
-
-def _digest(model: BloomNet) -> str:
-    """What the compiled code depends on."""
-    about = [model.fingerprint(), torch.__version__, torch.backends.cpu.get_cpu_capability()]
-    digest = hashlib.sha256(repr(about).encode())
-    for source in _sources(model):
-        digest.update(source)
-    return digest.hexdigest()[:32]
-
-
-def _sources(model: BloomNet) -> list[bytes]:
-    """The source files of the package, and of all modules of a network."""
-    rooms = ("nn", "separators", "streaming")
-    files = {file for room in rooms for file in (PACKAGE / room).glob("*.py")}
-    classes = {base for module in model.modules() for base in type(module).__mro__}
-    names = {each.__module__ for each in classes} - {"builtins"}
-    own = {name for name in names if name.partition(".")[0] != "torch"}
-    found = [getattr(sys.modules.get(name), "__file__", None) for name in own]
-    if None in found:  # typed in: what it was the last time is not known
-        return [os.urandom(16)]
-    return [file.read_bytes() for file in sorted(files | {Path(file) for file in found if file})]
-
-
-def _compiled(program: Program, path: Path) -> Callable[[list[torch.Tensor]], list[torch.Tensor]]:
-    """A program as a function of its inputs and states, in a list."""
-    if not path.is_file():
-        make_folder(path.parent)
-        with turn_in(path.parent):
-            _compile_once(program, path)
-    return torch._inductor.aoti_load_package(str(path)).loader.run
-
-
-def _compile_once(program: Program, path: Path) -> None:
-    """Compile a program, unless another process has done so while this one waited."""
-    if path.is_file():
-        return
-    with written_whole(path) as partial:
-        _compile(program, partial)
-
-
-def _compile(program: Program, path: Path) -> None:
-    from torch._inductor.exc import InductorError, InvalidCxxCompiler
-
-    # What there is to share out among threads is too little for it to pay.
-    settings = {"cpp.threads": 1}
-    try:
-        with torch.no_grad(), open(path, "wb") as package:
-            exported = torch.export.export(
-                program, program.arguments, dynamic_shapes=program.dynamic_shapes
-            )
-            torch._inductor.aoti_compile_and_package(
-                exported, package_path=package, inductor_configs=settings
-            )
-    except (InductorError, InvalidCxxCompiler) as error:  # the latter as it is before torch 2.8
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"a compiled stream needs a C++ compiler for torch: {reason}") from None

@@ -1,19 +1,11 @@
-import importlib
 import pickle
 import shutil
-import sys
-from threading import Thread
-from types import SimpleNamespace
 
 import pytest
 import soundfile as sf
 import torch
 
-from bloomnet_sb.model import BloomNet
-from bloomnet_sb.nn.filterbanks import LearnedFilterbank
-from bloomnet_sb.nn.levels import NoLevel, RmsLevel
-from bloomnet_sb.streaming.engines import _compiled, _digest
-from bloomnet_sb.utils.atomic_files import turn_in
+from bloomnet_sb.nn.levels import RmsLevel
 from bloomnet_sb.utils.errors import InputError
 from tests.helpers.networks import band_rnn, conv_tasnet, interface, readmes_gru
 from tests.helpers.recipes import SAMPLES
@@ -94,9 +86,9 @@ def test_compiled_streams_do_not_disturb_each_other(convolutional, noisy):
 
 
 def test_the_code_is_kept_for_the_same_weights_only(convolutional, cache):
+    """Blocks and decodes that differ in nothing else have one code."""
     kept = sorted(cache.rglob("bloomnet_sb/*/*.pt2"))
-    names = {"block1", "block2", "decode1", "decode2", "enter"}
-    assert {file.stem for file in kept} == names
+    assert {file.stem for file in kept} == {"block1", "decode1", "enter"}
     other = past_frames_and_means()
     with torch.no_grad():
         other.encoder.weight.mul_(2)
@@ -133,46 +125,3 @@ def test_what_cannot_be_is_refused_before_anything_is_compiled(cache, option, me
     no_compiler = torch._inductor.config.patch("cpp.cxx", ("no-such-compiler",))
     with no_compiler, pytest.raises(InputError, match=message):
         enhancer.stream(compiled=True, **option)
-
-
-def test_what_another_compiles_meanwhile_is_waited_for(tmp_path, monkeypatch):
-    package = SimpleNamespace(loader=SimpleNamespace(run="what the other compiled"))
-    monkeypatch.setattr(torch._inductor, "aoti_load_package", lambda path: package)
-    path, found = tmp_path / "block1.pt2", []
-    second = Thread(target=lambda: found.append(_compiled(None, path)))
-    with turn_in(tmp_path):
-        second.start()
-        second.join(0.2)
-        assert second.is_alive()
-        path.touch()
-    second.join()
-    assert found == ["what the other compiled"]
-
-
-BACKBONE = """
-import torch
-from bloomnet_sb.nn.causal import FrameWise
-from bloomnet_sb.separators.base import Separator
-
-class Scale(FrameWise):
-    def forward(self, feature, *features):
-        return (feature * FACTOR).unsqueeze(1) if features else feature * FACTOR
-
-class OneOfMine(Separator):
-    def __init__(self):
-        super().__init__(16, causal=True)
-        self.set_parts(entry=Scale(), blocks=[Scale()], heads=[Scale()])
-"""
-
-
-def test_code_is_kept_by_the_source_of_ones_own_backbone(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    digests = []
-    for factor in ("1.0", "1.0", "0.5"):
-        (tmp_path / "one_of_mine.py").write_text(BACKBONE.replace("FACTOR", factor))
-        importlib.invalidate_caches()
-        sys.modules.pop("one_of_mine", None)
-        separator = importlib.import_module("one_of_mine").OneOfMine()
-        torch.manual_seed(0)
-        digests.append(_digest(BloomNet(LearnedFilterbank(16), separator, NoLevel())))
-    assert digests[0] == digests[1] != digests[2]
