@@ -4,6 +4,7 @@ import fcntl
 import gc
 import signal
 import sys
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import soundfile as sf
 import torch
 
 import bloomnet_sb  # noqa: F401
+from tests.helpers.corpora import few_utterances
 from tests.helpers.forked import run_forked
-from tests.helpers.recipes import REPOSITORY, SAMPLES, recipe_main, tiny_arguments
+from tests.helpers.recipes import REPOSITORY, SAMPLES, corpus, recipe_main, tiny_arguments
 
 from speechbrain.utils.importutils import LazyModule  # isort: skip (bloomnet_sb makes both
 from torchaudio.functional import resample  # isort: skip  importable)
@@ -43,23 +45,40 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
-def finished_run(tmp_path_factory, request) -> Path:
-    """The output folder of one whole run of the mini recipe at its smallest; to be left as it is.
-
-    The processes of pytest-xdist share it.
-    """
+def made_once(tmp_path_factory, request) -> Callable[[str, Callable[[Path], None]], Path]:
+    """Has a folder of a name filled in one of the processes of pytest-xdist, which all share it."""
     shared = tmp_path_factory.getbasetemp()
     if hasattr(request.config, "workerinput"):
         shared = shared.parent
-    folder, done = shared / "finished_run", shared / "finished_run.done"
-    with open(shared / "finished_run.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not done.exists():
-            options = {"num_workers": 1, "test_snr_bands_db": "[[-5, 10], [10, 25]]"}
-            result = run_forked(recipe_main, tiny_arguments(folder, **options))
-            assert result.returncode == 0, result.stderr
-            done.touch()
-    return folder
+
+    def once(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, done = shared / name, shared / f"{name}.done"
+        with open(shared / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                fill(folder)
+                done.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session", autouse=True)
+def small_corpus(made_once) -> None:
+    """What recipes are trained on at their smallest."""
+    corpus.folder = made_once("few_utterances", few_utterances)
+
+
+@pytest.fixture(scope="session")
+def finished_run(made_once) -> Path:
+    """The output folder of one whole run of a recipe at its smallest; to be left as it is."""
+
+    def train(folder: Path) -> None:
+        options = {"num_workers": 1, "test_snr_bands_db": "[[-5, 10], [10, 25]]"}
+        result = run_forked(recipe_main, tiny_arguments(folder, **options))
+        assert result.returncode == 0, result.stderr
+
+    return made_once("finished_run", train)
 
 
 @pytest.fixture(scope="session")

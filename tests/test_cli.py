@@ -19,7 +19,7 @@ from bloomnet_sb.separators import BandRNNSeparator
 from tests.helpers import exports  # noqa: F401
 from tests.helpers.command import bloomnet, started_bloomnet
 from tests.helpers.networks import conv_tasnet
-from tests.helpers.recipes import SAMPLES, run_python
+from tests.helpers.recipes import SAMPLES, corpus, run_python
 
 NOISY = [SAMPLES / "demo" / f"noisy_{snr}dB.flac" for snr in (0, 5)]
 
@@ -210,7 +210,7 @@ def test_info(pretrained):
 
 def test_evaluate_makes_the_table_of_the_model_card_again(pretrained, finished_run):
     result = bloomnet(
-        "evaluate", "--source", pretrained, "--data_folder", SAMPLES, "--max_seconds=1.0",
+        "evaluate", "--source", pretrained, "--data_folder", corpus.folder, "--max_seconds=1.0",
         "--no-dnsmos",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -224,7 +224,7 @@ def test_evaluate_makes_the_table_of_the_model_card_again(pretrained, finished_r
 
 @pytest.mark.parametrize("seconds", ["-1", "nan"])
 def test_evaluate_refuses_lengths_that_cannot_be(pretrained, tmp_path, seconds):
-    corpus = ["--data_folder", SAMPLES]
+    of_corpus = ["--data_folder", SAMPLES]
     pairs = [
         "--noisy",
         NOISY[0],
@@ -233,7 +233,7 @@ def test_evaluate_refuses_lengths_that_cannot_be(pretrained, tmp_path, seconds):
         "--output_folder",
         tmp_path / "results",
     ]
-    for data in (corpus, pairs):
+    for data in (of_corpus, pairs):
         result = bloomnet("evaluate", "--source", pretrained, *data, f"--max_seconds={seconds}")
         assert result.returncode == 2
         assert "but must be a number of seconds above 0" in result.stderr

@@ -16,7 +16,7 @@ from tests.helpers.forked import run_forked
 from tests.helpers.networks import conv_tasnet
 
 
-@pytest.mark.parametrize(("fuzzer", "cases"), [(fuzz_audio, 200), (fuzz_pretrained, 200)])
+@pytest.mark.parametrize(("fuzzer", "cases"), [(fuzz_audio, 100), (fuzz_pretrained, 100)])
 def test_damaged_and_hostile_input_gives_a_result_or_one_line(fuzzer, cases, tmp_path):
     tried, findings = fuzz(fuzzer.prepare, cases, minutes=5, seed=0, kept=tmp_path / "kept")
     assert tried >= 100

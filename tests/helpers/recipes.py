@@ -67,6 +67,15 @@ TINY_SEPARATORS = {
 }
 
 
+class Corpus:
+    """What recipes are trained on at their smallest: the samples, unless a test session says."""
+
+    folder = SAMPLES
+
+
+corpus = Corpus()
+
+
 def tiny_arguments(
     output_folder, recipe: Path = RECIPE, hparams: str | Path = "mini.yaml", **overrides
 ) -> list[str]:
@@ -74,7 +83,7 @@ def tiny_arguments(
     sizes = {**TINY, **TINY_SEPARATORS[recipe.name]}
     if "test_snr_bands_db" in (recipe / "hparams" / hparams).read_text():
         sizes["test_snr_bands_db"] = "[]"  # the test mixtures alone
-    options = {"data_folder": SAMPLES, "output_folder": output_folder, **sizes, **overrides}
+    options = {"data_folder": corpus.folder, "output_folder": output_folder, **sizes, **overrides}
     arguments = [str(recipe / "hparams" / hparams)]
     for name, value in options.items():
         arguments += [f"--{name}"] if value is True else [f"--{name}", str(value)]

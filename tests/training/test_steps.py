@@ -9,7 +9,14 @@ import yaml
 from bloomnet_sb.training.options import Options
 from bloomnet_sb.training.steps import load_hparams
 from bloomnet_sb.utils.errors import InputError
-from tests.helpers.recipes import RECIPE, SAMPLES, error_line, run_here, run_main, run_python
+from tests.helpers.recipes import (
+    RECIPE,
+    corpus,
+    error_line,
+    run_here,
+    run_main,
+    run_python,
+)
 
 MINI = RECIPE / "hparams" / "mini.yaml"
 
@@ -176,4 +183,4 @@ def test_the_copy_of_the_yaml_in_the_output_folder_is_whole(finished_run, tmp_pa
     assert "!include" not in copy.read_text()
     hparams = load_hparams(str(copy), f"output_folder: {tmp_path}\nnum_blocks: 2")
     assert hparams["model"].num_blocks == 2
-    assert hparams["data"]["prepare"].keywords["data_folder"] == str(SAMPLES)
+    assert hparams["data"]["prepare"].keywords["data_folder"] == str(corpus.folder)
