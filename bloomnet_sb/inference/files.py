@@ -155,13 +155,22 @@ class FileInterface(BloomInterface):
             self.stream(blocks, len(group), sample_rate=info.samplerate, **options)
             for group in groups
         ]
-        total = math.ceil(info.frames / (PIECE_SECONDS * info.samplerate))
-        for piece in self._shown(chain([first], pieces), name, info, total):
-            pairs = zip(streams, piece.split(CHANNELS_AT_ONCE), strict=True)
+
+        def run(piece: torch.Tensor, is_last: bool) -> torch.Tensor:
             with self.turn:
-                estimates = torch.cat([stream.process(group) for stream, group in pairs])
-            yield _with_sources(estimates)
-        yield _with_sources(torch.cat([stream.flush() for stream in streams]))
+                estimates = [
+                    stream.flush(group) if is_last else stream.process(group)
+                    for stream, group in zip(streams, piece.split(CHANNELS_AT_ONCE), strict=True)
+                ]
+            return _with_sources(torch.cat(estimates))
+
+        total = math.ceil(info.frames / (PIECE_SECONDS * info.samplerate))
+        shown = iter(self._shown(chain([first], pieces), name, info, total))
+        piece = next(shown)
+        for after in shown:
+            yield run(piece, is_last=False)
+            piece = after
+        yield run(piece, is_last=True)
 
     def _windowed(
         self,

@@ -243,9 +243,23 @@ class FrameStream:
         self._noisy.keep(rows)
         return self._returned_form(self._noisy.mix(self._take(rows)))
 
-    def flush(self) -> np.ndarray:
-        """End the signal, and reset; gives the samples that `process` held back."""
-        signal = self._noisy.mix(self._end())
+    def flush(self, last: np.ndarray | None = None) -> np.ndarray:
+        """End the signal, and reset; gives the samples that `process` held back.
+
+        Arguments
+        ---------
+        last : numpy.ndarray, optional
+            A last chunk, as `process` takes it; its samples are given, too. Where a signal's end is
+            known, that is one run of the network less.
+
+        Raises
+        ------
+        ValueError
+            As `process`; the signal goes on then.
+        """
+        rows = self._waiting[:, :0] if last is None else self._checked(last)
+        self._noisy.keep(rows)
+        signal = self._noisy.mix(self._end(rows))
         self.reset()
         return self._returned_form(signal)
 
@@ -254,8 +268,10 @@ class FrameStream:
         self._received += rows.shape[1]
         return self._process(rows)
 
-    def _end(self) -> np.ndarray:
-        """The enhanced samples [batch, sources, time] that are left at the end of the signal."""
+    def _end(self, rows: np.ndarray) -> np.ndarray:
+        """The enhanced samples [batch, sources, time] that are left, of `rows` at the end, too."""
+        self._received += rows.shape[1]
+        self._waiting = np.concatenate([self._waiting, rows], axis=1)
         left = self._received - self._returned
         ready = self._process(np.zeros((len(self._waiting), self._missing()), np.float32))
         silence = np.zeros((*self._tail.shape[:2], left), np.float32)

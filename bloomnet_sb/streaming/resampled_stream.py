@@ -116,10 +116,11 @@ class ResampledStream(Stream):
         self._ready.put(self._band.join(super()._take(self._band.split(rows))))
         return self._release(max(self._samples - self.delay_samples, 0))
 
-    def _end(self) -> np.ndarray:
-        """The enhanced samples [batch, sources, time] that are left at the end of the signal."""
-        self._ready.put(self._band.join(super()._take(self._band.split_end())))
-        self._ready.put(self._band.join(super()._end()))
+    def _end(self, rows: np.ndarray) -> np.ndarray:
+        """The enhanced samples [batch, sources, time] that are left, of `rows` at the end, too."""
+        self._samples += rows.shape[1]
+        left = np.concatenate([self._band.split(rows), self._band.split_end()], axis=1)
+        self._ready.put(self._band.join(super()._end(left)))
         self._ready.put(self._band.join_end())
         return self._release(self._samples)
 

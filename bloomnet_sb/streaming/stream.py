@@ -60,19 +60,38 @@ class Stream(FrameStream):
         InputError
             If the chunk has another form, or holds NaN or infinite samples; it is not taken then.
         """
-        if not isinstance(chunk, torch.Tensor):
-            ready = super().process(chunk)
-            self._device = None
-            return ready
-        if not chunk.is_floating_point():
-            raise InputError(f"a chunk is of {chunk.dtype}, but must be a tensor of floats")
-        ready = super().process(chunk.detach().float().cpu().numpy())
-        self._device = chunk.device
+        samples, device = _as_array(chunk)
+        ready = super().process(samples)
+        self._device = device
         return self._as_given(ready)
 
-    def flush(self) -> Any:
-        """End the signal, and reset; gives the samples that `process` held back."""
-        return self._as_given(super().flush())
+    def flush(self, last: torch.Tensor | np.ndarray | None = None) -> Any:
+        """End the signal, and reset; gives the samples that `process` held back.
+
+        Arguments
+        ---------
+        last : torch.Tensor or numpy.ndarray, optional
+            A last chunk, as `process` takes it; its samples are given, too. Where a signal's end is
+            known, that is one run of the network less.
+
+        Raises
+        ------
+        InputError
+            As `process`; the signal goes on then.
+        """
+        samples, device = (None, self._device) if last is None else _as_array(last)
+        ready = super().flush(samples)
+        self._device = device
+        return self._as_given(ready)
 
     def _as_given(self, samples: np.ndarray) -> Any:
         return samples if self._device is None else torch.from_numpy(samples).to(self._device)
+
+
+def _as_array(chunk: torch.Tensor | np.ndarray) -> tuple[np.ndarray, torch.device | None]:
+    """A chunk as an array, and where results like it go; None: they stay arrays."""
+    if not isinstance(chunk, torch.Tensor):
+        return chunk, None
+    if not chunk.is_floating_point():
+        raise InputError(f"a chunk is of {chunk.dtype}, but must be a tensor of floats")
+    return chunk.detach().float().cpu().numpy(), chunk.device

@@ -45,7 +45,8 @@ def test_every_cut_is_the_stream_of_the_resampled_signal(name, rate, data):
     sizes = data.draw(st.lists(st.integers(0, 1500), max_size=8))
     sizes = sizes if sum(sizes) <= length else []
     signal = torch.randn(length, generator=torch.Generator().manual_seed(length))
-    out = streamed(enhancer.stream(blocks=2, sample_rate=rate, highband="mute"), signal, sizes)
+    stream, with_flush = enhancer.stream(blocks=2, sample_rate=rate, highband="mute"), st.booleans()
+    out = streamed(stream, signal, sizes, data.draw(with_flush))
     assert len(out) == length
     low = streamed(enhancer.stream(blocks=2), resampled(signal, rate, 16000), [])
     expected = resampled(low, 16000, rate)[:length]

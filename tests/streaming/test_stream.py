@@ -38,7 +38,8 @@ def test_every_cut_gives_the_offline_output(name, data):
     if sum(sizes) > length:
         sizes = []
     noisy = torch.randn(length, generator=torch.Generator().manual_seed(length))
-    out = streamed(enhancer.stream(blocks=blocks), noisy, sizes)
+    with_flush = data.draw(st.booleans())
+    out = streamed(enhancer.stream(blocks=blocks), noisy, sizes, with_flush)
     assert len(out) == length
     if length:
         torch.testing.assert_close(out, offline(name, noisy, blocks), atol=1e-5, rtol=0)
@@ -239,7 +240,10 @@ def test_nan_is_refused_and_not_taken(noisy):
     first = stream.process(noisy[:1000])
     with pytest.raises(InputError, match="a chunk holds NaN"):
         stream.process(torch.full((100,), float("nan")))
-    out = torch.cat([first, stream.process(noisy[1000:5000]), stream.flush()])
+    second = stream.process(noisy[1000:4000])
+    with pytest.raises(InputError, match="a chunk holds NaN"):
+        stream.flush(torch.full((100,), float("nan")))
+    out = torch.cat([first, second, stream.flush(noisy[4000:5000])])
     whole = interface(network("causal BN")).enhance_batch(noisy[None, :5000])[0]
     torch.testing.assert_close(out, whole, atol=1e-4, rtol=0)
 
