@@ -100,8 +100,8 @@ class BloomInterface(LoadedNetwork):
         fade_seconds : float
             Length of the cross-fade between two numbers of blocks, or two strengths.
         compiled : bool
-            Whether torch compiles the network for this CPU, once (minutes, with a C++ compiler): a
-            chunk then takes a half of the time or less. Not for batches. See
+            Whether torch compiles the network for this CPU, once, in a minute or more, with a C++
+            compiler: a chunk then takes a half of the time or less. Not for batches. See
             `bloomnet_sb.streaming.engines.CompiledEngine`.
         wait_seconds : float
             How long blocks that never forget all, recurrent ones, run before they are heard.
