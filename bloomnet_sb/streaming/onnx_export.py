@@ -4,10 +4,12 @@ import json
 import logging
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -127,7 +129,7 @@ def write_program(program: Program, path: Path, metadata: Mapping[str, str] | No
     for module in program.modules():
         if isinstance(module, STFTSynthesis):
             module.whole_spectra = True
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), _quiet(), _registry_once():
         # Traced here: the exporter's own trace fails on conditions, and says so at length.
         traced = torch.export.export(
             program, program.arguments, dynamic_shapes=program.dynamic_shapes
@@ -148,6 +150,28 @@ def write_program(program: Program, path: Path, metadata: Mapping[str, str] | No
     exported.model.metadata_props.update(metadata or {})
     exported.model.ir_version = min(exported.model.ir_version, IR_VERSION)
     exported.save(path, external_data=False)
+
+
+@contextmanager
+def _registry_once() -> Iterator[None]:
+    """What ONNX has for torch's operators is read once in a process.
+
+    torch reads it for each program, which is a third of the time of an export.
+    """
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    own = vars(ONNXRegistry)["from_torchlib"]
+    kept = staticmethod(partial(_read_once, ONNXRegistry.from_torchlib))
+    ONNXRegistry.from_torchlib = kept  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ONNXRegistry.from_torchlib = own  # type: ignore[method-assign]
+
+
+@cache
+def _read_once(read: Callable[..., Any], **options: int) -> Any:
+    return read(**options)
 
 
 def quantise(path: Path, output: Path) -> None:

@@ -1,3 +1,4 @@
+import importlib
 import json
 import shutil
 import subprocess
@@ -48,6 +49,22 @@ def enhancer(name):
 
 def export(exporting, folder, int8=False):
     export_onnx(exporting.mods.model, exporting.sample_rate, folder, int8)
+
+
+def test_what_onnx_has_for_operators_is_read_once(tmp_path, monkeypatch):
+    """And torch's exporter is left as it was."""
+    registry = importlib.import_module("torch.onnx._internal.exporter._registration").ONNXRegistry
+    read, reads = registry.from_torchlib, []
+
+    def counted(cls, **options):
+        reads.append(options)
+        return read(**options)
+
+    monkeypatch.setattr(registry, "from_torchlib", patched := classmethod(counted))
+    export(enhancer("BandRNN"), tmp_path / "out")
+    assert len(list((tmp_path / "out").glob("*.onnx"))) == 5
+    assert len(reads) == 1
+    assert vars(registry)["from_torchlib"] is patched
 
 
 @pytest.fixture(scope="module", params=NAMES)
