@@ -239,6 +239,25 @@ def test_evaluate_refuses_lengths_that_cannot_be(pretrained, tmp_path, seconds):
         assert "but must be a number of seconds above 0" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data_folder", SAMPLES, "--output_folder", "here"], "go with --noisy and --clean"),
+        (["--noisy", "a", "--clean", "b", "--noise_split", "c"], "goes with --data_folder"),
+        (
+            ["--noisy", "a", "--clean", "b", "--output_folder", "a-file"],
+            "a-file: cannot be written (File exists)",
+        ),
+    ],
+)
+def test_evaluate_says_what_it_would_not_do(pretrained, tmp_path, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a-file").touch()
+    result = bloomnet("evaluate", "--source", pretrained, *options)
+    assert result.returncode == 2
+    assert message in result.stderr
+
+
 def test_evaluate_without_a_corpus(pretrained, tmp_path):
     result = bloomnet("evaluate", "--source", pretrained, "--data-folder", tmp_path)
     assert result.returncode == 2

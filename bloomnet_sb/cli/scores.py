@@ -31,9 +31,10 @@ def evaluate(
         typer.Option(
             "--output_folder",
             "--output-folder",
-            help="For --noisy: where results.md, results.json and scores.csv go.",
+            help="For --noisy: where results.md, results.json and scores.csv go. Default: "
+            "results/evaluate.",
         ),
-    ] = "results/evaluate",
+    ] = "",
     force: Annotated[bool, typer.Option(help="Whether to write over those of before.")] = False,
     noise_split: Annotated[
         str, typer.Option("--noise_split", "--noise-split", help="A CSV file of file and split.")
@@ -64,14 +65,19 @@ def evaluate(
 
         if data_folder or not (noisy and clean):
             raise InputError("evaluate takes --data_folder, or --noisy and --clean")
+        if noise_split:
+            raise InputError("--noise_split goes with --data_folder")
         network = source or ("" if enhanced else DEFAULT_SOURCE)
+        folder = output_folder or "results/evaluate"
         table = evaluate_folders(
-            noisy, clean, enhanced or (), network, output_folder, force, dnsmos,
+            noisy, clean, enhanced or (), network, folder, force, dnsmos,
             max_seconds or None, limit or None, allow_upsampling, device or None,
         )  # fmt: skip
         return typer.echo(table)
     if not data_folder:
         raise InputError("evaluate takes --data_folder, or --noisy and --clean")
+    if output_folder or force:
+        raise InputError("--output_folder and --force go with --noisy and --clean")
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.scoring.corpus import evaluate_on_librispeech_musan
     from bloomnet_sb.scoring.tables import results_table

@@ -17,7 +17,7 @@ from bloomnet_sb.data.manifests import load_manifest
 from bloomnet_sb.data.mixing import Mixture, draw_mixture, fixed_mixture
 from bloomnet_sb.data.reading import File, file_of
 from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
-from bloomnet_sb.utils.errors import InputError, check_positive, check_seconds
+from bloomnet_sb.utils.errors import InputError, check_positive, check_seconds, is_number
 
 OUTPUT_KEYS = ["id", "mix", "target", "noise"]
 BABBLERS = 16  # utterances of a shard that a babble is drawn from
@@ -161,8 +161,8 @@ def train_sampler(
     """
     if segments_per_epoch is not None:
         check_positive(segments_per_epoch=segments_per_epoch)
-    if not 0 <= speaker_balance <= 1:
-        raise InputError(f"speaker_balance is {speaker_balance}, but must be within 0 and 1")
+    if not is_number(speaker_balance) or not 0 <= speaker_balance <= 1:
+        raise InputError(f"speaker_balance is {speaker_balance!r}, but must be within 0 and 1")
     if isinstance(dataset, ShardDataset):
         if speaker_balance:
             raise InputError(

@@ -166,6 +166,18 @@ def files_in(manifest_folder: str | Path, data_folder: str) -> dict[str, int]:
     return {file: entry["frames"] for entry in entries for file in _files(entry)}
 
 
+def names_in(manifest_folder: str | Path, name: str) -> set[str]:
+    """The ids in a manifest; none where there is no such manifest.
+
+    Example
+    -------
+    >>> names_in(getfixture("tmpdir"), "speech_train")
+    set()
+    """
+    path = Path(manifest_folder) / f"{name}.json"
+    return set(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else set()
+
+
 def holds_mixtures(manifest_folder: str | Path) -> bool:
     """Whether manifests are of finished mixtures, see `bloomnet_sb.data.mixtures`.
 

@@ -20,6 +20,7 @@ from bloomnet_sb.data.manifests import (
     audio_entries,
     check_manifests,
     files_in,
+    names_in,
     text_in_manifest,
     write_manifest,
 )
@@ -110,7 +111,7 @@ def prepare_own_data(
     if skip_prep:
         check_manifests(save_folder, sample_rate, allow_upsampling)
         return
-    _check_folders(noise_folder, noisy_folder, rir_folder, noise_list)
+    _check_folders(clean_folder, noise_folder, noisy_folder, rir_folder, noise_list)
     root = corpus_root(data_folder)
     faults = Faults("the recordings")
     header = partial(usable_info, sample_rate=sample_rate, allow_upsampling=allow_upsampling)
@@ -122,19 +123,23 @@ def prepare_own_data(
     manifests: dict[str, dict[str, dict]] = {}
     if noisy_folder is not None:
         noisy = _only(_find(root, "noisy_folder", noisy_folder, faults), listed)
+        _note_shared(clean, noisy, "noisy_folder", faults)
         entries = _pairs(root, noisy, clean, root / clean_folder, info_of, faults)
         manifests |= _of_speakers(entries, listed, "mix", faults)
     if noise_folder is not None:
         entries = audio_entries(root, clean, info_of, faults)
         manifests |= _of_speakers(entries, listed, "speech", faults)
         noises = _find(root, "noise_folder", noise_folder, faults)
+        _note_shared(clean, noises, "noise_folder", faults)
         listed = _read_list(noise_list, root / noise_folder, noises, "category", faults)
         entries = audio_entries(root, _only(noises, listed), info_of, faults)
         manifests |= _of_noises(entries, listed, faults)
     if rir_folder is not None:
         rooms = _find(root, "rir_folder", rir_folder, faults)
+        _note_shared(clean, rooms, "rir_folder", faults)
         info_of = Listener(header, known, first_sounds) if listen else header
         manifests[ROOMS] = audio_entries(root, rooms, info_of, faults)
+    _note_moved(save_folder, manifests, faults)
     faults.refuse_any()
     forget_heard(save_folder)  # first: a run may be killed between any two files
     _replace_manifests(save_folder, manifests)
@@ -142,7 +147,15 @@ def prepare_own_data(
         note_heard(save_folder, root)
 
 
-def _check_folders(noise: str | None, noisy: str | None, rir: str | None, listed: str | None):
+def _check_folders(
+    clean: str, noise: str | None, noisy: str | None, rir: str | None, listed: str | None
+) -> None:
+    folders = {"clean_folder": clean, "noise_folder": noise, "noisy_folder": noisy}
+    for name, folder in {**folders, "rir_folder": rir}.items():
+        if not isinstance(folder, str) and (folder is not None or name == "clean_folder"):
+            raise InputError(
+                f"{name} is {folder!r}, but must be one folder; several may lie in it, or links"
+            )
     if (noise is None) == (noisy is None):
         found = "neither" if noise is None else "both"
         raise InputError(
@@ -152,6 +165,35 @@ def _check_folders(noise: str | None, noisy: str | None, rir: str | None, listed
     for name, value in (("rir_folder", rir), ("noise_list", listed)):
         if noisy is not None and value is not None:
             raise InputError(f"{name} is {value}, but recordings of noisy_folder are mixed already")
+
+
+def _note_shared(
+    clean: Mapping[str, Path], others: Mapping[str, Path], option: str, faults: Faults
+) -> None:
+    """Note files that are clean speech and something else at once, as of folders in each other."""
+    places = {file.resolve() for file in clean.values()}
+    if shared := [str(file) for file in others.values() if file.resolve() in places]:
+        faults.found.append(f"both in clean_folder and in {option}: {_some(shared)}")
+
+
+def _note_moved(
+    save_folder: str, manifests: Mapping[str, Mapping[str, dict]], faults: Faults
+) -> None:
+    """Note what was trained on by the manifests of before, and would be validated or tested on now.
+
+    Which groups are for what depends on all that there are.
+    """
+    for kind in KINDS:
+        train, valid, test = (names_in(save_folder, f"{kind}_{split}") for split in SPLITS)
+        trained = train - valid - test
+        for split in ("valid", "test"):
+            moved = sorted(trained & manifests.get(f"{kind}_{split}", {}).keys())
+            if moved:
+                faults.found.append(
+                    f"{kind}: {_some(moved)} would be in {split}, but a training with the "
+                    f"manifests in {save_folder} has heard them; --skip_prep goes on with those "
+                    "manifests, and without them all is split anew"
+                )
 
 
 def _find(root: Path, option: str, folder: str, faults: Faults) -> dict[str, Path]:
@@ -192,9 +234,10 @@ def _read_list(
     unlisted = [name for name in files if name not in listed]
     if unlisted:
         logger.warning("%s does not list %s, left out", path, _some(unlisted))
-    without = [name for name, row in listed.items() if not row["split"]]
-    if without and len(without) < len(listed):
-        faults.found.append(f"{path}: names the split of some, but not of {_some(without)}")
+    for column in ("split", "speaker"):
+        without = [name for name, row in listed.items() if not row.get(column)]
+        if column in ("split", about) and 0 < len(without) < len(listed):
+            faults.found.append(f"{path}: names the {column} of some, but not of {_some(without)}")
     return listed
 
 

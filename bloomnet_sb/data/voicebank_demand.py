@@ -88,8 +88,13 @@ def prepare_voicebank_demand(
         check_manifests(save_folder, sample_rate, allow_upsampling)
         return
     check_positive(sample_rate=sample_rate)
-    if speakers not in VALID_SPEAKERS:
+    if speakers not in list(VALID_SPEAKERS):
         raise InputError(f"speakers is {speakers!r}, but must be one of 28, 56")
+    if not isinstance(valid_speakers, Mapping):
+        raise InputError(
+            f"valid_speakers is {valid_speakers!r}, but must say them for each number of speakers, "
+            "such as {28: [p226, p287]}"
+        )
     held_out = valid_speakers.get(speakers)
     if not held_out:
         raise InputError(f"valid_speakers names none of the {speakers} speakers")

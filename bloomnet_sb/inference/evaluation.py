@@ -8,6 +8,7 @@ from bloomnet_sb.scoring import deepfilternet
 from bloomnet_sb.scoring.listeners import Estimate
 from bloomnet_sb.scoring.pairs import evaluate_pairs, find_pairs
 from bloomnet_sb.scoring.tables import results_table, write_results, write_scores
+from bloomnet_sb.utils.atomic_files import make_folder
 from bloomnet_sb.utils.errors import InputError, check_positive, check_seconds
 
 
@@ -68,6 +69,7 @@ def evaluate_folders(
     folder = Path(output_folder)
     if (folder / "results.md").exists() and not force:
         raise InputError(f"{folder} holds results; name another --output_folder, or use --force")
+    make_folder(folder)  # before hours of scores
     enhancer = (
         BloomEnhancer.from_hparams(source=source, run_opts={"device": device}) if source else None
     )
@@ -81,7 +83,6 @@ def evaluate_folders(
         pairs[:limit], sample_rate, model, systems, with_dnsmos, max_seconds
     )
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         write_results(results, folder)
         write_scores(scores, folder, others)
     except OSError as error:

@@ -110,13 +110,15 @@ def _file_of(folder: Path, place: str, filename: str) -> Path:
 
 def _id_and_revision(place: str, kind: str | None, revision: str | None) -> tuple[str, str | None]:
     """The parts of name/model or name/model@revision."""
-    repo_id, _, written = place.partition("@")
+    repo_id, at, written = place.partition("@")
     taken = kind is None and os.path.exists(place)
     if taken or Path(place).is_absolute() or repo_id.count("/") != 1:
         raise InputError(
             f"{place}: neither a folder, nor a name of `bloomnet list`, nor a Hugging Face id "
             "such as name/model"
         )
+    if at and not written:
+        raise InputError(f"{place}: no revision follows the @")
     if written and revision is not None:
         raise InputError(f"{place}: has a revision, but revision is {revision!r}")
     return repo_id, written or revision

@@ -1,5 +1,6 @@
 """What listeners would say of an estimate: PESQ, STOI, DNSMOS, its level, what is left of bands."""
 
+import math
 import warnings
 from collections.abc import Callable
 
@@ -15,6 +16,11 @@ PESQ_NAMES = {NARROW_BAND: "PESQ-NB", WIDE_BAND: "PESQ-WB"}
 DNSMOS_RATE = 16000
 # What DNSMOS says depends on the level: signals are scaled to -26 dB of full scale.
 DNSMOS_LEVEL = 10 ** (-26 / 20)
+# What P.862.1 and P.862.2 make of -0.5, the least that P.862 gives: where nothing is left of speech
+LEAST_PESQ = {
+    NARROW_BAND: 0.999 + 4 / (1 + math.exp(1.4945 * 0.5 + 4.6607)),
+    WIDE_BAND: 0.999 + 4 / (1 + math.exp(1.3669 * 0.5 + 3.8224)),
+}
 # Centres of the octaves that are looked at, in Hz
 OCTAVES = (125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 LEAST_LEVEL_DB = -60.0
@@ -164,12 +170,12 @@ def pesq_score(clean: np.ndarray, signal: np.ndarray, sample_rate: int) -> float
     Returns
     -------
     float
-        The score, up to 4.64; the higher the better.
+        The score, up to 4.64; the higher the better. For a silent estimate, the least there is.
 
     Raises
     ------
     MetricError
-        If there is none, as for silence.
+        If there is none, as for silence instead of clean speech.
 
     Example
     -------
@@ -179,6 +185,8 @@ def pesq_score(clean: np.ndarray, signal: np.ndarray, sample_rate: int) -> float
     """
     rate = pesq_rate(sample_rate)
     clean, signal = (_at_rate(s, sample_rate, rate) for s in (clean, signal))
+    if clean.any() and not signal.any():
+        return LEAST_PESQ[rate]
     try:
         return pesq(rate, clean, signal, PESQ_MODES[rate])
     except (PesqError, ValueError) as error:

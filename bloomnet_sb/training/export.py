@@ -1,5 +1,6 @@
 """The pretrained folder that a recipe leaves, with its model card."""
 
+import shlex
 from pathlib import Path
 
 from bloomnet_sb.data import manifests_summary
@@ -106,4 +107,4 @@ def _shared_command(argv: list[str]) -> str:
         elif Path(value).is_absolute():
             value = "DIR" if option.startswith("--") else Path(value).name
         command.append(value)
-    return " ".join(command)
+    return shlex.join(command)

@@ -19,8 +19,10 @@ REFUSED = {
     "profile_training": "SpeechBrain's profiler ends the process within the first epoch; "
     "python benchmarks/training.py measures a training",
 }
-# Keys whose values are paths, and how YAML says that there is none
-PATHS = re.compile("(_folder|_list|_log)$|^(noise_split|shards|start_from|start_state)$")
+# Keys whose values are paths or words, and how YAML says that there is none
+TEXTS = re.compile(
+    "(_folder|_list|_log|_description|_license)$|^(limits|noise_split|shards|start_from|start_state)$"
+)
 NONE = ("null", "Null", "NULL", "~")
 
 
@@ -71,11 +73,11 @@ def is_trial(options: RunOptions | Brain) -> bool:
 
 
 def _as_yaml(key: str, words: list[str]) -> str:
-    """A line of YAML; a path is the text that was typed, a number, a date or a comment or not."""
+    """A line of YAML; a text is what was typed, a number, a date or a comment or not."""
     if not words:
         return f"{key}:"
     value = " ".join(words)
-    typed = value and PATHS.search(key) and value not in NONE and value[0] not in "[\"'!"
+    typed = value and TEXTS.search(key) and value not in NONE and value[0] not in "[\"'!"
     return f"{key}: {json.dumps(value, ensure_ascii=False) if typed else value}"
 
 

@@ -5,7 +5,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bloomnet_sb.utils.errors import InputError, check_amounts, check_not_negative, check_positive
+from bloomnet_sb.utils.errors import (
+    InputError,
+    check_amounts,
+    check_not_negative,
+    check_positive,
+    is_number,
+)
 
 KINDS = ("blockwise", "e2e", "joint")
 LR_SCHEDULES = ("constant", "one_cycle")
@@ -51,7 +57,7 @@ class StageSettings:
         check_not_negative(epochs=self.epochs)
         for name in ("lr", "segment_seconds"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or not value > 0:
+            if not is_number(value) or not 0 < value < math.inf:
                 raise InputError(f"{name} is {value!r}, but must be a number above 0")
         scale = self.gradient_scale
         if not isinstance(scale, int | float) or not 0 <= scale <= 1:

@@ -29,6 +29,9 @@ from bloomnet_sb.utils.errors import (
 YAML_LIBRARIES = [
     Path(str(library.__file__)).parent for library in (hyperpyyaml, ruamel.yaml, yaml)
 ]
+# Keys of the recipes that are true or false
+TRUTHS = {"skip_prep", "listen", "allow_upsampling", "with_dnsmos", "use_tensorboard", "causal"}
+TRUTHS |= {"compile_parts", "skip_nonfinite_grads"}
 VALUE_CHECKERS = [Path(str(library.__file__)).parent for library in (sb, torch)]
 
 
@@ -127,6 +130,7 @@ def parse(argv: Sequence[str]) -> Experiment:
     except ValueError as error:
         raise InputError(f"torchrun: {' '.join(str(error).split())}") from None
     hparams = load_hparams(hparams_file, overrides)
+    check_truths(hparams)
     check_loading(hparams)
     check_draws(hparams)
     check_weights(hparams)
@@ -178,8 +182,28 @@ def _is_of(file: Path, libraries: Sequence[Path]) -> bool:
     return any(library in file.parents for library in libraries)
 
 
+def check_truths(hparams: dict) -> None:
+    """Refuse words for what is true or false: to YAML 1.2, no and off are texts, which are true.
+
+    Raises
+    ------
+    InputError
+        Naming the key.
+
+    Example
+    -------
+    >>> check_truths({"skip_prep": "off"})
+    Traceback (most recent call last):
+    ...
+    bloomnet_sb.utils.errors.InputError: skip_prep is 'off', but must be True or False
+    """
+    for key in sorted(TRUTHS & hparams.keys()):
+        if not isinstance(hparams[key], bool):
+            raise InputError(f"{key} is {hparams[key]!r}, but must be True or False")
+
+
 def check_loading(hparams: dict) -> None:
-    """Refuse sizes of batches and numbers of workers that no data loader takes.
+    """Refuse sizes of batches, numbers of workers and optimizers that none can train with.
 
     Raises
     ------
@@ -192,6 +216,11 @@ def check_loading(hparams: dict) -> None:
     """
     check_positive(batch_size=hparams.get("batch_size", 1))
     check_not_negative(num_workers=hparams.get("num_workers", 0))
+    optimizer = hparams.get("opt_class", torch.optim.Adam)
+    if not callable(optimizer):
+        raise InputError(
+            f"opt_class is {optimizer!r}, but must be a class, such as !name:torch.optim.Adam"
+        )
 
 
 def check_draws(hparams: dict) -> None:

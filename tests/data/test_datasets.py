@@ -117,6 +117,8 @@ def test_speakers_that_are_not_known_cannot_be_balanced():
         train_sampler(dataset, seed=1, speaker_balance=0.5)
     with pytest.raises(InputError, match="speaker_balance is 2, but must be within 0 and 1"):
         train_sampler(dataset, seed=1, speaker_balance=2)
+    with pytest.raises(InputError, match="speaker_balance is 'yes', but must be within 0 and 1"):
+        train_sampler(dataset, seed=1, speaker_balance="yes")
 
 
 def test_evaluation_items_are_fixed(manifest_folder):

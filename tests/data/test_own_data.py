@@ -123,6 +123,25 @@ def test_lists_decide_speakers_and_splits(corpus, tmp_path, caplog):
     assert "speech.csv does not list all/speaker" in caplog.text
 
 
+def test_what_was_trained_on_is_not_tested_on_later(corpus, tmp_path):
+    """Who is for what depends on all speakers: where one goes, another may take the place."""
+    before = manifests(corpus, tmp_path / "save", **NOISE)
+    (tested,) = before["speech_test"]
+    shutil.rmtree(corpus / "clean" / tested.rpartition("/")[0])
+    with pytest.raises(InputError, match="has heard them; --skip_prep goes on"):
+        manifests(corpus, tmp_path / "save", **NOISE)
+    shutil.rmtree(tmp_path / "save")
+    after = manifests(corpus, tmp_path / "save", **NOISE)
+    assert before["speech_train"].keys() & after["speech_valid"].keys()
+
+
+def test_speakers_that_a_list_names_in_part_are_a_fault(corpus, tmp_path):
+    rows = [f"all/{name}/1.flac,{'anna' if name < 'speaker d' else ''}" for name in SPEAKERS]
+    (tmp_path / "speech.csv").write_text("file,speaker\n" + "\n".join(rows))
+    with pytest.raises(InputError, match="names the speaker of some, but not of all/speaker d/1"):
+        manifests(corpus, tmp_path / "save", **NOISE, speech_list=str(tmp_path / "speech.csv"))
+
+
 def moved_below(corpus, folder_of):
     """The clean speech with each speaker in a further folder."""
     for name in SPEAKERS:
@@ -220,6 +239,10 @@ def test_all_that_is_wrong_is_in_one_report(corpus, tmp_path, caplog):
         ),
         ({**NOISE, "clean_folder": "nowhere"}, "clean_folder .*nowhere: no such folder"),
         ({**NOISE, "speech_list": "no.csv"}, "no.csv: No such file"),
+        ({"noise_folder": "."}, "both in clean_folder and in noise_folder: .*speaker a/1.flac"),
+        ({"noisy_folder": "clean"}, "both in clean_folder and in noisy_folder"),
+        ({"noise_folder": ["a", "b"]}, "noise_folder is .'a', 'b'., but must be one folder"),
+        ({**NOISE, "clean_folder": None}, "clean_folder is None, but must be one folder"),
     ],
 )
 def test_options_that_cannot_be_are_named(corpus, tmp_path, options, message):

@@ -22,6 +22,11 @@ def test_a_network_that_came_with_the_package(pretrained, tmp_path, monkeypatch)
     assert networks[0].fingerprint() == networks[1].fingerprint()
 
 
+def test_a_revision_follows_the_at():
+    with pytest.raises(InputError, match="me/model@: no revision follows the @"):
+        BloomEnhancer.from_hparams(source="me/model@")
+
+
 def test_a_folder_has_no_revision_however_it_is_asked_for(pretrained):
     for options in ({"revision": "v1"}, {"fetch_config": FetchConfig(revision="v1")}):
         with pytest.raises(InputError, match="a folder, which has no revision 'v1'"):

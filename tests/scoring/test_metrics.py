@@ -7,6 +7,7 @@ from bloomnet_sb.scoring.metrics import (
     OCTAVES,
     octave_powers,
     perceptual_scores,
+    pesq_score,
     speech_level_db,
 )
 from tests.helpers.recipes import SAMPLES
@@ -37,6 +38,13 @@ def test_scores_of_higher_rates_are_those_at_16_khz(signals, scores, sample_rate
     found, failures = perceptual_scores(*resampled, sample_rate, with_dnsmos=True)
     assert failures == {}
     assert found == pytest.approx(scores, abs=0.02)
+
+
+@pytest.mark.parametrize(("sample_rate", "least"), [(8000, 1.02), (16000, 1.04)])
+def test_silence_in_place_of_speech_has_the_least_pesq(signals, sample_rate, least):
+    """It is not left out of a mean, which would be better for it."""
+    clean = soxr.resample(signals[0][0], 16000, sample_rate)
+    assert pesq_score(clean, 0 * clean, sample_rate) == pytest.approx(least, abs=0.005)
 
 
 @dnsmos

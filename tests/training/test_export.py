@@ -45,6 +45,7 @@ def test_a_card_names_no_path_of_this_machine():
     assert _shared_command([*argv, "--lr=1e-3"]) == (
         "python train.py mini.yaml --data_folder=DIR --output_folder DIR --lr=1e-3"
     )
+    assert _shared_command(["a.yaml", "--data_description", "Calls #3"]).endswith("'Calls #3'")
 
 
 def test_a_card_uses_no_depth_that_was_not_trained():

@@ -41,6 +41,10 @@ MINI = RECIPE / "hparams" / "mini.yaml"
         ({"num_workers": -1}, "num_workers is -1, but must be a whole number of 0 or more"),
         ({"output_folder": "/proc/nowhere"}, "/proc/nowhere: cannot be written"),
         ({"skip_prep": True}, ".json: no such manifest"),
+        ({"skip_prep": "off"}, "skip_prep is 'off', but must be True or False"),
+        ({"allow_upsampling": "no"}, "allow_upsampling is 'no', but must be True or False"),
+        ({"block_segment_seconds": ".inf"}, "block: segment_seconds is inf, but must be a number"),
+        ({"opt_class": "torch.optim.Adam"}, "opt_class is 'torch.optim.Adam', but must be a class"),
         ({"start_from": "nowhere"}, "neither a folder, nor a name of `bloomnet list`"),
         ({"start_from": "convtasnet-16k"}, "not the weights of this run's network, whose sizes"),
         ({"level_weight": "null"}, "level_weight is None, but must be a number of 0 or more"),
@@ -75,12 +79,13 @@ def test_a_value_may_hold_what_separates_keys_from_values():
 
 
 @pytest.mark.parametrize("path", ["take #2", "2024", "2024-05-01", "a: b", "a:", "c\\d é"])
-@pytest.mark.parametrize("form", [["--output_folder={}"], ["--output_folder", "{}"]])
-def test_a_path_is_the_text_that_was_typed(path, form):
+@pytest.mark.parametrize("key", ["output_folder", "data_description", "limits"])
+@pytest.mark.parametrize("form", [["--{key}={}"], ["--{key}", "{}"]])
+def test_a_path_or_a_description_is_the_text_that_was_typed(path, key, form):
     none = ["--rir_folder", "null", "--noise_folder="]
-    argv = ["mini.yaml", *(part.format(path) for part in form), *none]
+    argv = ["mini.yaml", *(part.format(path, key=key) for part in form), *none]
     _, _, overrides = Options.from_command_line_args(argv)
-    expected = {"output_folder": path, "rir_folder": None, "noise_folder": None}
+    expected = {key: path, "rir_folder": None, "noise_folder": None}
     assert yaml.safe_load(overrides) == expected
     assert "noise_folder: " in overrides.splitlines()  # an option alone would be True
 
