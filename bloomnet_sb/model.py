@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Container, Iterator, Sequence
+from dataclasses import fields, is_dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -272,8 +274,8 @@ class BloomNet(nn.Module):
         digest = hashlib.sha256()
         for name, module in self.named_modules():
             digest.update(repr((name, type(module).__name__, _settings(module))).encode())
-        for tensor in self.state_dict().values():
-            digest.update(tensor.cpu().contiguous().numpy())
+        for tensor in {**dict(self.named_buffers()), **self.state_dict()}.values():
+            digest.update(tensor.cpu().contiguous().flatten().view(torch.uint8).numpy())
         return digest.hexdigest()[:32]
 
     def _parts(self) -> dict[str, nn.Module]:
@@ -349,10 +351,23 @@ def _with_gradient(feature: Feature, scale: float) -> Feature:
 
 def _settings(module: nn.Module) -> list[tuple[str, object]]:
     """What a module does beside its parts and weights: its numbers, names and functions."""
-    plain = (bool, int, float, str, tuple, type(None))
     settings = {name: value for name, value in vars(module).items() if name[0] != "_"}
     settings.pop("training")
-    return sorted(
-        (name, value if isinstance(value, plain) else getattr(value, "__name__", None))
-        for name, value in settings.items()
-    )
+    return [(name, _described(value)) for name, value in sorted(settings.items())]
+
+
+def _described(value: object) -> object:
+    """A setting as what is the same in another process."""
+    if isinstance(value, bool | int | float | str | None):
+        return value
+    if isinstance(value, list | tuple):
+        return [_described(each) for each in value]
+    if isinstance(value, dict):
+        return sorted((repr(key), repr(_described(each))) for key, each in value.items())
+    if isinstance(value, torch.Tensor):
+        return value.dtype, value.tolist()
+    if isinstance(value, partial):
+        return [_described(part) for part in (value.func, value.args, value.keywords)]
+    if is_dataclass(value) and not isinstance(value, type):
+        return [(field.name, _described(getattr(value, field.name))) for field in fields(value)]
+    return getattr(value, "__name__", None)

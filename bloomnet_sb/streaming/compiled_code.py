@@ -18,6 +18,8 @@ from bloomnet_sb.utils.errors import InputError
 PACKAGE = Path(__file__).parents[1]
 # In a folder of compiled code: the file of each program
 CODES = "codes.json"
+# What reading code raises that is not there, or that a full disk or a power cut has damaged
+NOT_WHOLE = (OSError, ValueError, LookupError, TypeError, RuntimeError)
 # What there is to share out among threads is too little for it to pay; and small weights are
 # otherwise part of the code, which programs with other weights run as well.
 SETTINGS = {"cpp.threads": 1, "always_keep_tensor_constants": True}
@@ -29,8 +31,8 @@ Run = Callable[[list[torch.Tensor]], list[torch.Tensor]]
 def code_folder(model: BloomNet) -> Path:
     """Where the code of a network is kept: in torch's own folder of compiled code.
 
-    Named by a digest of what it depends on: the weights, the network's layout, its modules' source
-    files, torch's version and what the CPU can do.
+    Named by a digest of what it depends on: the weights, the network's layout, the source files of
+    its modules and of what is imported from beside them, torch's version and what the CPU can do.
 
     Arguments
     ---------
@@ -63,9 +65,9 @@ def code_folder(model: BloomNet) -> Path:
 def compiled(programs: dict[str, Program], folder: Path) -> dict[str, Run]:
     """Programs as functions of machine code, which is compiled unless the folder has it.
 
-    Programs that differ in their weights alone, such as the blocks of a BandRNN, run one code; the
-    slope of a folded PReLU is a number in the code, so that each block of a Conv-TasNet has its
-    own. A process waits for another that compiles into the same folder.
+    Programs that differ in their weights alone, such as the blocks of a BandRNN, run one code.
+    Those of a Conv-TasNet have numbers of their own in it, as slopes of folded PReLUs. A process
+    waits for another that compiles into the same folder.
 
     Arguments
     ---------
@@ -88,23 +90,25 @@ def compiled(programs: dict[str, Program], folder: Path) -> dict[str, Run]:
     -------
     See `bloomnet_sb.inference.enhancer.BloomEnhancer.stream`, whose option `compiled` asks for it.
     """
-    if not (codes := _kept(folder)):
-        make_folder(folder)
-        with turn_in(folder):
-            codes = _kept(folder) or _compile_all(programs, folder)
-    return {name: _loaded(folder / codes[name], program) for name, program in programs.items()}
+    with suppress(*NOT_WHOLE):
+        return _loaded(programs, folder)
+    make_folder(folder)
+    with turn_in(folder):
+        with suppress(*NOT_WHOLE):
+            return _loaded(programs, folder)
+        for left in (folder / CODES, *folder.glob("*.pt2")):
+            left.unlink(missing_ok=True)
+        _compile_all(programs, folder)
+    return _loaded(programs, folder)
 
 
-def _kept(folder: Path) -> dict[str, str]:
-    """The file of each program; none unless all are there."""
-    with suppress(FileNotFoundError):
-        codes = json.loads((folder / CODES).read_text(encoding="utf-8"))
-        if all((folder / file).is_file() for file in codes.values()):
-            return codes
-    return {}
+def _loaded(programs: dict[str, Program], folder: Path) -> dict[str, Run]:
+    files = json.loads((folder / CODES).read_text(encoding="utf-8"))
+    paths = {name: folder / files[name] for name in programs}
+    return {name: _with_weights(paths[name], program) for name, program in programs.items()}
 
 
-def _compile_all(programs: dict[str, Program], folder: Path) -> dict[str, str]:
+def _compile_all(programs: dict[str, Program], folder: Path) -> None:
     files: dict[str, str] = {}  # by structure
     codes = {}
     for name, program in programs.items():
@@ -113,24 +117,28 @@ def _compile_all(programs: dict[str, Program], folder: Path) -> dict[str, str]:
                 program, program.arguments, dynamic_shapes=program.dynamic_shapes
             )
         codes[name] = file = files.setdefault(_structure(program, exported), f"{name}.pt2")
-        if not (folder / file).is_file():
+        if file == f"{name}.pt2":
             _compile(exported, folder / file)
     with written_whole(folder / CODES) as partial:
         partial.write_text(json.dumps(codes), encoding="utf-8")
-    return codes
 
 
 def _structure(program: Program, exported: torch.export.ExportedProgram) -> str:
     """All that the code of a program depends on: not the values of its weights."""
+    graphs = [
+        (name, module.code)
+        for name, module in exported.graph_module.named_modules()
+        if isinstance(module, torch.fx.GraphModule)
+    ]
     tensors = dict(program.state_dict(keep_vars=True))
     examples = [tensor for group in program.arguments for tensor in group]
     shapes = [(tensor.shape, tensor.dtype) for tensor in (*examples, *tensors.values())]
-    others = {
-        name: hashlib.sha256(tensor.numpy().tobytes()).digest()
-        for name, tensor in exported.constants.items()
-        if isinstance(tensor, torch.Tensor) and name not in tensors
-    }
-    return repr((exported.graph_module.code, list(tensors), shapes, others))
+    others = [
+        (name, constant.dtype, constant.tolist())
+        for name, constant in exported.constants.items()
+        if isinstance(constant, torch.Tensor) and name not in tensors
+    ]
+    return repr((graphs, list(tensors), shapes, others))
 
 
 def _compile(exported: torch.export.ExportedProgram, path: Path) -> None:
@@ -146,7 +154,7 @@ def _compile(exported: torch.export.ExportedProgram, path: Path) -> None:
         raise InputError(f"a compiled stream needs a C++ compiler for torch: {reason}") from None
 
 
-def _loaded(path: Path, program: Program) -> Run:
+def _with_weights(path: Path, program: Program) -> Run:
     """The code of a file, with the weights of a program."""
     package = torch._inductor.aoti_load_package(str(path))
     tensors = program.state_dict()
@@ -156,13 +164,18 @@ def _loaded(path: Path, program: Program) -> Run:
 
 
 def _sources(model: BloomNet) -> list[bytes]:
-    """The source files of the package, and of all modules of a network."""
+    """The source files of the package, of a network's modules, and of what lies beside those."""
     rooms = ("nn", "separators", "streaming")
     files = {file for room in rooms for file in (PACKAGE / room).glob("*.py")}
     classes = {base for module in model.modules() for base in type(module).__mro__}
     names = {each.__module__ for each in classes} - {"builtins"}
-    own = {name for name in names if name.partition(".")[0] != "torch"}
+    others = {"torch", *sys.stdlib_module_names}
+    own = {name for name in names if name.partition(".")[0] not in others}
     found = [getattr(sys.modules.get(name), "__file__", None) for name in own]
     if None in found:  # typed in: what it was the last time is not known
         return [os.urandom(16)]
-    return [file.read_bytes() for file in sorted(files | {Path(file) for file in found if file})]
+    files |= {Path(file) for file in found if file}
+    folders = {file.parent for file in files if PACKAGE not in file.parents}
+    loaded = (getattr(module, "__file__", None) for module in tuple(sys.modules.values()))
+    files |= {Path(file) for file in loaded if file and Path(file).parent in folders}
+    return [file.read_bytes() for file in sorted(files)]
