@@ -201,7 +201,7 @@ def test_voicebank_demand(voicebank_folder, tmp_path, backbone):
 
 OWN = {
     "ConvTasNet": {"noise_folder": "musan/noise", "rir_folder": "rooms", "reverb": 0.5},
-    "DPRNN": {"noisy_folder": "LibriSpeech/dev-clean", "test_snr_bands_db": "[[0, 5]]"},
+    "DPRNN": {"noisy_folder": "noisy", "test_snr_bands_db": "[[0, 5]]"},
 }
 
 
@@ -209,6 +209,7 @@ OWN = {
 def test_own_data(tmp_path, backbone):
     for place in ("LibriSpeech", "musan"):
         (tmp_path / place).symlink_to(SAMPLES / place)
+    shutil.copytree(SAMPLES / "LibriSpeech" / "dev-clean", tmp_path / "noisy")
     (tmp_path / "rooms").mkdir()
     sf.write(tmp_path / "rooms" / "hall.wav", 0.5 ** torch.arange(50).numpy(), 48000)
     options = {**ONCE, "data_folder": tmp_path, "clean_folder": "LibriSpeech/dev-clean"}

@@ -178,4 +178,4 @@ def _sources(model: BloomNet) -> list[bytes]:
     folders = {file.parent for file in files if PACKAGE not in file.parents}
     loaded = (getattr(module, "__file__", None) for module in tuple(sys.modules.values()))
     files |= {Path(file) for file in loaded if file and Path(file).parent in folders}
-    return [file.read_bytes() for file in sorted(files)]
+    return [file.read_bytes() for file in sorted(files) if file.is_file()]
