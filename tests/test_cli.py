@@ -245,7 +245,7 @@ def test_evaluate_refuses_lengths_that_cannot_be(pretrained, tmp_path, seconds):
         (["--data_folder", SAMPLES, "--output_folder", "here"], "go with --noisy and --clean"),
         (["--noisy", "a", "--clean", "b", "--noise_split", "c"], "goes with --data_folder"),
         (
-            ["--noisy", "a", "--clean", "b", "--output_folder", "a-file"],
+            ["--noisy", NOISY[0].parent, "--clean", NOISY[0].parent, "--output_folder", "a-file"],
             "a-file: cannot be written (File exists)",
         ),
     ],

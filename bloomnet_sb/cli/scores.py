@@ -61,14 +61,14 @@ def evaluate(
 ) -> None:
     """Score every number of blocks on a corpus's test part or on pairs, and print the tables."""
     if noisy or clean or enhanced:
-        from bloomnet_sb.inference.evaluation import evaluate_folders
+        from bloomnet_sb.inference.evaluation import OUTPUT_FOLDER, evaluate_folders
 
         if data_folder or not (noisy and clean):
             raise InputError("evaluate takes --data_folder, or --noisy and --clean")
         if noise_split:
             raise InputError("--noise_split goes with --data_folder")
         network = source or ("" if enhanced else DEFAULT_SOURCE)
-        folder = output_folder or "results/evaluate"
+        folder = output_folder or OUTPUT_FOLDER
         table = evaluate_folders(
             noisy, clean, enhanced or (), network, folder, force, dnsmos,
             max_seconds or None, limit or None, allow_upsampling, device or None,

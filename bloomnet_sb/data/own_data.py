@@ -120,23 +120,24 @@ def prepare_own_data(
     clean = _find(root, "clean_folder", clean_folder, faults)
     listed = _read_list(speech_list, root / clean_folder, clean, "speaker", faults)
     clean = _only(clean, listed)
+    places = {file.resolve() for file in clean.values()}
     manifests: dict[str, dict[str, dict]] = {}
     if noisy_folder is not None:
         noisy = _only(_find(root, "noisy_folder", noisy_folder, faults), listed)
-        _note_shared(clean, noisy, "noisy_folder", faults)
+        _note_shared(places, noisy, "noisy_folder", faults)
         entries = _pairs(root, noisy, clean, root / clean_folder, info_of, faults)
         manifests |= _of_speakers(entries, listed, "mix", faults)
     if noise_folder is not None:
         entries = audio_entries(root, clean, info_of, faults)
         manifests |= _of_speakers(entries, listed, "speech", faults)
         noises = _find(root, "noise_folder", noise_folder, faults)
-        _note_shared(clean, noises, "noise_folder", faults)
+        _note_shared(places, noises, "noise_folder", faults)
         listed = _read_list(noise_list, root / noise_folder, noises, "category", faults)
         entries = audio_entries(root, _only(noises, listed), info_of, faults)
         manifests |= _of_noises(entries, listed, faults)
     if rir_folder is not None:
         rooms = _find(root, "rir_folder", rir_folder, faults)
-        _note_shared(clean, rooms, "rir_folder", faults)
+        _note_shared(places, rooms, "rir_folder", faults)
         info_of = Listener(header, known, first_sounds) if listen else header
         manifests[ROOMS] = audio_entries(root, rooms, info_of, faults)
     _note_moved(save_folder, manifests, faults)
@@ -167,12 +168,9 @@ def _check_folders(
             raise InputError(f"{name} is {value}, but recordings of noisy_folder are mixed already")
 
 
-def _note_shared(
-    clean: Mapping[str, Path], others: Mapping[str, Path], option: str, faults: Faults
-) -> None:
+def _note_shared(clean: set[Path], others: Mapping[str, Path], option: str, faults: Faults) -> None:
     """Note files that are clean speech and something else at once, as of folders in each other."""
-    places = {file.resolve() for file in clean.values()}
-    if shared := [str(file) for file in others.values() if file.resolve() in places]:
+    if shared := [str(file) for file in others.values() if file.resolve() in clean]:
         faults.found.append(f"both in clean_folder and in {option}: {_some(shared)}")
 
 
@@ -234,9 +232,9 @@ def _read_list(
     unlisted = [name for name in files if name not in listed]
     if unlisted:
         logger.warning("%s does not list %s, left out", path, _some(unlisted))
-    for column in ("split", "speaker"):
-        without = [name for name, row in listed.items() if not row.get(column)]
-        if column in ("split", about) and 0 < len(without) < len(listed):
+    for column in ("split", "speaker") if about == "speaker" else ("split",):
+        without = [name for name, row in listed.items() if not row[column]]
+        if 0 < len(without) < len(listed):
             faults.found.append(f"{path}: names the {column} of some, but not of {_some(without)}")
     return listed
 

@@ -11,13 +11,15 @@ from bloomnet_sb.scoring.tables import results_table, write_results, write_score
 from bloomnet_sb.utils.atomic_files import make_folder
 from bloomnet_sb.utils.errors import InputError, check_positive, check_seconds
 
+OUTPUT_FOLDER = "results/evaluate"
+
 
 def evaluate_folders(
     noisy: str | Path,
     clean: str | Path,
     enhanced: Sequence[str | Path] = (),
     source: str = "",
-    output_folder: str | Path = "results/evaluate",
+    output_folder: str | Path = OUTPUT_FOLDER,
     force: bool = False,
     with_dnsmos: bool = True,
     max_seconds: float | None = None,
@@ -69,12 +71,12 @@ def evaluate_folders(
     folder = Path(output_folder)
     if (folder / "results.md").exists() and not force:
         raise InputError(f"{folder} holds results; name another --output_folder, or use --force")
-    make_folder(folder)  # before hours of scores
     enhancer = (
         BloomEnhancer.from_hparams(source=source, run_opts={"device": device}) if source else None
     )
     rate = enhancer.sample_rate if enhancer else None
     pairs, sample_rate = find_pairs(noisy, clean, enhanced, rate, allow_upsampling)
+    make_folder(folder)  # before hours of scores
     systems: dict[str, Estimate] = {}
     if enhancer and deepfilternet.is_installed():
         systems["DeepFilterNet3"] = lambda mix: [deepfilternet.enhance_at(mix, sample_rate)]

@@ -11,7 +11,7 @@ import pytest
 import soundfile as sf
 
 from bloomnet_sb.cli import app
-from tests.helpers.command import invoked, write_network
+from tests.helpers.command import invoked
 from tests.helpers.forked import Forked
 from tests.helpers.ray_cluster import ray_cluster, start_machine
 from tests.helpers.recipes import SAMPLES
@@ -23,11 +23,6 @@ except ImportError:
     HAVE_RAY = False
 on_ray = pytest.mark.skipif(not HAVE_RAY, reason="Ray is not installed (the extra ray)")
 pytestmark = pytest.mark.xdist_group("ray")
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return write_network(tmp_path_factory.mktemp("network") / "network")
 
 
 @pytest.fixture(scope="module")

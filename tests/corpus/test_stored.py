@@ -11,13 +11,8 @@ import pytest
 from bloomnet_sb.corpus import stored_run
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.stores import Store
-from tests.helpers.command import invoked, write_network
+from tests.helpers.command import invoked
 from tests.helpers.corpora import five_recordings
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    return write_network(tmp_path_factory.mktemp("network") / "network")
 
 
 @pytest.fixture

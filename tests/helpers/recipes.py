@@ -10,7 +10,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import torch
 
@@ -67,13 +67,8 @@ TINY_SEPARATORS = {
 }
 
 
-class Corpus:
-    """What recipes are trained on at their smallest: the samples, unless a test session says."""
-
-    folder = SAMPLES
-
-
-corpus = Corpus()
+# What recipes are trained on at their smallest: the samples, unless a test session says otherwise
+corpus = SimpleNamespace(folder=SAMPLES)
 
 
 def tiny_arguments(
