@@ -93,8 +93,7 @@ def write_pretrained(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     yaml = YAML()
-    trained_with = yaml.load(hparams)
-    kept = {key: trained_with[key] for key in ("sample_rate", "model")}
+    kept = network_keys(yaml, hparams)
     kept["modules"] = {"model": kept["model"]}
     with written_whole(folder / HPARAMS_FILE) as partial:
         yaml.dump(kept, partial)
@@ -105,3 +104,15 @@ def write_pretrained(
     with written_whole(folder / CARD_FILE) as partial:
         # Names that are no text have their bytes as escapes.
         partial.write_text(model_card, encoding="utf-8", errors="backslashreplace")
+
+
+def network_keys(yaml: YAML, hparams: str | StringIO) -> dict:
+    """The keys of HyperPyYAML without references that say what a network is.
+
+    Example
+    -------
+    >>> list(network_keys(YAML(), "{sample_rate: 16000, model: null, seed: 1}"))
+    ['sample_rate', 'model']
+    """
+    trained_with = yaml.load(hparams)
+    return {key: trained_with[key] for key in ("sample_rate", "model")}

@@ -1,5 +1,7 @@
 """BlockwiseBrain: runs the stages of a blockwise schedule, resumes them, scores every depth."""
 
+import hashlib
+
 import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
@@ -16,6 +18,7 @@ from bloomnet_sb.data.shard_dataset import ShardDataset, ShardSampler
 from bloomnet_sb.nn.losses import best_order, in_order, negative_si_sdr
 from bloomnet_sb.nn.pesq import check_pesq_weight
 from bloomnet_sb.scoring.depth_scores import DepthScores
+from bloomnet_sb.training.polarity import align_polarity
 from bloomnet_sb.training.resilience import ResilientBrain
 from bloomnet_sb.training.restoring import go_on_from, refuse_other_network
 from bloomnet_sb.training.schedule import BlockwiseSchedule, Stage
@@ -23,8 +26,8 @@ from bloomnet_sb.utils.errors import InputError
 
 logger = get_logger(__name__)
 
-# Of torch's optimizers, what has the sign of the gradients.
-SIGNED_MOMENTS = ("exp_avg", "momentum_buffer")
+# What the loss of a validation depends on, beside the network and the mixtures
+LOSS_OPTIONS = ("level_weight", "spectral_weight", "pesq_weight", "snr_db", "eval_seconds")
 
 
 class BlockwiseBrain(ResilientBrain):
@@ -67,6 +70,7 @@ class BlockwiseBrain(ResilientBrain):
         self.schedule = BlockwiseSchedule.from_hparams(vars(self.hparams), self.model.num_blocks)
         self.stage = self.schedule.stages[-1]
         self.epochs_before = 0
+        self.loss_of = ""
         self.epoch_counter = EpochCounter(0)  # each stage sets its limit
         self.checkpointer.add_recoverables({"model": self.model, "counter": self.epoch_counter})
         self.loggers = [self.hparams.train_logger]
@@ -81,6 +85,7 @@ class BlockwiseBrain(ResilientBrain):
             "epochs_before": self.epochs_before,
             "mixtures_in_batch": self.mixtures_in_batch,
             "updates_in_epoch": self.updates_in_epoch,
+            "loss_of": self.loss_of,
         }
 
     def stages_left(self) -> list[Stage]:
@@ -132,6 +137,7 @@ class BlockwiseBrain(ResilientBrain):
         self.check_accumulation(len(self.train_loader))
         self.updates_in_epoch = len(self.train_loader) // self.grad_accumulation_factor
         self.updates_in_stage = stage.settings.epochs * self.updates_in_epoch
+        self.loss_of = self._loss_of(valid_set)
         self.fit(
             self.epoch_counter,
             self.train_loader,
@@ -306,7 +312,9 @@ class BlockwiseBrain(ResilientBrain):
         if stage == sb.Stage.TEST:
             self.scores.wait()
         if stage == sb.Stage.VALID:
-            self._align_polarity(torch.stack(self.valid_products).sum(0))
+            products = torch.stack(self.valid_products).sum(0).tolist()
+            by_depth = zip(self.stage.depths, products, strict=True)
+            align_polarity(self.model, self.optimizer, dict(by_depth))
             si_sdr = torch.stack(self.valid_si_sdr).mean(0)
             by_depth = zip(self.stage.depths, si_sdr.tolist(), strict=True)
             valid_stats = {"loss": stage_loss, **{f"si_sdr_{d}": v for d, v in by_depth}}
@@ -320,29 +328,8 @@ class BlockwiseBrain(ResilientBrain):
                 meta={**self.checkpoint_meta, "loss": stage_loss},
                 min_keys=["loss"],
                 importance_keys=[],
-                ckpt_predicate=self._of_this_stage,
+                ckpt_predicate=self._has_this_loss,
             )
-
-    def _align_polarity(self, products: torch.Tensor) -> None:
-        """Turn estimates that are upside down, by their products [depths] with the target.
-
-        SI-SDR does not see the sign; a cross-fade between two depths would go through silence.
-        Training goes on as it would have: the optimizer's moments are turned too.
-        """
-        for depth, product in zip(self.stage.depths, products.tolist(), strict=True):
-            if not product < 0:  # NaN included
-                continue
-            for weight in self._turned_weights(depth):
-                moments = self.optimizer.state.get(weight, {})
-                signed = [moments[name] for name in SIGNED_MOMENTS if name in moments]
-                for values in (weight.data, *signed):
-                    values.neg_()
-
-    def _turned_weights(self, depth: int) -> list[torch.nn.Parameter]:
-        """The weights whose sign an estimate has: its synthesis's, else those of its head."""
-        of_synthesis = list(self.model.part(f"decoder{depth}").parameters())
-        signed_weights = getattr(self.model.part(f"head{depth}"), "signed_weights", list)
-        return of_synthesis or signed_weights()
 
     def on_evaluate_start(self, max_key: str | None = None, min_key: str | None = None) -> None:
         """Load the weights with which the last stage did best in validation."""
@@ -360,8 +347,24 @@ class BlockwiseBrain(ResilientBrain):
     def _of_this_stage(self, checkpoint: Checkpoint) -> bool:
         return checkpoint.meta["stage"] == self.stage.name
 
+    def _has_this_loss(self, checkpoint: Checkpoint) -> bool:
+        return self._of_this_stage(checkpoint) and checkpoint.meta.get("loss_of") == self.loss_of
+
+    def _loss_of(self, valid_set: Dataset) -> str:
+        """Tells losses apart that cannot be compared: of other options, or of other mixtures."""
+        options = {name: getattr(self.hparams, name, None) for name in LOSS_OPTIONS}
+        described = repr((options, getattr(valid_set, "data_ids", len(valid_set))))
+        return hashlib.sha256(described.encode()).hexdigest()[:16]
+
     def _load_best(self) -> None:
-        best = self.checkpointer.find_checkpoint(min_key="loss", ckpt_predicate=self._of_this_stage)
+        """The best of those whose loss is that of the last."""
+        last = self.checkpointer.find_checkpoint(
+            ckpt_predicate=lambda checkpoint: (
+                self._of_this_stage(checkpoint) and "loss" in checkpoint.meta
+            )
+        )
+        self.loss_of = last.meta.get("loss_of") if last else self.loss_of
+        best = self.checkpointer.find_checkpoint(min_key="loss", ckpt_predicate=self._has_this_loss)
         if best is None:
             raise InputError(
                 f"{self.checkpointer.checkpoints_dir}: no checkpoint of stage {self.stage.name}"

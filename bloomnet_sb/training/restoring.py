@@ -2,11 +2,74 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
 
+from hyperpyyaml import resolve_references
+from ruamel.yaml import YAML
 from speechbrain.utils.checkpoints import Checkpoint, Checkpointer
+from speechbrain.utils.distributed import if_main_process
 from torch.optim import Optimizer
 
+from bloomnet_sb.pretrained.saving import network_keys
+from bloomnet_sb.utils.atomic_files import written_whole
 from bloomnet_sb.utils.errors import InputError
+
+# Beside the checkpoints of a run: the part of its YAML that says what its network is
+NETWORK_FILE = ".network.yaml"
+# Keys of it that may change from one start to the next, as no estimate depends on them
+FREE_KEYS = ("dropout",)
+
+
+def keep_to_network(hparams_file: str, overrides: str, checkpointer: Checkpointer) -> None:
+    """Refuse to go on with a network that is not the one a run began with.
+
+    One whose weights have the same shapes, with another activation or sample rate, would load them,
+    go on, and be written over what was trained.
+
+    Arguments
+    ---------
+    hparams_file : str
+        The YAML file of the training.
+    overrides : str
+        YAML that overrides keys of it.
+    checkpointer : Checkpointer
+        The run's.
+
+    Raises
+    ------
+    InputError
+        Naming the first key that differs.
+
+    Example
+    -------
+    See `bloomnet_sb.training.steps.parse`.
+    """
+    record = Path(checkpointer.checkpoints_dir) / NETWORK_FILE
+    yaml, text = YAML(), StringIO()
+    with open(hparams_file, encoding="utf-8") as file:
+        yaml.dump(network_keys(yaml, resolve_references(file, overrides)), text)
+    if checkpointer.find_checkpoint() is not None and record.is_file():
+        _compare(_entries(text.getvalue()), _entries(record.read_text(encoding="utf-8")), record)
+    elif if_main_process():
+        with written_whole(record) as unfinished:
+            unfinished.write_text(text.getvalue(), encoding="utf-8")
+
+
+def _entries(text: str) -> list[str]:
+    lines = (line.split(" #")[0].strip() for line in text.splitlines())
+    return [line for line in lines if line and line.split(":")[0] not in FREE_KEYS]
+
+
+def _compare(entries: list[str], before: list[str], record: Path) -> None:
+    if entries == before:
+        return
+    differing = zip([*entries, "nothing more"], [*before, "nothing more"], strict=False)
+    now, then = next(pair for pair in differing if pair[0] != pair[1])
+    raise InputError(
+        f"{record.parent}: the network of this run began with {then!r}, and now has {now!r}; give "
+        "the options that it began with, or another output_folder"
+    )
 
 
 def go_on_from(checkpoint: Checkpoint, checkpointer: Checkpointer, optimizer: Optimizer) -> None:

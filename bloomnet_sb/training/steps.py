@@ -16,6 +16,7 @@ from speechbrain.utils.run_opts import RunOptions
 
 from bloomnet_sb.training.options import Options, check_options
 from bloomnet_sb.training.resilience import StopSignals, named_failures
+from bloomnet_sb.training.restoring import keep_to_network
 from bloomnet_sb.utils.errors import (
     InputError,
     check_amounts,
@@ -120,7 +121,8 @@ def parse(argv: Sequence[str]) -> Experiment:
     Raises
     ------
     InputError
-        For a file that cannot be read, or a folder that cannot be written.
+        For a file that cannot be read, a folder that cannot be written, or a network that is not
+        the one of the run in it.
     """
     hparams_file, run_opts, overrides = Options.from_command_line_args(list(argv))
     run_opts = check_options(run_opts)
@@ -135,6 +137,7 @@ def parse(argv: Sequence[str]) -> Experiment:
     check_draws(hparams)
     check_weights(hparams)
     create_output_folder(hparams_file, hparams, overrides, run_opts.log_config)
+    keep_to_network(hparams_file, overrides, hparams["checkpointer"])
     return Experiment(list(argv), hparams_file, hparams, run_opts, overrides)
 
 

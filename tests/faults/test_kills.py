@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.faults.broken_run import broken_run
 from tests.faults.runs import OFTEN, assert_same_weights, leftovers, run_broken, train_on
 from tests.helpers.forked import Forked
-from tests.helpers.recipes import error_line, run_here, tiny_arguments
+from tests.helpers.recipes import RECIPE, error_line, run_here, run_main, tiny_arguments
 
 # Before there is a checkpoint; while the first is written, and one that has others before it;
 # after a stage. One within an epoch is `killed`. `make soak` has the rest.
@@ -93,11 +94,40 @@ def test_more_epochs_train_on(finished_run, tmp_path):
     assert len((folder / "train_log.txt").read_text().splitlines()) == epochs + 1
 
 
-def test_a_checkpoint_of_another_network_is_refused(finished_run, tmp_path):
+@pytest.mark.parametrize(("options", "is_best"), [({}, True), ({"level_weight": 0.5}, False)])
+def test_the_best_checkpoint_is_one_of_the_same_loss(finished_run, tmp_path, options, is_best):
     folder = shutil.copytree(finished_run, tmp_path / "run")
-    assert "a checkpoint of another network" in error_line(run_here(folder, hidden_channels=12))
+    newest = max((folder / "save").glob("CKPT*"))
+    meta = yaml.safe_load((newest / "CKPT.yaml").read_text())
+    (newest / "CKPT.yaml").write_text(yaml.safe_dump({**meta, "loss": -1e9}))
+    longer = run_here(folder, finetune_epochs=3, **options)
+    assert longer.returncode == 0, longer.stderr
+    log = (folder / "log.txt").read_text().splitlines()
+    best = next(line for line in reversed(log) if "Stage finetune: best checkpoint" in line)
+    assert best.endswith(newest.name) == is_best
+
+
+def test_a_checkpoint_of_another_network_is_refused(finished_run, tmp_path):
+    """Also one whose weights have the same shapes, which would be written over the trained one."""
+    folder = shutil.copytree(finished_run, tmp_path / "run")
+    trained = (folder / "pretrained" / "hyperparams.yaml").read_text()
+    for options, now in (
+        ({"hidden_channels": 12}, "hidden_channels: 12"),
+        ({"mask_activation": "relu"}, "mask_activation: relu"),
+        ({"norm": "cLN", "test_only": True}, "norm: cLN"),
+    ):
+        line = error_line(run_here(folder, **options))
+        assert f"and now has {now!r}; give the options that it began with" in line
+    assert (folder / "pretrained" / "hyperparams.yaml").read_text() == trained
     other = error_line(run_here(folder, training="joint"))
     assert "the last checkpoint is of stage 'finetune'" in other
+
+
+def test_a_run_goes_on_by_the_yaml_that_it_left(finished_run, tmp_path):
+    folder = shutil.copytree(finished_run, tmp_path / "run")
+    shutil.copy(folder / "hyperparams.yaml", tmp_path / "copy.yaml")
+    again = run_main(RECIPE / "train.py", [tmp_path / "copy.yaml", "--output_folder", folder])
+    assert again.returncode == 0, again.stderr
 
 
 def test_a_kill_while_it_scores_leaves_no_process(tmp_path):

@@ -23,7 +23,7 @@ def test_a_batch_without_a_finite_loss_changes_nothing(make_brain, monkeypatch, 
     brain.skip_nonfinite_grads = True
     run(brain)
     after = snapshot(model)
-    # A decoder may have been turned, see `_align_polarity`.
+    # A decoder may have been turned, see `bloomnet_sb.training.polarity`.
     assert all(torch.equal(before[name].abs(), after[name].abs()) for name in before)
     assert brain.nonfinite_count == 2
 
