@@ -91,7 +91,7 @@ def export(
     if web:
         from bloomnet_sb.web.export import export_web
 
-        return export_web(model, sample_rate, folder, int8, Path(source).name, runtime)
+        return export_web(model, sample_rate, folder, int8, Path(source).resolve().name, runtime)
     if not sherpa:
         return export_onnx(model, sample_rate, folder, int8)
     from bloomnet_sb.scoring.corpus import corpus_test_set

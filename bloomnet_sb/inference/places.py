@@ -324,6 +324,11 @@ def is_pipe(path: Path) -> bool:
 def from_pipe(path: Path) -> Iterator[Path]:
     """Give a file for what comes by a pipe: all of it, as networks look at the whole. Else `path`.
 
+    Raises
+    ------
+    InputError
+        If nothing comes; errors about the file name the pipe.
+
     Example
     -------
     >>> with from_pipe(Path("README.md")) as file:
@@ -341,7 +346,12 @@ def from_pipe(path: Path) -> Iterator[Path]:
             else:
                 with open(path, "rb") as pipe:
                     shutil.copyfileobj(pipe, file)
-        yield copy
+        if not copy.stat().st_size:
+            raise InputError(f"{path}: nothing came through the pipe")
+        try:
+            yield copy
+        except InputError as error:
+            raise InputError(str(error).replace(str(copy), str(path))) from None
 
 
 @contextmanager

@@ -13,6 +13,8 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -41,32 +43,29 @@ class OnnxEngine:
     Raises
     ------
     FileNotFoundError
-        If the folder is none of those.
+        If the folder is none of those, or a file of it is missing.
+    ValueError
+        If one is damaged.
     """
 
     def __init__(self, folder: str | Path, threads: int = 1):
         folder = Path(folder)
         if not (folder / "manifest.json").is_file():
             raise FileNotFoundError(f"{folder}: no folder that `bloomnet export` wrote")
-        about = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        self.sample_rate = about["sample_rate"]
-        self.facts = StreamFacts(**about["facts"])
-        with np.load(folder / "states.npz") as states:
+        with _naming(folder / "manifest.json"):
+            about = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            self.sample_rate, parts = about["sample_rate"], about["states"]
+            self.facts = StreamFacts(**about["facts"])
+        with _naming(folder / "states.npz"), np.load(folder / "states.npz") as states:
             self._initial = {
                 part: [_value(states[f"{part}/{name}"]) for name in names]
-                for part, names in about["states"].items()
+                for part, names in parts.items()
             }
-        for part in about["states"]:
-            if not (folder / f"{part}.onnx").is_file():
-                raise FileNotFoundError(f"{folder}: {part}.onnx, which belongs to it, is missing")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         self._sessions = {
-            part: onnxruntime.InferenceSession(
-                folder / f"{part}.onnx", options, providers=["CPUExecutionProvider"]
-            )
-            for part in about["states"]
+            part: _session(folder / f"{part}.onnx", options) for part in about["states"]
         }
         self._names = {
             part: [given.name for given in session.get_inputs()]
@@ -133,6 +132,25 @@ class OnnxStream(FrameStream):
         times = (fade_seconds, wait_seconds)
         amount = (strength, attenuation_limit_db)
         super().__init__(engine, engine.sample_rate, blocks, None, *times, *amount)
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Name a file that is missing, or is not what was written there."""
+    try:
+        yield
+    except OSError:
+        raise FileNotFoundError(f"{file}, which belongs to the network, is missing") from None
+    except Exception as error:  # of several libraries, by what is damaged
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(f"{file} is damaged ({reason}); export the network anew") from None
+
+
+def _session(file: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    with _naming(file):
+        return onnxruntime.InferenceSession(
+            file.read_bytes(), options, providers=["CPUExecutionProvider"]
+        )
 
 
 def _value(array: np.ndarray) -> onnxruntime.OrtValue:

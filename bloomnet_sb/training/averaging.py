@@ -4,7 +4,7 @@ import copy
 
 import torch
 
-from bloomnet_sb.utils.errors import InputError
+from bloomnet_sb.utils.errors import InputError, is_number
 
 
 class WeightAverage:
@@ -44,7 +44,7 @@ class WeightAverage:
     """
 
     def __init__(self, model: torch.nn.Module, decay: float = 0.999):
-        if not isinstance(decay, int | float) or not 0 <= decay < 1:
+        if not is_number(decay) or not 0 <= decay < 1:
             raise InputError(f"the average's decay is {decay!r}, but must be from 0 to below 1")
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.decay = decay

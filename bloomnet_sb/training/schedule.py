@@ -60,7 +60,7 @@ class StageSettings:
             if not is_number(value) or not 0 < value < math.inf:
                 raise InputError(f"{name} is {value!r}, but must be a number above 0")
         scale = self.gradient_scale
-        if not isinstance(scale, int | float) or not 0 <= scale <= 1:
+        if not is_number(scale) or not 0 <= scale <= 1:
             raise InputError(f"gradient_scale is {scale!r}, but must be a number from 0 to 1")
         if self.lr_schedule not in LR_SCHEDULES:
             raise InputError(

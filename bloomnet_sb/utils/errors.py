@@ -251,7 +251,7 @@ def check_range_db(**ranges: object) -> None:
 def _is_range_db(bounds: object) -> bool:
     if not isinstance(bounds, list) or len(bounds) != 2:
         return False
-    numbers = all(isinstance(bound, int | float) for bound in bounds)
+    numbers = all(map(is_number, bounds))
     return numbers and -200 <= bounds[0] <= bounds[1] <= 200
 
 

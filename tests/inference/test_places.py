@@ -3,6 +3,7 @@
 import io
 import os
 import threading
+from pathlib import Path
 
 import pytest
 import soundfile as sf
@@ -148,9 +149,11 @@ def test_stdin_to_a_file_and_a_file_to_stdout(here, source):
 
 
 def test_an_unreadable_pipe_is_named(here, source):
-    result = invoked("enhance", "-", "x.wav", "--source", source, input=b"no audio")
-    assert result.exit_code == 2
-    assert "stdin: not a readable audio file" in result.stderr
+    for came, message in ((b"no audio", "-: not a readable"), (b"", "-: nothing came through")):
+        result = invoked("enhance", "-", "x.wav", "--source", source, input=came)
+        assert result.exit_code == 2
+        assert f"error: {message}" in result.stderr
+        assert not Path("x.wav").exists()
 
 
 def test_named_pipes(here, source):

@@ -131,6 +131,7 @@ def test_the_key_a_is_for_the_automatic_where_blocks_were_given(short_file, tmp_
         ({"speed": "slow"}, "speed is 'slow'"),
         ({"chunk_seconds": 0}, "chunk_seconds is 0"),
         ({"input_name": "gone.wav"}, "gone.wav: no such file"),
+        ({"output_name": "out.txt"}, "out.txt: no name of an audio file"),
         ({"output_name": "out.wav", "virtual": True}, "output is out.wav, but"),
     ],
 )

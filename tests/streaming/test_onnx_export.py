@@ -194,7 +194,16 @@ def test_a_part_that_is_missing_is_named(exported_int8, tmp_path):
     (tmp_path / "folder" / "block1.onnx").unlink()
     result = run_python(tmp_path / "folder" / "onnx_stream.py", "a.wav", tmp_path / "no.wav")
     assert result.returncode == 2
-    assert "block1.onnx, which belongs to it, is missing" in result.stderr
+    assert "block1.onnx, which belongs to the network, is missing" in result.stderr
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "states.npz", "decode1.onnx"])
+@pytest.mark.parametrize("content", [b"", b"{}", b"\x00" * 400])
+def test_a_part_that_is_damaged_is_named(exported_int8, tmp_path, file, content):
+    shutil.copytree(exported_int8, tmp_path / "folder")
+    (tmp_path / "folder" / file).write_bytes(content)
+    with pytest.raises(ValueError, match=f"{file} is damaged .*export the network anew"):
+        OnnxStream(tmp_path / "folder")
 
 
 def test_int8_is_near(exported_int8, noisy):
