@@ -171,11 +171,16 @@ def _sources(model: BloomNet) -> list[bytes]:
     names = {each.__module__ for each in classes} - {"builtins"}
     others = {"torch", *sys.stdlib_module_names}
     own = {name for name in names if name.partition(".")[0] not in others}
-    found = [getattr(sys.modules.get(name), "__file__", None) for name in own]
+    found = [_file_of(sys.modules.get(name)) for name in own]
     if None in found:  # typed in: what it was the last time is not known
         return [os.urandom(16)]
     files |= {Path(file) for file in found if file}
     folders = {file.parent for file in files if PACKAGE not in file.parents}
-    loaded = (getattr(module, "__file__", None) for module in tuple(sys.modules.values()))
+    loaded = map(_file_of, tuple(sys.modules.values()))
     files |= {Path(file) for file in loaded if file and Path(file).parent in folders}
     return [file.read_bytes() for file in sorted(files) if file.is_file()]
+
+
+def _file_of(module: object) -> str | None:
+    """A module's file, without a question that a lazy module answers by importing another."""
+    return getattr(module, "__dict__", {}).get("__file__")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from speechbrain.utils.importutils import LazyModule
 
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn.causal import FrameWise
@@ -47,6 +48,13 @@ def without_compiler(monkeypatch):
 
     monkeypatch.setattr(torch._inductor, "aoti_load_package", Package)
     monkeypatch.setattr(compiled_code, "_compile_all", compile_all)
+
+
+def test_lazy_modules_of_speechbrain_stay_lazy(monkeypatch):
+    """They are in `sys.modules` of every program, and ask for k2 where they are asked for files."""
+    monkeypatch.delattr(LazyModule, "__file__")  # which tests/conftest.py has for Hypothesis
+    assert any(isinstance(module, LazyModule) for module in sys.modules.values())
+    code_folder(conv_tasnet(causal=True, norm="BN").eval())
 
 
 def test_what_another_compiles_meanwhile_is_waited_for(tmp_path, without_compiler):
