@@ -80,9 +80,7 @@ def live(
         attenuation_limit_db=attenuation_limit_db, highband=highband,
     )  # fmt: skip
     if not blocks and not compiled and report.blocks < enhancer.num_blocks - 0.5:
-        typer.echo(
-            "for more blocks at this load: --compiled (its first start takes a minute)"
-        )
+        typer.echo("for more blocks at this load: --compiled (its first start takes a minute)")
     typer.echo(
         f"{report.chunks} chunks, {report.missed} of them late, {report.blocks:.2f} blocks on "
         f"average, load {report.compute_seconds / max(report.audio_seconds, 1e-9):.1%}"

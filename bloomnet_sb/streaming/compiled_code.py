@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -11,9 +12,11 @@ from pathlib import Path
 import torch
 
 from bloomnet_sb.model import BloomNet
-from bloomnet_sb.streaming.programs import Program
+from bloomnet_sb.streaming.programs import Program, quiet
 from bloomnet_sb.utils.atomic_files import make_folder, turn_in, written_whole
 from bloomnet_sb.utils.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parents[1]
 # In a folder of compiled code: the file of each program
@@ -109,6 +112,15 @@ def _loaded(programs: dict[str, Program], folder: Path) -> dict[str, Run]:
 
 
 def _compile_all(programs: dict[str, Program], folder: Path) -> None:
+    logger.warning("compiling the network for this CPU, which takes a minute or two, once")
+    with quiet():
+        codes = _codes(programs, folder)
+    with written_whole(folder / CODES) as partial:
+        partial.write_text(json.dumps(codes), encoding="utf-8")
+
+
+def _codes(programs: dict[str, Program], folder: Path) -> dict[str, str]:
+    """By name, the file with a program's code."""
     files: dict[str, str] = {}  # by structure
     codes = {}
     for name, program in programs.items():
@@ -119,8 +131,7 @@ def _compile_all(programs: dict[str, Program], folder: Path) -> None:
         codes[name] = file = files.setdefault(_structure(program, exported), f"{name}.pt2")
         if file == f"{name}.pt2":
             _compile(exported, folder / file)
-    with written_whole(folder / CODES) as partial:
-        partial.write_text(json.dumps(codes), encoding="utf-8")
+    return codes
 
 
 def _structure(program: Program, exported: torch.export.ExportedProgram) -> str:

@@ -1,9 +1,7 @@
 """ONNX files of a causal network, to stream with at any depth without torch."""
 
 import json
-import logging
 import shutil
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,7 +16,7 @@ from bloomnet_sb.model import BloomNet
 from bloomnet_sb.nn.filterbanks import STFTSynthesis
 from bloomnet_sb.streaming import depth_switch, frame_stream, noisy_share, onnx_stream, wav_files
 from bloomnet_sb.streaming.engines import stream_facts
-from bloomnet_sb.streaming.programs import Program, most_frames, programs_of
+from bloomnet_sb.streaming.programs import Program, most_frames, programs_of, quiet
 from bloomnet_sb.utils.atomic_files import folder_written_whole
 from bloomnet_sb.utils.errors import InputError
 
@@ -129,7 +127,7 @@ def write_program(program: Program, path: Path, metadata: Mapping[str, str] | No
     for module in program.modules():
         if isinstance(module, STFTSynthesis):
             module.whole_spectra = True
-    with torch.no_grad(), _quiet(), _registry_once():
+    with torch.no_grad(), quiet(), _registry_once():
         # Traced here: the exporter's own trace fails on conditions, and says so at length.
         traced = torch.export.export(
             program, program.arguments, dynamic_shapes=program.dynamic_shapes
@@ -190,17 +188,5 @@ def quantise(path: Path, output: Path) -> None:
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with _quiet():
+    with quiet():
         quantize_dynamic(path, output, weight_type=QuantType.QInt8)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporters' remarks on packages and steps that are not needed here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(logging.NOTSET)

@@ -1,6 +1,9 @@
 """The parts of a network as programs of plain tensors, to be compiled or exported."""
 
-from collections.abc import Sequence
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -143,3 +146,22 @@ def _outputs(name: str, taken: dict[str, dict[str, torch.Tensor]]) -> list[str]:
         return [*(f"{key}_out" for key in taken["block1"]), "features", "level"]
     decoded = taken[name.replace("block", "decode")]
     return [f"{key}_out" for key in decoded if key not in ("features", "level")]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what torch remarks on its own steps while it exports or compiles a program.
+
+    Example
+    -------
+    >>> with quiet():
+    ...     warnings.warn("of no use to who enhances", stacklevel=1)
+    """
+    disabled = logging.root.manager.disable
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(max(logging.WARNING, disabled))
+        try:
+            yield
+        finally:
+            logging.disable(disabled)
