@@ -205,14 +205,14 @@ def _stoi(clean: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
 
 
 def _dnsmos(clean: np.ndarray, signal: np.ndarray, sample_rate: int) -> float:
-    from speechmos import dnsmos  # takes seconds: it imports librosa
+    from bloomnet_sb.scoring.dnsmos import overall_score  # imports onnxruntime and librosa
 
     signal = _at_rate(signal, sample_rate, DNSMOS_RATE)
     level = np.sqrt(np.mean(np.square(signal, dtype=np.float64)))
     if level == 0:
         raise MetricError("a silent signal")
     scaled = np.clip(signal * (DNSMOS_LEVEL / level), -1, 1).astype(np.float32)
-    return float(dnsmos.run(scaled, DNSMOS_RATE, return_df=False)["ovrl_mos"])
+    return overall_score(scaled, DNSMOS_RATE)
 
 
 def _at_rate(signal: np.ndarray, sample_rate: int, rate: int) -> np.ndarray:
