@@ -353,7 +353,7 @@ class BlockwiseBrain(ResilientBrain):
     def _loss_of(self, valid_set: Dataset) -> str:
         """Tells losses apart that cannot be compared: of other options, or of other mixtures."""
         options = {name: getattr(self.hparams, name, None) for name in LOSS_OPTIONS}
-        described = repr((options, getattr(valid_set, "data_ids", len(valid_set))))
+        described = repr((options, getattr(valid_set, "data_ids", None)))
         return hashlib.sha256(described.encode()).hexdigest()[:16]
 
     def _load_best(self) -> None:
