@@ -205,7 +205,7 @@ def mean_with_interval(values: np.ndarray) -> dict:
 
 def summarise(experiment: Experiment) -> dict:
     """What results.json holds."""
-    from bloomnet_sb.scoring.costs import count_macs
+    from bloomnet_sb.scoring.costs import macs_of_depths
 
     gains = {name: experiment.improvements(name, experiment.seeds(name)) for name in SYSTEMS}
     ahead = {
@@ -214,6 +214,7 @@ def summarise(experiment: Experiment) -> dict:
     }
     depths = range(1, experiment.num_blocks + 1)
     parameters = [experiment.model.num_parameters(depth) for depth in depths]
+    macs = macs_of_depths(experiment.model, 16000)
     return {
         "config": experiment.config,
         "test_mixtures": gains["finetuned"].shape[-1],
@@ -233,7 +234,7 @@ def summarise(experiment: Experiment) -> dict:
             {
                 "blocks": depth,
                 "parameters": parameters[index],
-                "macs_per_second": count_macs(experiment.model, 16000, depth),
+                "macs_per_second": macs[index][0],
                 **{name: mean_with_interval(g[:, index]) for name, g in gains.items()},
                 "finetuned_minus": {
                     name: mean_with_interval(difference[:, index])

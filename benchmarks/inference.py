@@ -108,14 +108,14 @@ def report(threads: int) -> None:
 
     from bloomnet_sb import BloomNet
     from bloomnet_sb.nn.filterbanks import LearnedFilterbank
-    from bloomnet_sb.scoring.costs import count_macs
+    from bloomnet_sb.scoring.costs import macs_of_depths
     from bloomnet_sb.separators import ConvTasNetSeparator
 
     torch.set_num_threads(threads)
     mix = torch.randn(1, SECONDS * SAMPLE_RATE)
     separator = ConvTasNetSeparator(num_blocks=SIZES["layers"], dilation_cycle=SIZES["layers"])
     model = BloomNet(LearnedFilterbank(SIZES["filters"], SIZES["kernel"]), separator).eval()
-    depths = range(1, model.num_blocks + 1)
+    depths, macs = range(1, model.num_blocks + 1), macs_of_depths(model, SAMPLE_RATE)
     runs = {f"{d} blocks": lambda d=d: model.estimate(mix, d) for d in depths}
     runs["all estimates"] = lambda: model(mix)
     others = {"SpeechBrain": speechbrain_conv_tasnet(), "Asteroid": asteroid_conv_tasnet()}
@@ -132,12 +132,12 @@ def report(threads: int) -> None:
     )
     print("| --- | --- | --- | --- | --- |")
     for name, value in seconds.items():
-        macs, share = "", ""
+        needed, share = "", ""
         if name.endswith("blocks"):
-            needed = count_macs(model, SAMPLE_RATE, int(name.split()[0]))
-            macs, share = f"{needed / 1e6:.0f}", f"{needed * SECONDS / value / peak:.2f}"
+            each, _ = macs[int(name.split()[0]) - 1]
+            needed, share = f"{each / 1e6:.0f}", f"{each * SECONDS / value / peak:.2f}"
         per_second = value / SECONDS
-        print(f"| {name} | {macs} | {per_second:.4f} | {share} | {value / deepest:.2f} |")
+        print(f"| {name} | {needed} | {per_second:.4f} | {share} | {value / deepest:.2f} |")
     for name in others:
         if name in seconds:
             print(f"full depth takes {deepest / seconds[name]:.2f} of {name}'s time")

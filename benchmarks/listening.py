@@ -15,7 +15,7 @@ from onnx_peers import SAMPLE_RATE, OnnxPeer
 
 from bloomnet_sb import BloomEnhancer
 from bloomnet_sb.scoring.corpus import corpus_part
-from bloomnet_sb.scoring.costs import count_macs
+from bloomnet_sb.scoring.costs import macs_of_depths
 from bloomnet_sb.scoring.listener_tables import UNPROCESSED, depth_label, listener_tables
 from bloomnet_sb.scoring.listeners import (
     Estimate,
@@ -70,8 +70,8 @@ class System:
 def network(source: str) -> System:
     """A pretrained network of this package."""
     model = BloomEnhancer.from_hparams(source=source).mods.model
-    depths = range(1, model.num_blocks + 1)
-    mmacs = {blocks: count_macs(model, SAMPLE_RATE, blocks) / 1e6 for blocks in depths}
+    macs = macs_of_depths(model, SAMPLE_RATE)
+    mmacs = {blocks: alone / 1e6 for blocks, (alone, _) in enumerate(macs, 1)}
     return System(Path(source).name, network_estimate(model), model.fingerprint(), mmacs)
 
 

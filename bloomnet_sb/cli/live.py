@@ -47,7 +47,12 @@ def live(
     speed: Annotated[
         Speed, typer.Option(help="For a file: as a microphone, or as fast as it goes.")
     ] = Speed.REALTIME,
-    compiled: Annotated[bool, typer.Option(help="Whether to compile it for this CPU.")] = False,
+    compiled: Annotated[
+        bool | None,
+        typer.Option(
+            help="Whether to compile it for this CPU, a minute or two. Default: if it once was.",
+        ),
+    ] = None,
     strength: Strength = 1.0,
     attenuation_limit_db: AttenuationLimit = None,
     highband: Highband = "follow",
@@ -65,6 +70,7 @@ def live(
         return
     from bloomnet_sb.inference.enhancer import BloomEnhancer
     from bloomnet_sb.inference.places import check_new
+    from bloomnet_sb.streaming.compiled_code import is_kept
     from bloomnet_sb.streaming.live import run_live
     from bloomnet_sb.streaming.policies import Fixed, RealTime
     from bloomnet_sb.utils.audio_files import is_same_file
@@ -74,13 +80,15 @@ def live(
     enhancer = load_network(BloomEnhancer, source, device)
     automatic = RealTime(target)
     policy = Fixed(check_blocks(blocks, enhancer.num_blocks)) if blocks else automatic
+    on_cpu = str(enhancer.device).startswith("cpu")
+    compiled = on_cpu and is_kept(enhancer.mods.model) if compiled is None else compiled
     report = run_live(
         enhancer, policy, input or None, output or None, speed.value, virtual=virtual_microphone,
         automatic=automatic, blocks=blocks or None, compiled=compiled, strength=strength,
         attenuation_limit_db=attenuation_limit_db, highband=highband,
     )  # fmt: skip
-    if not blocks and not compiled and report.blocks < enhancer.num_blocks - 0.5:
-        typer.echo("for more blocks at this load: --compiled (its first start takes a minute)")
+    if not compiled and on_cpu and report.blocks < enhancer.num_blocks - 0.5 and not blocks:
+        typer.echo("for more blocks at this load, once: --compiled, which takes a minute or two")
     typer.echo(
         f"{report.chunks} chunks, {report.missed} of them late, {report.blocks:.2f} blocks on "
         f"average, load {report.compute_seconds / max(report.audio_seconds, 1e-9):.1%}"

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from bloomnet_sb.inference.amount import NO_MORE, Amount
 from bloomnet_sb.inference.base import AUTO
 from bloomnet_sb.inference.enhancer import BloomEnhancer
-from bloomnet_sb.scoring.costs import count_macs
+from bloomnet_sb.scoring.costs import macs_of_depths
 from bloomnet_sb.utils.errors import check_blocks
 
 
@@ -67,8 +67,5 @@ class Choice:
 
 def _macs(enhancer: BloomEnhancer) -> dict[str, list[int]]:
     """Multiply-accumulates for a second of audio at each depth: set, and found by "auto"."""
-    model, rate = enhancer.mods.model, enhancer.sample_rate
-    depths = range(1, model.num_blocks + 1)
-    fixed = [count_macs(model, rate, blocks) for blocks in depths]
-    found = [count_macs(model, rate, blocks, every=True) for blocks in depths]
-    return {"fixed": fixed, AUTO: found}
+    fixed, found = zip(*macs_of_depths(enhancer.mods.model, enhancer.sample_rate), strict=True)
+    return {"fixed": list(fixed), AUTO: list(found)}

@@ -4,7 +4,6 @@ import copy
 import math
 import time
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -65,15 +64,15 @@ def profile_depths(model: BloomNet, sample_rate: int, seconds: float = 4.0) -> l
         DepthProfile(
             blocks=blocks,
             parameters=model.num_parameters(blocks),
-            macs_per_second=round(count_macs(model, samples, blocks) / seconds),
+            macs_per_second=round(macs / seconds),
             real_time_factor=_time_estimate(model, samples, blocks) / seconds,
         )
-        for blocks in range(1, model.num_blocks + 1)
+        for blocks, (macs, _) in enumerate(macs_of_depths(model, samples), 1)
     ]
 
 
-def count_macs(model: BloomNet, num_samples: int, blocks: int, every: bool = False) -> int:
-    """Multiply-accumulates of `estimate` for one mixture: matrix products, filters and transforms.
+def macs_of_depths(model: BloomNet, num_samples: int) -> list[tuple[int, int]]:
+    """Multiply-accumulates of an estimate of one mixture: matrix products, filters, transforms.
 
     A Fourier transform of N samples counts as N log2 N.
 
@@ -83,34 +82,42 @@ def count_macs(model: BloomNet, num_samples: int, blocks: int, every: bool = Fal
         The network.
     num_samples : int
         Length of the mixture.
-    blocks : int
-        How many blocks run.
-    every : bool
-        Whether the estimate of each is made, as where the depth is found by them.
 
     Returns
     -------
-    int
-        The number, without that of element-wise operations.
+    list of (int, int)
+        For each number of blocks: those of its estimate, and those of its estimate and all before
+        it, as where the depth is found by them; without those of element-wise operations.
 
     Example
     -------
     >>> from bloomnet_sb.nn.filterbanks import LearnedFilterbank
     >>> from bloomnet_sb.separators import ConvTasNetSeparator
     >>> model = BloomNet(LearnedFilterbank(512, 16), ConvTasNetSeparator(dilation_cycle=6))
-    >>> round(count_macs(model, 16000, blocks=6) / 1e6)
+    >>> round(macs_of_depths(model, 16000)[5][0] / 1e6)
     1886
     """
     # On the meta device nothing is computed.
     model = copy.deepcopy(model).to("meta")
     counter = FlopCounterMode(display=False, custom_mapping=ALSO_COUNTED)
+    decoding = [0]  # by the heads and decoders that have run
+
+    def begin(*_) -> None:
+        decoding[0] -= counter.get_total_flops()
+
+    def end(*_) -> None:
+        decoding[0] += counter.get_total_flops()
+
+    for module in {*model.separator.heads, *model.decoders}:
+        module.register_forward_pre_hook(begin)
+        module.register_forward_hook(end)
+    flops, of_others = [], 0
     with counter, torch.no_grad():
-        mix = torch.empty(1, num_samples, device="meta")
-        if every:
-            list(islice(model.estimates(mix), blocks))
-        else:
-            model.estimate(mix, blocks)
-    return counter.get_total_flops() // 2
+        for _ in model.estimates(torch.empty(1, num_samples, device="meta")):
+            every = counter.get_total_flops()
+            flops.append((every - of_others, every))
+            of_others = decoding[0]
+    return [(alone // 2, every // 2) for alone, every in flops]
 
 
 def _transforms(shape: torch.Size, *_, out_shape: torch.Size, **__) -> int:

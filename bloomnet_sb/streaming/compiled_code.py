@@ -65,6 +65,24 @@ def code_folder(model: BloomNet) -> Path:
     return Path(cache_dir()) / "bloomnet_sb" / digest.hexdigest()[:32]
 
 
+def is_kept(model: BloomNet) -> bool:
+    """Whether the code of a network is kept, so that a compiled stream of it starts in seconds.
+
+    Arguments
+    ---------
+    model : BloomNet
+        The network.
+
+    Example
+    -------
+    >>> from bloomnet_sb.nn.filterbanks import STFTFilterbank
+    >>> from bloomnet_sb.separators import BandRNNSeparator
+    >>> is_kept(BloomNet(STFTFilterbank(512), BandRNNSeparator(num_blocks=2)))
+    False
+    """
+    return (code_folder(model) / CODES).is_file()
+
+
 def compiled(programs: dict[str, Program], folder: Path) -> dict[str, Run]:
     """Programs as functions of machine code, which is compiled unless the folder has it.
 

@@ -1,7 +1,6 @@
-import pytest
 import torch
 
-from bloomnet_sb.scoring.costs import count_macs, profile_depths
+from bloomnet_sb.scoring.costs import macs_of_depths, profile_depths
 from tests.helpers.networks import band_rnn, conv_tasnet
 
 
@@ -12,14 +11,15 @@ def test_macs_by_hand():
     layer = 2 * bottleneck * hidden + 3 * hidden
     ends = 2 * filters * kernel + 2 * filters * bottleneck
     before = (2 + 1) * hidden  # of two taps, before the first frame, where nothing is multiplied
-    for blocks in (1, 2):
-        expected = frames * (ends + blocks * layer) - blocks * before
-        assert count_macs(model, 1600, blocks) == expected
+    alone = [frames * (ends + blocks * layer) - blocks * before for blocks in (1, 2)]
+    head_and_decoder = frames * ends // 2
+    every = [alone[0], alone[1] + head_and_decoder]
+    assert macs_of_depths(model, 1600) == list(zip(alone, every, strict=True))
 
 
 def test_transforms_count():
     network = band_rnn(num_blocks=1)
-    counted = [count_macs(network, samples, blocks=1) for samples in (3200, 6400)]
+    counted = [macs_of_depths(network, samples)[0][0] for samples in (3200, 6400)]
     frames = 3200 // network.encoder.hop
     transforms = 2 * 64 * 6  # there and back, N log2 N each
     entry = 33 * 21 + 9 * 6 * 11
@@ -52,8 +52,3 @@ def test_profiling_leaves_the_network_as_it_was():
     profile_depths(model, sample_rate=8000, seconds=0.1)
     assert model.training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-
-
-def test_counting_needs_a_depth_of_the_network():
-    with pytest.raises(ValueError, match="1 to 3 blocks"):
-        count_macs(conv_tasnet(), 1600, 4)

@@ -7,7 +7,9 @@ import soundfile as sf
 import torch
 
 from bloomnet_sb.nn.levels import RmsLevel
+from bloomnet_sb.pretrained.saving import write_pretrained
 from bloomnet_sb.utils.errors import InputError
+from tests.helpers.command import bloomnet
 from tests.helpers.networks import band_rnn, conv_tasnet, interface, readmes_gru
 from tests.helpers.recipes import SAMPLES
 from tests.helpers.streams import in_chunks, streamed
@@ -25,6 +27,18 @@ def past_frames_and_means():
     first, second = model.separator.blocks
     second.load_state_dict(first.state_dict())
     return model
+
+
+# What `past_frames_and_means` makes, for the command
+HPARAMS = """
+sample_rate: 16000
+model: !new:bloomnet_sb.model.BloomNet
+  filterbank: !new:bloomnet_sb.nn.filterbanks.LearnedFilterbank {num_filters: 16, window: 16}
+  level: !new:bloomnet_sb.nn.levels.RmsLevel {window: 50}
+  separator: !new:bloomnet_sb.separators.ConvTasNetSeparator
+    {num_filters: 16, bottleneck_channels: 8, hidden_channels: 12, num_blocks: 2,
+     layers_per_block: 1, norm: cgLN, causal: True}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +122,27 @@ def test_the_code_is_kept_for_the_same_weights_only(convolutional, cache):
             interface(other).stream(compiled=True)
     assert sorted(cache.rglob("bloomnet_sb/*/*.pt2")) == kept
     assert not list(cache.rglob("*.partial"))
+
+
+def test_the_command_runs_what_was_compiled(convolutional, cache, tmp_path, monkeypatch):
+    """Unless it is told not to."""
+    network = tmp_path / "network"
+    write_pretrained(convolutional.mods.model, HPARAMS, network, "A card.")
+    options = [
+        "--source",
+        network,
+        "--input",
+        SAMPLES / "demo" / "noisy_0dB.flac",
+        "--speed",
+        "full",
+    ]
+    assert (
+        bloomnet("live", *options, "--output", tmp_path / "eager.wav", "--no-compiled").returncode
+        == 0
+    )
+    monkeypatch.setattr("bloomnet_sb.inference.base.EagerEngine", None)
+    result = bloomnet("live", *options, "--output", tmp_path / "compiled.wav", "--blocks", 2)
+    assert result.returncode == 0, result.stderr
 
 
 def test_what_was_compiled_is_no_part_of_a_copy(convolutional, noisy):
