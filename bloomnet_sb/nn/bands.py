@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from bloomnet_sb.nn.causal import FrameWise
 from bloomnet_sb.utils.errors import InputError
@@ -83,3 +84,65 @@ def _erb_triangles(first: int, num_bins: int, bands: int, bin_hz: float) -> np.n
     empty = np.flatnonzero(triangles.sum(0) == 0)
     triangles[np.abs(places - centres[empty]).argmin(0), empty] = 1e-3
     return triangles
+
+
+def convolved(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,
+    step: int = 1,
+    groups: int = 1,
+) -> torch.Tensor:
+    """A convolution along frames and bands, with silent bands beyond the first and the last.
+
+    Arguments
+    ---------
+    x : torch.Tensor
+        [batch, frames, bands, channels].
+    weight : torch.Tensor
+        [channels of the output, channels of a group, frames, 3 bands].
+    bias : torch.Tensor, optional
+        [channels of the output].
+    step : int
+        From band to band.
+    groups : int
+        1, or as many as there are channels, where none sees another.
+
+    Returns
+    -------
+    torch.Tensor
+        [batch, frames, bands, channels], of as many frames as have all of those before that the
+        weight sees.
+
+    Example
+    -------
+    >>> convolved(torch.ones(1, 4, 5, 2), torch.ones(3, 2, 2, 3), step=2).shape
+    torch.Size([1, 3, 3, 3])
+    """
+    if x.shape[1] == weight.shape[2]:  # one frame: calling a convolution takes longer than this
+        return (_frame_of_each if groups > 1 else _frame)(
+            F.pad(x, (0, 0, 1, 1)), weight, bias, step
+        )
+    image = x.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+    y = F.conv2d(image, weight, bias, stride=(1, step), padding=(0, 1), groups=groups)
+    return y.permute(0, 2, 3, 1)
+
+
+def _frame(
+    padded: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, step: int
+) -> torch.Tensor:
+    around = padded.unfold(2, weight.shape[3], step).permute(0, 2, 3, 1, 4).flatten(2)
+    return F.linear(around, weight.flatten(1), bias).unsqueeze(1)
+
+
+def _frame_of_each(
+    padded: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, step: int
+) -> torch.Tensor:
+    frames, bands = weight.shape[2:]
+    last = padded.shape[2] - bands + 1
+    y = sum(
+        padded[:, frame : frame + 1, band : band + last : step] * weight[:, 0, frame, band]
+        for frame in range(frames)
+        for band in range(bands)
+    )
+    return y if bias is None else y + bias  # type: ignore[return-value]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bloomnet_sb.nn.bands import Bands
+from bloomnet_sb.nn.bands import Bands, convolved
 from bloomnet_sb.nn.causal import Causal, Feature, State
 from bloomnet_sb.nn.folding import norm_of_linear
 from bloomnet_sb.nn.layers import normal_parameter
@@ -75,20 +75,13 @@ class BandEntry(Causal):
         features = torch.cat([state["features"], x.transpose(1, 2)], dim=1)
         of_bands = self.bands(inputs_of(features.float())).to(x.dtype)
         seen = torch.cat([state["bands"], of_bands], dim=1)
-        frames = x.shape[2]
-        # [batch, frames, half of the bands, inputs, frames seen, bands seen]
-        around = F.pad(seen, (1, 1)).unfold(1, FRAMES, 1).unfold(3, BANDS, 2).transpose(2, 3)
-        stacked = around.flatten(-3)
-        skip = F.silu(self.first_norm(self.first(stacked)))
+        weight = self.first.weight.unflatten(1, (INPUTS, FRAMES, BANDS))
+        first = convolved(seen.transpose(2, 3), weight, self.first.bias, step=2)
+        skip = F.silu(self.first_norm(first))
         wide = F.silu(self.widen_norm(self.widen(skip)))
         past = torch.cat([state["half"], wide], dim=1)
-        padded = F.pad(past, (0, 0, 1, 1))
-        half = wide.shape[2]
-        total = sum(
-            padded[:, frame : frame + frames, band : band + half : 2] * self.taps[frame, band]
-            for frame in range(2)
-            for band in range(BANDS)
-        )
+        taps = self.taps.permute(2, 0, 1).unsqueeze(1)
+        total = convolved(past, taps, step=2, groups=len(taps))
         feature = self.last_norm(total) + self.of_band
         after = {
             "features": features[:, -1:].clone(),

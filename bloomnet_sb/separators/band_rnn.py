@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bloomnet_sb.nn.bands import Bands
+from bloomnet_sb.nn.bands import Bands, convolved
 from bloomnet_sb.nn.causal import Causal, CausalSequential, Feature, FrameWise, State
 from bloomnet_sb.nn.folding import norm_of_linear
 from bloomnet_sb.nn.layers import normal_parameter
@@ -280,9 +280,8 @@ class BandHead(FrameWise):
         feature, skip = x
         y = self._doubled(F.silu(self.narrow_norm(self.narrow(feature))))
         y = F.silu(self.see_norm(self.see(torch.cat([y, skip], dim=-1))))
-        # [batch, frames, half of the bands, channels, neighbours]
-        around = F.pad(y, (0, 0, 1, 1)).unfold(2, BANDS, 1)
-        numbers = self.last(around.flatten(-2)).unflatten(-1, (2, -1))
+        weight = self.last.weight.unflatten(1, (y.shape[-1], 1, BANDS))
+        numbers = convolved(y, weight, self.last.bias).unflatten(-1, (2, -1))
         of_bands = numbers.flatten(2, 3)[:, :, : self.bands.num_bands]
         of_bins = self.bands.spread(of_bands.transpose(2, 3)).transpose(1, 3)
         return self._masked(of_bins, features).unsqueeze(1)
