@@ -10,8 +10,10 @@ from safetensors.torch import save
 from bloomnet_sb.model import BloomNet
 from bloomnet_sb.pretrained.fetching import HPARAMS_FILE, WEIGHTS_FILE
 from bloomnet_sb.utils.atomic_files import written_whole
+from bloomnet_sb.utils.errors import InputError
 
 CARD_FILE = "README.md"
+NETWORK_KEYS = ("sample_rate", "model")
 
 
 def export_pretrained(
@@ -109,10 +111,18 @@ def write_pretrained(
 def network_keys(yaml: YAML, hparams: str | StringIO) -> dict:
     """The keys of HyperPyYAML without references that say what a network is.
 
+    Raises
+    ------
+    InputError
+        If one of them is missing.
+
     Example
     -------
     >>> list(network_keys(YAML(), "{sample_rate: 16000, model: null, seed: 1}"))
     ['sample_rate', 'model']
     """
     trained_with = yaml.load(hparams)
-    return {key: trained_with[key] for key in ("sample_rate", "model")}
+    for key in NETWORK_KEYS:
+        if key not in trained_with:
+            raise InputError(f"the YAML file has no key {key}, which a network's description needs")
+    return {key: trained_with[key] for key in NETWORK_KEYS}
