@@ -1,10 +1,9 @@
 """Live enhancement from a microphone or a file: what `bloomnet live` runs."""
 
-import re
+import mimetypes
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -21,8 +20,6 @@ from bloomnet_sb.utils.processes import ending_noted
 
 SPEEDS = ("realtime", "full")
 DISPLAYS_PER_SECOND = 5
-# Suffixes that no sound device's name has
-NAME_OF_A_FILE = re.compile(r"\.[A-Za-z]{2,4}\d?")
 
 
 @dataclass
@@ -142,7 +139,7 @@ def run_live(
     if speed not in SPEEDS:
         raise InputError(f"speed is {speed!r}, but must be one of {', '.join(SPEEDS)}")
     for name in (input_name, output_name):
-        if name and not is_file(name) and NAME_OF_A_FILE.fullmatch(Path(name).suffix):
+        if name and not is_file(name) and mimetypes.guess_type(name)[0]:  # and so of no device
             raise InputError(f"{name}: no name of an audio file, such as .wav or .flac")
     if virtual and output_name is not None:
         raise InputError(f"output is {output_name}, but the output is the virtual microphone")

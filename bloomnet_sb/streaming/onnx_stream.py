@@ -136,14 +136,15 @@ class OnnxStream(FrameStream):
 
 @contextmanager
 def _naming(file: Path) -> Iterator[None]:
-    """Name a file that is missing, or is not what was written there."""
+    """Name a file of the network that cannot be read, or is not what was written there."""
     try:
         yield
-    except OSError:
-        raise FileNotFoundError(f"{file}, which belongs to the network, is missing") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise FileNotFoundError(f"{file}: cannot be read ({reason})") from None
     except Exception as error:  # of several libraries, by what is damaged
         reason = " ".join(str(error).split())[:200]
-        raise ValueError(f"{file} is damaged ({reason}); export the network anew") from None
+        raise ValueError(f"{file} is damaged ({reason}): export the network anew") from None
 
 
 def _session(file: Path, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:

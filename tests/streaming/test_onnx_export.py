@@ -194,7 +194,7 @@ def test_a_part_that_is_missing_is_named(exported_int8, tmp_path):
     (tmp_path / "folder" / "block1.onnx").unlink()
     result = run_python(tmp_path / "folder" / "onnx_stream.py", "a.wav", tmp_path / "no.wav")
     assert result.returncode == 2
-    assert "block1.onnx, which belongs to the network, is missing" in result.stderr
+    assert "block1.onnx: cannot be read (No such file or directory)" in result.stderr
 
 
 @pytest.mark.parametrize("file", ["manifest.json", "states.npz", "decode1.onnx"])
