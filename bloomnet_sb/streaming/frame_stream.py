@@ -292,8 +292,10 @@ class FrameStream:
         """The samples [batch, sources, time] that are complete with these."""
         window, hop = self.facts.window, self.facts.hop
         self._waiting = np.concatenate([self._waiting, rows], axis=1)
-        count = max((self._waiting.shape[1] - window) // hop + 1, 0)
-        pieces, done = [self._tail[:, :, :0]], 0
+        count = (self._waiting.shape[1] - window) // hop + 1
+        if count <= 0:
+            return self._tail[:, :, :0]
+        pieces, done = [], 0
         windows = np.empty((len(rows), count, window), np.float32)
         for frame in range(count):
             windows[:, frame] = self._waiting[:, frame * hop : frame * hop + window]
@@ -303,7 +305,7 @@ class FrameStream:
             self._switch.frame += frames
             done += frames
         self._waiting = self._waiting[:, count * hop :]
-        ready = np.concatenate(pieces, axis=2)
+        ready = pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=2)
         before = min(self._before, ready.shape[2])
         self._before -= before
         self._returned += ready.shape[2] - before
@@ -334,6 +336,11 @@ class FrameStream:
         """Add windows to the tail of those before; gives the samples that are complete."""
         batch, sources, frames, window = windows.shape
         hop = self.facts.hop
+        if frames == 1:  # as below, which takes a tenth of a chunk's time
+            signal = windows[:, :, 0].copy()
+            signal[:, :, : window - hop] += self._tail
+            self._tail = signal[:, :, hop:]
+            return signal[:, :, :hop]
         hops = np.zeros((batch, sources, frames - 1 - -window // hop, hop), np.float32)
         for number, start in enumerate(range(0, window, hop)):
             part = windows[..., start : start + hop]
@@ -372,7 +379,7 @@ class FrameStream:
         if rows.ndim != 2 or len(rows) != (self.batch_size or 1):
             raise self.error(f"a chunk has shape {list(chunk.shape)}, but must be {form}")
         rows = rows.astype(np.float32, copy=False)
-        if not (np.abs(rows) <= LARGEST_SAMPLE).all():
+        if not np.abs(rows).max(initial=0) <= LARGEST_SAMPLE:  # as NaN is not either
             raise self.error("a chunk holds NaN, infinite or absurdly large samples")
         return rows
 

@@ -67,7 +67,7 @@ def _compare(entries: list[str], before: list[str], record: Path) -> None:
     differing = zip([*entries, "nothing more"], [*before, "nothing more"], strict=False)
     now, then = next(pair for pair in differing if pair[0] != pair[1])
     raise InputError(
-        f"{record.parent}: the network of this run began with {then!r}, and now has {now!r}; give "
+        f"{record}: the network of this run began with {then!r}, and now has {now!r}; give "
         "the options that it began with, or another output_folder"
     )
 
