@@ -141,7 +141,8 @@ def separate(
     OUT is a folder. It gets a file for each source, NAME_source1 and so on; what was in a folder
     IN keeps its place below it. "-" stands for a pipe, whose sources are stdin_source1 and so on.
     """
-    from bloomnet_sb.inference.places import check_folder, find_inputs, from_pipe
+    from bloomnet_sb.inference.pipes import from_pipe
+    from bloomnet_sb.inference.places import check_folder, find_inputs
     from bloomnet_sb.inference.separate_many import separate_many
     from bloomnet_sb.inference.separator import BloomSeparator
 

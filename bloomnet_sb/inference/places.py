@@ -1,23 +1,19 @@
 """Where results go: found inputs, made names, and nothing written over what should stay."""
 
 import os
-import shutil
-import stat
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from bloomnet_sb.inference.pipes import PIPE, from_pipe, is_pipe, to_pipe
 from bloomnet_sb.utils.audio_files import AUDIO_SUFFIXES, audio_info, checked_encoding
-from bloomnet_sb.utils.audio_formats import AudioInfo, result_name, suffix_of
+from bloomnet_sb.utils.audio_formats import AudioInfo, result_name
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.folders import MOST_NAMES, LeftOut, check_any_audio, list_input, one_line
 
 # In place of a file: what comes in, or goes out, by a pipe
-PIPE = Path("-")
 
 
 class Found(NamedTuple):
@@ -301,99 +297,6 @@ def one_file(path: Path, output: Path, force: bool) -> Iterator[tuple[Path, Path
             check_new(result, force)
             checked_encoding(result, info)
             yield file, result
-
-
-def is_pipe(path: Path) -> bool:
-    """Whether a path is "-", a pipe or a device, which is read or written once from its beginning.
-
-    Example
-    -------
-    >>> is_pipe(Path("-")), is_pipe(Path("README.md"))
-    (True, False)
-    """
-    if path == PIPE:
-        return True
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError):
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
-
-
-@contextmanager
-def from_pipe(path: Path) -> Iterator[Path]:
-    """Give a file for what comes by a pipe: all of it, as networks look at the whole. Else `path`.
-
-    Raises
-    ------
-    InputError
-        If nothing comes; errors about the file name the pipe.
-
-    Example
-    -------
-    >>> with from_pipe(Path("README.md")) as file:
-    ...     file
-    PosixPath('README.md')
-    """
-    if not is_pipe(path):
-        yield path
-        return
-    with TemporaryDirectory(prefix="bloomnet-") as folder:
-        copy = Path(folder) / ("stdin" if path == PIPE else path.name)
-        with open(copy, "wb") as file:
-            if path == PIPE:
-                shutil.copyfileobj(sys.stdin.buffer, file)
-            else:
-                with open(path, "rb") as pipe:
-                    shutil.copyfileobj(pipe, file)
-        if not copy.stat().st_size:
-            raise InputError(f"{path}: nothing came through the pipe")
-        try:
-            yield copy
-        except InputError as error:
-            raise InputError(str(error).replace(str(copy), str(path))) from None
-
-
-@contextmanager
-def to_pipe(path: Path, like: AudioInfo) -> Iterator[Path]:
-    """Give a file whose content goes to a pipe when the block ends well. Else `path`.
-
-    Arguments
-    ---------
-    path : Path
-        Where it goes.
-    like : AudioInfo
-        The input: without a suffix that says another, the file is of its format if such can be
-        written.
-
-    Raises
-    ------
-    InputError
-        If nobody reads from the pipe.
-
-    Example
-    -------
-    >>> with to_pipe(Path("clean.wav"), AudioInfo(16000, 16000, 1)) as file:
-    ...     file
-    PosixPath('clean.wav')
-    """
-    if not is_pipe(path):
-        yield path
-        return
-    with TemporaryDirectory(prefix="bloomnet-") as folder:
-        file = Path(folder) / f"stdout{path.suffix or suffix_of(like)}"
-        file = file if path.suffix else result_name(file, like)
-        yield file
-        try:
-            with open(file, "rb") as result:
-                if path == PIPE:
-                    shutil.copyfileobj(result, sys.stdout.buffer)
-                    sys.stdout.buffer.flush()
-                else:
-                    with open(path, "wb") as pipe:
-                        shutil.copyfileobj(result, pipe)
-        except BrokenPipeError:
-            raise InputError(f"{path}: closed before all was read") from None
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
