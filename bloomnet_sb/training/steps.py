@@ -136,8 +136,8 @@ def parse(argv: Sequence[str]) -> Experiment:
     check_loading(hparams)
     check_draws(hparams)
     check_weights(hparams)
-    create_output_folder(hparams_file, hparams, overrides, run_opts.log_config)
     keep_to_network(hparams_file, overrides, hparams["checkpointer"])
+    create_output_folder(hparams_file, hparams, overrides, run_opts.log_config)
     return Experiment(list(argv), hparams_file, hparams, run_opts, overrides)
 
 

@@ -110,7 +110,8 @@ def test_the_best_checkpoint_is_one_of_the_same_loss(finished_run, tmp_path, opt
 def test_a_checkpoint_of_another_network_is_refused(finished_run, tmp_path):
     """Also one whose weights have the same shapes, which would be written over the trained one."""
     folder = shutil.copytree(finished_run, tmp_path / "run")
-    trained = (folder / "pretrained" / "hyperparams.yaml").read_text()
+    kept = [folder / "pretrained" / "hyperparams.yaml", folder / "hyperparams.yaml"]
+    trained = [file.read_text() for file in kept]
     for options, now in (
         ({"hidden_channels": 12}, "hidden_channels: 12"),
         ({"mask_activation": "relu"}, "mask_activation: relu"),
@@ -118,7 +119,7 @@ def test_a_checkpoint_of_another_network_is_refused(finished_run, tmp_path):
     ):
         line = error_line(run_here(folder, **options))
         assert f"and now has {now!r}; give the options that it began with" in line
-    assert (folder / "pretrained" / "hyperparams.yaml").read_text() == trained
+    assert [file.read_text() for file in kept] == trained
     other = error_line(run_here(folder, training="joint"))
     assert "the last checkpoint is of stage 'finetune'" in other
 
