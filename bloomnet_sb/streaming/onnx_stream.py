@@ -64,9 +64,7 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        self._sessions = {
-            part: _session(folder / f"{part}.onnx", options) for part in about["states"]
-        }
+        self._sessions = {part: _session(folder / f"{part}.onnx", options) for part in parts}
         self._names = {
             part: [given.name for given in session.get_inputs()]
             for part, session in self._sessions.items()

@@ -1,6 +1,7 @@
 """BlockwiseBrain: runs the stages of a blockwise schedule, resumes them, scores every depth."""
 
 import hashlib
+from functools import partial
 
 import speechbrain as sb
 import torch
@@ -313,8 +314,8 @@ class BlockwiseBrain(ResilientBrain):
             self.scores.wait()
         if stage == sb.Stage.VALID:
             products = torch.stack(self.valid_products).sum(0).tolist()
-            by_depth = zip(self.stage.depths, products, strict=True)
-            align_polarity(self.model, self.optimizer, dict(by_depth))
+            products_of = dict(zip(self.stage.depths, products, strict=True))
+            align_polarity(self.model, self.optimizer, products_of)
             si_sdr = torch.stack(self.valid_si_sdr).mean(0)
             by_depth = zip(self.stage.depths, si_sdr.tolist(), strict=True)
             valid_stats = {"loss": stage_loss, **{f"si_sdr_{d}": v for d, v in by_depth}}
@@ -328,7 +329,7 @@ class BlockwiseBrain(ResilientBrain):
                 meta={**self.checkpoint_meta, "loss": stage_loss},
                 min_keys=["loss"],
                 importance_keys=[],
-                ckpt_predicate=self._has_this_loss,
+                ckpt_predicate=partial(self._has_loss_of, self.loss_of),
             )
 
     def on_evaluate_start(self, max_key: str | None = None, min_key: str | None = None) -> None:
@@ -347,8 +348,11 @@ class BlockwiseBrain(ResilientBrain):
     def _of_this_stage(self, checkpoint: Checkpoint) -> bool:
         return checkpoint.meta["stage"] == self.stage.name
 
-    def _has_this_loss(self, checkpoint: Checkpoint) -> bool:
-        return self._of_this_stage(checkpoint) and checkpoint.meta.get("loss_of") == self.loss_of
+    def _is_validated(self, checkpoint: Checkpoint) -> bool:
+        return self._of_this_stage(checkpoint) and "loss" in checkpoint.meta
+
+    def _has_loss_of(self, loss_of: str | None, checkpoint: Checkpoint) -> bool:
+        return self._is_validated(checkpoint) and checkpoint.meta.get("loss_of") == loss_of
 
     def _loss_of(self, valid_set: Dataset) -> str:
         """Tells losses apart that cannot be compared: of other options, or of other mixtures."""
@@ -358,17 +362,14 @@ class BlockwiseBrain(ResilientBrain):
 
     def _load_best(self) -> None:
         """The best of those whose loss is that of the last."""
-        last = self.checkpointer.find_checkpoint(
-            ckpt_predicate=lambda checkpoint: (
-                self._of_this_stage(checkpoint) and "loss" in checkpoint.meta
-            )
-        )
-        self.loss_of = last.meta.get("loss_of") if last else self.loss_of
-        best = self.checkpointer.find_checkpoint(min_key="loss", ckpt_predicate=self._has_this_loss)
-        if best is None:
+        last = self.checkpointer.find_checkpoint(ckpt_predicate=self._is_validated)
+        if last is None:
             raise InputError(
                 f"{self.checkpointer.checkpoints_dir}: no checkpoint of stage {self.stage.name}"
             )
+        of_one_loss = partial(self._has_loss_of, last.meta.get("loss_of"))
+        best = self.checkpointer.find_checkpoint(min_key="loss", ckpt_predicate=of_one_loss)
+        assert best is not None  # for mypy: the last is one of them
         logger.info(f"Stage {self.stage.name}: best checkpoint {best.path.name}")
         with refuse_other_network(best):
             torch_recovery(self.model, best.paramfiles["model"], True)
