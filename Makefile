@@ -37,6 +37,9 @@ demo: $(STAMP)
 # make, an xdist_group, run in one of them.
 TESTS := -n auto --maxprocesses 4 --dist loadgroup --doctest-modules tests bloomnet_sb
 
+# Python keeps what it compiles, whatever the environment says: the tests start hundreds of processes.
+test coverage: export PYTHONDONTWRITEBYTECODE =
+
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(TESTS)
 

@@ -31,6 +31,13 @@ for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHU
         signal.signal(number, usual)
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """The content of a file, in the name of a test, is its length."""
+    if isinstance(val, bytes | str) and len(val) > 40:
+        return f"{len(val)} {'bytes' if isinstance(val, bytes) else 'letters'}"
+    return None  # pytest's own
+
+
 def pytest_collection_modifyitems(items) -> None:
     """The examples of exports run beside the tests of exports: ONNX takes seconds to import."""
     for item in items:

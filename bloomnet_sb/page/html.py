@@ -111,7 +111,7 @@ def write_page(
     check_length(seconds)
     sounds = [_sound(recording) for recording in recordings]
     sections = [_section(*both, networks) for both in zip(recordings, sounds, strict=True)]
-    limit = MOST_BYTES * max(seconds / 60, 1)
+    limit = int(MOST_BYTES * max(seconds / 60, 1))
 
     def page(codec: str, opus_kbits: float = OPUS_KBITS) -> bytes:
         data = [_data(sound, codec, opus_kbits) for sound in sounds]
@@ -122,12 +122,14 @@ def write_page(
     if len(data) >= limit:
         opus_kbits = OPUS_KBITS
         data = page(OPUS)
-        besides = len(_rendered(title, sections, networks, {"codec": OPUS, "recordings": []}))
-        # More than once where there is silence, which fewer kbit/s make hardly smaller
+        # What fewer kbit/s do not make smaller
+        fixed = len(_rendered(title, sections, networks, {"codec": OPUS, "recordings": []}))
         while len(data) >= limit:
-            opus_kbits *= FILLED * (limit - besides) / (len(data) - besides)
+            before = opus_kbits, len(data)
+            opus_kbits *= FILLED * (limit - fixed) / (len(data) - fixed)
             _check_kbits(opus_kbits, sounds, limit)
             data = page(OPUS, opus_kbits)
+            fixed = max(fixed, min(_fixed_size(before, (opus_kbits, len(data))), limit - 1))
     with written_whole(path) as partial:
         partial.write_bytes(data)
     codec = OPUS if opus_kbits else FLAC
@@ -193,6 +195,12 @@ class _Sound(NamedTuple):
 def _sound(recording: Recording) -> _Sound:
     signals, offsets = levelled([t.signal for t in recording.tracks], recording.sample_rate)
     return _Sound(recording.sample_rate, recording.tracks, signals, offsets)
+
+
+def _fixed_size(more: tuple[float, int], fewer: tuple[float, int]) -> int:
+    """Of two pages, given as kbit/s and size, what is of one size: of the sound, it is silence."""
+    a_kbit = (more[1] - fewer[1]) / (more[0] - fewer[0])
+    return round(fewer[1] - fewer[0] * a_kbit)
 
 
 def _check_kbits(opus_kbits: float, sounds: Sequence[_Sound], limit: float) -> None:
