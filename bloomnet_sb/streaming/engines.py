@@ -71,10 +71,13 @@ class EagerEngine:
         for part in self._parts.values():
             part.keep_names()
         self._like = next(model.parameters())
+        self._initial: dict[tuple[str, int], State] = {}
 
     def start(self, part: str, batch_size: int) -> State:
-        """What a part carries before the first frame."""
-        return self._parts[part].start(batch_size, self._like)
+        """What a part carries before the first frame; no step changes it, so that it is kept."""
+        if (part, batch_size) not in self._initial:
+            self._initial[part, batch_size] = self._parts[part].start(batch_size, self._like)
+        return self._initial[part, batch_size]
 
     def enter(self, windows: np.ndarray, state: State) -> tuple[Tensors, Tensors, State]:
         """The feature, what is shared by all decodes, and the state after these frames."""
