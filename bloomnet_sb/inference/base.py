@@ -190,16 +190,11 @@ class BloomInterface(LoadedNetwork):
 
 
 def _tensors(model: torch.nn.Module) -> Iterator[torch.Tensor]:
-    """Parameters and buffers, in a tenth of the time that the methods of these names take."""
-    left: list[torch.nn.Module | None] = [model]
-    while left:
-        module = left.pop()
-        if module is None:
-            continue
+    """Parameters and buffers, in a third of the time that the methods of these names take."""
+    for module in model.modules():
         for tensor in (*module._parameters.values(), *module._buffers.values()):
             if tensor is not None:
                 yield tensor
-        left.extend(module._modules.values())
 
 
 def _version(tensor: torch.Tensor) -> tuple[int, int]:
