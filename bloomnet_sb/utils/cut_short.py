@@ -126,7 +126,8 @@ def _of_chunks(file: BinaryIO, layout: Layout) -> tuple[int, int]:
 def _of_nist(file: BinaryIO) -> tuple[int, int]:
     file.seek(0)
     header = file.read(1024)
-    found = [re.search(rb"\b%s -i (\d+)" % name, header) for name in NIST_NUMBERS]
+    # As a number or as text, as libsndfile writes it where the samples are u-law
+    found = [re.search(rb"\b%s -(?:i|s\d+) (\d+)" % name, header) for name in NIST_NUMBERS]
     start = re.match(rb"NIST_1A\s+(\d+)", header)
     if start is None or None in found:
         return 0, 0

@@ -13,7 +13,7 @@ from tests.helpers.recordings import media
 RATE = 16000
 KINDS = [
     ("AIFF", "PCM_16"), ("AU", "PCM_16"), ("W64", "PCM_24"), ("CAF", "PCM_16"), ("NIST", "PCM_16"),
-    ("SVX", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"),
+    ("NIST", "ULAW"), ("SVX", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"),
 ]  # fmt: skip
 
 
