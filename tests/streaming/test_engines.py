@@ -44,8 +44,11 @@ model: !new:bloomnet_sb.model.BloomNet
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inductor")
-    # What calls the kernels is compiled in three quarters of the time where it may be slow.
-    quickly = torch._inductor.config.patch("aot_inductor.compile_wrapper_opt_level", "O0")
+    # Half of the time goes into whether the compiler knows this CPU, and into how fast kernels are
+    # called.
+    quickly = torch._inductor.config.patch(
+        {"cpp.vec_isa_ok": True, "aot_inductor.compile_wrapper_opt_level": "O0"}
+    )
     with pytest.MonkeyPatch.context() as patch, quickly:
         patch.setenv("TORCHINDUCTOR_CACHE_DIR", str(folder))
         yield folder
