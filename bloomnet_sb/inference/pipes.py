@@ -5,9 +5,10 @@ import shutil
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import IO, TextIO
 
 from bloomnet_sb.utils.audio_formats import AudioInfo, result_name, suffix_of
 from bloomnet_sb.utils.errors import InputError
@@ -53,12 +54,8 @@ def from_pipe(path: Path) -> Iterator[Path]:
         return
     with TemporaryDirectory(prefix="bloomnet-") as folder:
         copy = Path(folder) / ("stdin" if path == PIPE else path.name)
-        with open(copy, "wb") as file:
-            if path == PIPE:
-                shutil.copyfileobj(sys.stdin.buffer, file)
-            else:
-                with open(path, "rb") as pipe:
-                    shutil.copyfileobj(pipe, file)
+        with open(copy, "wb") as file, _opened(path, "rb", sys.stdin) as pipe:
+            shutil.copyfileobj(pipe, file)
         if not copy.stat().st_size:
             raise InputError(f"{path}: nothing came through the pipe")
         try:
@@ -98,12 +95,13 @@ def to_pipe(path: Path, like: AudioInfo) -> Iterator[Path]:
         file = file if path.suffix else result_name(file, like)
         yield file
         try:
-            with open(file, "rb") as result:
-                if path == PIPE:
-                    shutil.copyfileobj(result, sys.stdout.buffer)
-                    sys.stdout.buffer.flush()
-                else:
-                    with open(path, "wb") as pipe:
-                        shutil.copyfileobj(result, pipe)
+            with open(file, "rb") as result, _opened(path, "wb", sys.stdout) as pipe:
+                shutil.copyfileobj(result, pipe)
+                pipe.flush()
         except BrokenPipeError:
             raise InputError(f"{path}: closed before all was read") from None
+
+
+def _opened(path: Path, mode: str, standard: TextIO) -> AbstractContextManager[IO[bytes]]:
+    """A pipe, or the bytes of a standard stream, which stays open."""
+    return nullcontext(standard.buffer) if path == PIPE else open(path, mode)

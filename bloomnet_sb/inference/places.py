@@ -13,8 +13,6 @@ from bloomnet_sb.utils.audio_formats import AudioInfo, result_name
 from bloomnet_sb.utils.errors import InputError
 from bloomnet_sb.utils.folders import MOST_NAMES, LeftOut, check_any_audio, list_input, one_line
 
-# In place of a file: what comes in, or goes out, by a pipe
-
 
 class Found(NamedTuple):
     """The recordings that a user named.

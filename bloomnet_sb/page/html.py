@@ -129,6 +129,7 @@ def write_page(
             opus_kbits *= FILLED * (limit - fixed) / (len(data) - fixed)
             _check_kbits(opus_kbits, sounds, limit)
             data = page(OPUS, opus_kbits)
+            # Below the limit in any case, for too few kbit/s to be the next try and be refused
             fixed = max(fixed, min(_fixed_size(before, (opus_kbits, len(data))), limit - 1))
     with written_whole(path) as partial:
         partial.write_bytes(data)
@@ -203,7 +204,7 @@ def _fixed_size(more: tuple[float, int], fewer: tuple[float, int]) -> int:
     return round(fewer[1] - fewer[0] * a_kbit)
 
 
-def _check_kbits(opus_kbits: float, sounds: Sequence[_Sound], limit: float) -> None:
+def _check_kbits(opus_kbits: float, sounds: Sequence[_Sound], limit: int) -> None:
     if opus_kbits < LEAST_OPUS_KBITS:
         raise InputError(
             f"{sum(len(sound.tracks) for sound in sounds)} tracks would be larger than "

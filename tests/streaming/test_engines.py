@@ -44,8 +44,7 @@ model: !new:bloomnet_sb.model.BloomNet
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
     folder = tmp_path_factory.mktemp("inductor")
-    # Half of the time goes into whether the compiler knows this CPU, and into how fast kernels are
-    # called.
+    # Neither whether the compiler knows this CPU is tested here nor how fast kernels are called.
     quickly = torch._inductor.config.patch(
         {"cpp.vec_isa_ok": True, "aot_inductor.compile_wrapper_opt_level": "O0"}
     )
